@@ -1,0 +1,145 @@
+"""The catalogue of PCO's resources, read from `catalog.json`.
+
+The facts come from PCO's own OpenAPI and documentation graphs and from recorded traffic; `docs/catalog.md` says how
+they were gathered. Entities are data: nothing in the project has a class, a switch or a method per entity.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+
+class UnknownEntity(ValueError):  # noqa: N818 - it names what is wrong with the caller's word, not with us
+    """No such entity in the catalogue. `suggestions` are close matches."""
+
+    def __init__(self, name: str, suggestions: tuple[str, ...], available: int) -> None:
+        meant = f"did you mean {', '.join(suggestions)}? " if suggestions else ""
+        super().__init__(
+            f"{name!r} is not in the catalogue; {meant}{available} entities are, written product.Resource "
+            "such as people.Person"
+        )
+        self.name = name
+        self.suggestions = suggestions
+        self.available = available
+
+    def __reduce__(self) -> tuple[type["UnknownEntity"], tuple[str, tuple[str, ...], int]]:
+        return type(self), (self.name, self.suggestions, self.available)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attribute:
+    """One attribute. `type` is PCO's word; `on_request` ones are rendered only when `fields[...]` names them."""
+
+    type: str
+    nullable: bool
+    on_request: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relationship:
+    """An edge to one record, or to `many`. The type that PCO renders may differ from `resource` (PrimaryCampus)."""
+
+    many: bool
+    resource: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entity:
+    """A kind of record that PCO has. `list_path` is None when it is listed only below a parent.
+
+    `api_version` is the pinned date of its product. Entities are one object each, so they compare by identity.
+    """
+
+    name: str
+    product: str
+    resource: str
+    api_version: str
+    list_path: str | None
+    list_paths: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    relationships: Mapping[str, Relationship]
+    can_query_by: frozenset[str]
+    can_order_by: frozenset[str]
+    range_query_by: frozenset[str]
+    can_include: frozenset[str]
+    filters: frozenset[str]
+    incremental: str | None
+
+    @property
+    def schema_name(self) -> str:
+        """The Postgres schema of its product."""
+        return self.product.replace("-", "_")
+
+    @property
+    def table_name(self) -> str:
+        """The table it is mirrored to: singular, in snake case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.resource).lower()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Catalog:
+    """All entities by name."""
+
+    by_name: Mapping[str, Entity]
+
+    def entity(self, name: str) -> Entity:
+        """The entity called `name`, as `product.Resource`. Raises `UnknownEntity`."""
+        found = self.by_name.get(name)
+        if found is None:
+            lowered = {known.lower(): known for known in self.by_name}
+            close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+            raise UnknownEntity(name, tuple(lowered[match] for match in close), len(self.by_name))
+        return found
+
+    def entities(self, *, top_level_only: bool = False) -> tuple[Entity, ...]:
+        """All entities that have a list somewhere, or only those listed at top level, by name."""
+        return tuple(
+            entity
+            for _, entity in sorted(self.by_name.items())
+            if entity.list_path is not None or (entity.list_paths and not top_level_only)
+        )
+
+
+@lru_cache(maxsize=1)
+def load_catalog() -> Catalog:
+    """The catalogue, read once per process."""
+    text = resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8")
+    by_name = {}
+    for product, described in json.loads(text).items():
+        for resource, facts in described["resources"].items():
+            entity = _entity(product, described["version"], resource, facts)
+            by_name[entity.name] = entity
+    return Catalog(by_name=by_name)
+
+
+def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any]) -> Entity:
+    paths = tuple(facts["list_paths"])
+    return Entity(
+        name=f"{product}.{resource}",
+        product=product,
+        resource=resource,
+        api_version=version,
+        list_path=next((path for path in paths if "{" not in path), None),
+        list_paths=paths,
+        attributes={
+            name: Attribute(
+                type=one["type"], nullable=one.get("nullable", False), on_request=one.get("on_request", False)
+            )
+            for name, one in facts["attributes"].items()
+        },
+        relationships={
+            name: Relationship(many=one["type"] == "many", resource=one["resource"])
+            for name, one in facts["relationships"].items()
+        },
+        can_query_by=frozenset(facts["can_query_by"]),
+        can_order_by=frozenset(facts["can_order_by"]),
+        range_query_by=frozenset(facts["range_query_by"]),
+        can_include=frozenset(facts["can_include"]),
+        filters=frozenset(facts["filters"]),
+        incremental=facts["incremental"],
+    )
