@@ -1,0 +1,78 @@
+"""The engine, and `transaction()`: the only place that commits."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import asyncpg
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from pco_store.errors import StoreUnavailable
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InterfaceError,
+)
+
+
+class Database:
+    """One Postgres, one pool. Every use of it goes through `transaction()` or `dedicated()`."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        parsed = make_url(url).set(drivername="postgresql+asyncpg")
+        self.engine: AsyncEngine = create_async_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=60,
+            connect_args={"timeout": 20, "server_settings": {"application_name": "pco-sync"}},
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits at the end of the block and rolls back on any exception.
+
+        Raises `StoreUnavailable` when the database is away, at any point of it. If that happens while committing, the
+        commit may have gone through: callers make their statements safe to repeat.
+        """
+        with unavailable_means_retry():
+            async with self.engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of its own in autocommit, for session locks. Raises `StoreUnavailable`."""
+        with unavailable_means_retry():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield connection
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+@contextmanager
+def unavailable_means_retry() -> Iterator[None]:
+    """Tell 'the database is away' from 'the statement is wrong'; never repeats a statement's values."""
+    try:
+        yield
+    except (OSError, PoolTimeoutError) as error:
+        raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from None
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
+            raise StoreUnavailable(f"the database went away ({type(cause or error).__name__})") from None
+        if isinstance(cause, _AWAY):
+            raise StoreUnavailable(f"the database went away ({type(cause).__name__})") from None
+        error.hide_parameters = True
+        raise
+    except _AWAY as error:
+        raise StoreUnavailable(f"the database went away ({type(error).__name__})") from None

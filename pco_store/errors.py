@@ -1,0 +1,76 @@
+"""What can go wrong with the database, grouped by what the caller must do.
+
+StoreError
+├── StoreUnavailable    retry: the database is away, overloaded or restarting
+└── StopStoreError      stop: trying again gives the same answer
+    ├── SchemaMissing   run the migrations first
+    ├── SchemaOutdated  run the migrations first
+    ├── SchemaNewer     this program is older than the database
+    └── LeaseLost       another execution owns the run now
+"""
+
+# Named after what was observed, as Postgres and httpx do, not after the class of the class.
+# ruff: noqa: N818
+
+
+class StoreError(Exception):
+    """Base of all errors of the store."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached or has just ended our connection. Retry later."""
+
+
+class StopStoreError(StoreError):
+    """Trying again gives the same answer."""
+
+
+class SchemaMissing(StopStoreError):
+    """The database has no pco-sync tables yet."""
+
+    def __init__(self) -> None:
+        super().__init__("the database has no pco-sync tables yet; run `make migrate` (python -m pco_store migrate)")
+
+    def __reduce__(self) -> tuple[type["SchemaMissing"], tuple[()]]:
+        return type(self), ()
+
+
+class SchemaOutdated(StopStoreError):
+    """The database is at an older migration than this program needs."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(
+            f"the database is at migration {found}, this program needs {expected}; run `make migrate` "
+            "(python -m pco_store migrate)"
+        )
+        self.found = found
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[type["SchemaOutdated"], tuple[str, str]]:
+        return type(self), (self.found, self.expected)
+
+
+class SchemaNewer(StopStoreError):
+    """The database is at a migration that this program does not know."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(
+            f"the database is at migration {found}, which this program (at {expected}) does not know; update pco-sync"
+        )
+        self.found = found
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[type["SchemaNewer"], tuple[str, str]]:
+        return type(self), (self.found, self.expected)
+
+
+class LeaseLost(StopStoreError):
+    """The run's fence moved: another execution took over, and nothing of ours may be written any more."""
+
+    def __init__(self, key: str, fence: int) -> None:
+        super().__init__(f"{key}: another execution has taken over (our fence {fence} is no longer the run's)")
+        self.key = key
+        self.fence = fence
+
+    def __reduce__(self) -> tuple[type["LeaseLost"], tuple[str, int]]:
+        return type(self), (self.key, self.fence)

@@ -1,0 +1,135 @@
+"""Holding a run: proof of life by a session lock, and by time where a session proves nothing.
+
+The holder keeps one connection open that has an advisory lock on the run's key. When a process dies, Postgres sees its
+connection end and drops the lock, so a restart may take over at once. Where sessions are shared (a proxy that pools
+transactions), or the process only sleeps, the lock stays, and the lease decides: after `lease_until` anybody may take
+over. The fence makes either takeover safe.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.database import Database, unavailable_means_retry
+from pco_store.errors import LeaseLost, StoreUnavailable
+from pco_store.ledger import RunHandle
+from pco_store.openings import NotOpened, Opened, RunRequest, close_run, find_run, open_new, take_over
+
+
+@dataclass(kw_only=True)
+class RunLease:
+    """The hold on a run. Renew it well before `lease_seconds` are over; release it when the run is finished."""
+
+    database: Database
+    run: RunHandle
+    lease_seconds: float
+    _session: AsyncConnection | None
+
+    async def renew(self) -> None:
+        """Hold for another `lease_seconds`. Raises `LeaseLost` when the run was taken over, `StoreUnavailable`."""
+        with unavailable_means_retry():
+            async with self.database.transaction() as connection:
+                result = await connection.execute(
+                    text(
+                        """
+                        UPDATE sync.runs SET lease_until = now() + make_interval(secs => :lease_seconds)
+                        WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+                        """
+                    ),
+                    {"lease_seconds": self.lease_seconds, "run_id": self.run.run_id, "fence": self.run.fence},
+                )
+                if result.rowcount != 1:
+                    raise LeaseLost(self.run.key, self.run.fence)
+        await self._prove_life()
+
+    async def release(self) -> None:
+        """Give up the proof of life. The run's state is the caller's to set."""
+        session, self._session = self._session, None
+        if session is not None:
+            await _end_session(session)
+
+    async def _prove_life(self) -> None:
+        """Take the session lock again if its connection was lost, for instance in a restart of Postgres."""
+        session = self._session
+        if session is not None:
+            try:
+                with unavailable_means_retry():
+                    await session.execute(text("SELECT 1"))
+            except StoreUnavailable:
+                self._session = None
+                await _end_session(session)
+            else:
+                return
+        session = await _new_session(self.database)
+        if await _try_lock(session, self.run.key):
+            self._session = session
+        else:
+            await _end_session(session)
+
+
+async def open_run(database: Database, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
+    """Decide about a request and hold the run if it is ours; race-free between any number of processes.
+
+    Raises `StoreUnavailable`.
+    """
+    session = await _new_session(database)
+    held = False
+    try:
+        with unavailable_means_retry():
+            async with database.transaction() as connection:
+                found = await find_run(connection, request)
+                decision = await _decide(connection, session, found, request)
+                if isinstance(decision, Opened):
+                    await _try_lock(session, decision.run.key)  # before others can see the run
+        if isinstance(decision, NotOpened):
+            return decision, None
+        held = True
+        return decision, RunLease(
+            database=database, run=decision.run, lease_seconds=request.lease_seconds, _session=session
+        )
+    finally:
+        if not held:
+            await _end_session(session)
+
+
+async def _decide(
+    connection: AsyncConnection, session: AsyncConnection, found: Row[Any] | None, request: RunRequest
+) -> Opened | NotOpened:
+    if found is None:
+        return Opened(run=await open_new(connection, request), continued=False)
+    if request.on_conflict == "restart":
+        await close_run(connection, found.run_id)
+        return Opened(run=await open_new(connection, request), continued=False)
+    if found.state == "completed":
+        return _not_opened(found, "completed")
+    if found.state == "running" and found.is_leased and not await _try_lock(session, found.key):
+        return _not_opened(found, "running")
+    return Opened(run=await take_over(connection, found.run_id, request), continued=True)
+
+
+def _not_opened(found: Row[Any], why: Any) -> NotOpened:
+    return NotOpened(why=why, key=found.key, epoch=found.epoch, flow_run_id=found.flow_run_id, owner=found.owner)
+
+
+async def _new_session(database: Database) -> AsyncConnection:
+    with unavailable_means_retry():
+        session = await database.engine.connect()
+        await session.execution_options(isolation_level="AUTOCOMMIT")
+        return session
+
+
+async def _end_session(session: AsyncConnection) -> None:
+    """Close the connection for good: a pooled one would keep the lock."""
+    with unavailable_means_retry():
+        await session.invalidate()
+        await session.close()
+
+
+async def _try_lock(session: AsyncConnection, key: str) -> bool:
+    with unavailable_means_retry():
+        locked: bool | None = await session.scalar(
+            text("SELECT pg_try_advisory_lock(hashtextextended('hold:' || :key, 0))"), {"key": key}
+        )
+    return bool(locked)

@@ -1,0 +1,191 @@
+"""Runs and pages: what has been committed, by whom, and who may commit next.
+
+Every function takes the connection of an open transaction, so that a page's rows, its checkpoint and the fence check
+are one commit.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.errors import LeaseLost
+
+FinalState = Literal["completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunWindow:
+    """The part of a collection that a run reads; fixed when its epoch opens."""
+
+    attribute: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunHandle:
+    """The right to write to a run, as long as `fence` is the run's."""
+
+    run_id: int
+    token: str
+    org_id: str
+    entity: str
+    scope: str
+    epoch: str
+    key: str
+    fence: int
+    mode: str
+    window: RunWindow
+    page_size: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageReceipt:
+    """What one committed page did, in numbers."""
+
+    reading: int
+    offset: int
+    page_size: int
+    rows: int
+    new: int
+    changed: int
+    unchanged: int
+    stale: int
+    misfits: int
+    quarantined: int
+    next_offset: int | None
+    total_count: int | None
+    requests: int
+    waited_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunTotals:
+    """All committed pages of a run together; `distinct_ids` counts a record once however often it was seen."""
+
+    pages: int
+    rows: int
+    distinct_ids: int
+    new: int
+    changed: int
+    unchanged: int
+    stale: int
+    misfits: int
+    quarantined: int
+    requests: int
+    waited_seconds: float
+
+
+_RECEIPT_COLUMNS = (
+    'reading, "offset", page_size, rows, new, changed, unchanged, stale, misfits, quarantined, next_offset, '
+    "total_count, requests, waited_seconds"
+)
+
+
+async def check_fence(connection: AsyncConnection, run: RunHandle) -> None:
+    """Make sure that nobody took the run over, until this transaction ends. Raises `LeaseLost`."""
+    result = await connection.execute(
+        text("SELECT fence FROM sync.runs WHERE run_id = :run_id AND state = 'running' FOR SHARE"),
+        {"run_id": run.run_id},
+    )
+    if result.scalar_one_or_none() != run.fence:
+        raise LeaseLost(run.key, run.fence)
+
+
+async def record_page(connection: AsyncConnection, run: RunHandle, receipt: PageReceipt, ids: Sequence[str]) -> None:
+    """The checkpoint of a page; in the same transaction as its rows."""
+    await connection.execute(
+        text(
+            f"INSERT INTO sync.pages (run_id, {_RECEIPT_COLUMNS}, ids, digest, fence) "  # noqa: S608 - own constant
+            "VALUES (:run_id, :reading, :offset, :page_size, :rows, :new, :changed, :unchanged, :stale, :misfits, "
+            ":quarantined, :next_offset, :total_count, :requests, :waited_seconds, CAST(:ids AS text[]), :digest, "
+            ":fence)"
+        ),
+        {
+            **asdict(receipt),
+            "run_id": run.run_id,
+            "ids": list(ids),
+            "digest": hashlib.blake2b("\n".join(ids).encode(), digest_size=16).digest(),
+            "fence": run.fence,
+        },
+    )
+
+
+async def page_receipt(
+    connection: AsyncConnection, run: RunHandle, *, reading: int, offset: int, page_size: int
+) -> PageReceipt | None:
+    """The receipt of one page, if it is committed."""
+    result = await connection.execute(
+        text(
+            f"SELECT {_RECEIPT_COLUMNS} FROM sync.pages "  # noqa: S608 - own constant
+            'WHERE run_id = :run_id AND reading = :reading AND "offset" = :offset AND page_size = :page_size'
+        ),
+        {"run_id": run.run_id, "reading": reading, "offset": offset, "page_size": page_size},
+    )
+    row = result.one_or_none()
+    return None if row is None else _receipt(row)
+
+
+async def committed_pages(connection: AsyncConnection, run: RunHandle) -> list[PageReceipt]:
+    """All receipts of a run, in the order of their commits."""
+    result = await connection.execute(
+        text(
+            f"SELECT {_RECEIPT_COLUMNS} FROM sync.pages "  # noqa: S608 - own constant
+            "WHERE run_id = :run_id ORDER BY committed_at"
+        ),
+        {"run_id": run.run_id},
+    )
+    return [_receipt(row) for row in result]
+
+
+async def run_totals(connection: AsyncConnection, run: RunHandle) -> RunTotals:
+    """The sums over a run's committed pages."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT count(*) AS pages, coalesce(sum(rows), 0) AS rows,
+                   (SELECT count(DISTINCT id) FROM sync.pages AS p, unnest(p.ids) AS id WHERE p.run_id = :run_id)
+                       AS distinct_ids,
+                   coalesce(sum(new), 0) AS new, coalesce(sum(changed), 0) AS changed,
+                   coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(stale), 0) AS stale,
+                   coalesce(sum(misfits), 0) AS misfits, coalesce(sum(quarantined), 0) AS quarantined,
+                   coalesce(sum(requests), 0) AS requests, coalesce(sum(waited_seconds), 0) AS waited_seconds
+            FROM sync.pages WHERE run_id = :run_id
+            """
+        ),
+        {"run_id": run.run_id},
+    )
+    return RunTotals(**{name: _number(value) for name, value in result.one()._mapping.items()})
+
+
+async def finish_run(
+    connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None
+) -> None:
+    """Close the run in this state. Raises `LeaseLost` when it is not ours any more."""
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs
+            SET state = :state, error = :error, lease_until = now(),
+                completed_at = CASE WHEN :state = 'completed' THEN now() END
+            WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+            """
+        ),
+        {"state": state, "error": error, "run_id": run.run_id, "fence": run.fence},
+    )
+    if result.rowcount != 1:
+        raise LeaseLost(run.key, run.fence)
+
+
+def _receipt(row: Row[Any]) -> PageReceipt:
+    return PageReceipt(**row._mapping)
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, float) else int(value)

@@ -1,0 +1,122 @@
+"""The ledger's tables, schema `sync`: what Postgres remembers about runs and pages."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
+
+LEDGER_SCHEMA = "sync"
+_NOW = {"server_default": text("now()")}
+_ZERO = {"server_default": text("0")}
+_EMPTY = {"server_default": text("''")}
+
+
+class RunRow(SQLModel, table=True):
+    """One epoch of one sync. At most one execution at a time may write to it: the one that holds `fence`."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'completed', 'failed', 'cancelled', 'closed')", name="runs_state_known"),
+        Index("runs_key_once", "key", unique=True),
+        Index("runs_turn_once", "org_id", "entity", "scope", "turn", unique=True),
+        Index("runs_unfinished", "lease_until", postgresql_where=text("state = 'running'")),
+        {"schema": LEDGER_SCHEMA},
+    )
+
+    run_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=[Identity()])
+    token: UUID = Field(sa_type=Uuid, sa_column_kwargs={"server_default": text("gen_random_uuid()")})
+    org_id: str = Field(sa_type=Text)
+    entity: str = Field(sa_type=Text)
+    scope: str = Field(sa_type=Text, sa_column_kwargs=_EMPTY)
+    epoch: str = Field(sa_type=Text)
+    key: str = Field(sa_type=Text)
+    turn: int = Field(sa_type=Integer)
+    state: str = Field(sa_type=Text)
+    mode: str = Field(sa_type=Text)
+    fence: int = Field(sa_type=BigInteger)
+    owner: str = Field(sa_type=Text)
+    lease_until: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    flow_run_id: str | None = Field(default=None, sa_type=Text)
+    window_attribute: str | None = Field(default=None, sa_type=Text)
+    window_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    window_until: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    page_size: int = Field(sa_type=Integer)
+    error: str | None = Field(default=None, sa_type=Text)
+    started_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)  # type: ignore[call-overload]
+    completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+
+
+class PageRow(SQLModel, table=True):
+    """One committed reading of one page; `ids` are the records it showed."""
+
+    __tablename__ = "pages"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    run_id: int = Field(primary_key=True, sa_type=BigInteger)
+    reading: int = Field(primary_key=True, sa_type=Integer)
+    offset: int = Field(primary_key=True, sa_type=BigInteger)
+    page_size: int = Field(primary_key=True, sa_type=Integer)
+    rows: int = Field(sa_type=Integer)
+    new: int = Field(sa_type=Integer)
+    changed: int = Field(sa_type=Integer)
+    unchanged: int = Field(sa_type=Integer)
+    stale: int = Field(sa_type=Integer)
+    misfits: int = Field(sa_type=Integer)
+    quarantined: int = Field(sa_type=Integer)
+    next_offset: int | None = Field(default=None, sa_type=BigInteger)
+    total_count: int | None = Field(default=None, sa_type=BigInteger)
+    requests: int = Field(sa_type=Integer)
+    waited_seconds: float = Field(sa_type=Double)
+    ids: list[str] = Field(sa_type=ARRAY(Text))  # type: ignore[call-overload]
+    digest: bytes = Field(sa_type=LargeBinary)
+    fence: int = Field(sa_type=BigInteger)
+    committed_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)  # type: ignore[call-overload]
+
+
+class QuarantineRow(SQLModel, table=True):
+    """What could not be stored or fetched. `raw` is ASCII JSON text, so that anything fits; null if never seen."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        Index("quarantine_open", "org_id", "entity", postgresql_where=text("resolved_at IS NULL")),
+        {"schema": LEDGER_SCHEMA},
+    )
+
+    quarantine_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=[Identity()])
+    org_id: str = Field(sa_type=Text)
+    entity: str = Field(sa_type=Text)
+    run_id: int = Field(sa_type=BigInteger)
+    reading: int = Field(sa_type=Integer)
+    offset: int = Field(sa_type=BigInteger)
+    record_id: str | None = Field(default=None, sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    raw: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)  # type: ignore[call-overload]
+    resolved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+
+
+class WatermarkRow(SQLModel, table=True):
+    """Known complete up to here; moves only when a run completes."""
+
+    __tablename__ = "watermarks"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    org_id: str = Field(primary_key=True, sa_type=Text)
+    entity: str = Field(primary_key=True, sa_type=Text)
+    scope: str = Field(primary_key=True, sa_type=Text)
+    watermark: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    run_id: int = Field(sa_type=BigInteger)

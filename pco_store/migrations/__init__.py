@@ -1,0 +1,1 @@
+"""Upgrades of the database: additive, in order, never on the write path."""

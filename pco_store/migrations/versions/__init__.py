@@ -1,0 +1,1 @@
+"""One file per migration; what a migration creates is frozen in it."""

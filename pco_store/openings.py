@@ -1,0 +1,182 @@
+"""Who may run an epoch: one statement of the rules that all entrances share (a deployment, the UI, Python)."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.ledger import RunHandle, RunWindow
+
+ConflictPolicy = Literal["join", "reject", "restart"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What somebody wants to run. Without an `epoch` an unfinished one of the same mode is continued, else one opens.
+
+    `window` and `page_size` are used only when a new epoch opens.
+    """
+
+    org_id: str
+    entity: str
+    scope: str = ""
+    epoch: str | None = None
+    mode: str
+    on_conflict: ConflictPolicy
+    window: RunWindow
+    page_size: int
+    owner: str
+    flow_run_id: str | None
+    lease_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """The run is ours. `continued` says that an earlier execution had begun it."""
+
+    run: RunHandle
+    continued: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotOpened:
+    """The run is not started again; `why` is what it is doing, `flow_run_id` who does or did it."""
+
+    why: Literal["running", "completed"]
+    key: str
+    epoch: str
+    flow_run_id: str | None
+    owner: str
+
+
+def sync_key(org_id: str, entity: str, epoch: str, scope: str = "") -> str:
+    """The idempotency key of a sync; no clock in it."""
+    if scope:
+        return f"sync-children:{org_id}:{entity}:{scope}:{epoch}"
+    return f"sync-entity:{org_id}:{entity}:{epoch}"
+
+
+async def find_run(connection: AsyncConnection, request: RunRequest) -> Row[Any] | None:
+    """The run that the request is about, locked; None if it is a new epoch.
+
+    Requests for one (org, entity, scope) wait for each other here until their transactions end.
+    """
+    await connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('open:' || :name, 0))"),
+        {"name": f"{request.org_id}|{request.entity}|{request.scope}"},
+    )
+    if request.epoch is not None:
+        condition = "epoch = :epoch AND state <> 'closed'"
+    else:
+        condition = "state IN ('running', 'failed', 'cancelled') AND mode = :mode"
+    result = await connection.execute(
+        text(
+            f"""
+            SELECT *, lease_until > now() AS is_leased FROM sync.runs
+            WHERE org_id = :org_id AND entity = :entity AND scope = :scope AND {condition}
+            ORDER BY turn DESC LIMIT 1 FOR UPDATE
+            """  # noqa: S608 - own constants
+        ),
+        {
+            "org_id": request.org_id,
+            "entity": request.entity,
+            "scope": request.scope,
+            **({"epoch": request.epoch} if request.epoch is not None else {"mode": request.mode}),
+        },
+    )
+    return result.one_or_none()
+
+
+async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandle:
+    """Open a new epoch; an unnamed one is called after its turn."""
+    turn = await connection.scalar(
+        text(
+            "SELECT coalesce(max(turn), 0) + 1 FROM sync.runs "
+            "WHERE org_id = :org_id AND entity = :entity AND scope = :scope"
+        ),
+        {"org_id": request.org_id, "entity": request.entity, "scope": request.scope},
+    )
+    epoch = request.epoch if request.epoch is not None else f"turn-{turn}"
+    result = await connection.execute(
+        text(
+            """
+            INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
+                flow_run_id, window_attribute, window_since, window_until, page_size)
+            VALUES (:org_id, :entity, :scope, :epoch, :key, :turn, 'running', :mode, 1, :owner,
+                now() + make_interval(secs => :lease_seconds), :flow_run_id, :window_attribute, :window_since,
+                :window_until, :page_size)
+            RETURNING *
+            """
+        ),
+        {
+            "org_id": request.org_id,
+            "entity": request.entity,
+            "scope": request.scope,
+            "epoch": epoch,
+            "key": sync_key(request.org_id, request.entity, epoch, request.scope),
+            "turn": turn,
+            "mode": request.mode,
+            "owner": request.owner,
+            "lease_seconds": request.lease_seconds,
+            "flow_run_id": request.flow_run_id,
+            "window_attribute": request.window.attribute,
+            "window_since": request.window.since,
+            "window_until": request.window.until,
+            "page_size": request.page_size,
+        },
+    )
+    return handle_of(result.one())
+
+
+async def take_over(connection: AsyncConnection, run_id: int, request: RunRequest) -> RunHandle:
+    """Become the run's only writer: the fence moves, and whoever held it cannot commit any more."""
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs
+            SET state = 'running', fence = fence + 1, owner = :owner, flow_run_id = :flow_run_id, error = NULL,
+                lease_until = now() + make_interval(secs => :lease_seconds)
+            WHERE run_id = :run_id RETURNING *
+            """
+        ),
+        {
+            "run_id": run_id,
+            "owner": request.owner,
+            "flow_run_id": request.flow_run_id,
+            "lease_seconds": request.lease_seconds,
+        },
+    )
+    return handle_of(result.one())
+
+
+async def close_run(connection: AsyncConnection, run_id: int) -> None:
+    """Give up an epoch: its key becomes free, and its holder cannot commit any more."""
+    await connection.execute(
+        text(
+            """
+            UPDATE sync.runs
+            SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
+            WHERE run_id = :run_id
+            """
+        ),
+        {"run_id": run_id},
+    )
+
+
+def handle_of(row: Row[Any]) -> RunHandle:
+    """The handle for a row of sync.runs."""
+    return RunHandle(
+        run_id=row.run_id,
+        token=str(row.token),
+        org_id=row.org_id,
+        entity=row.entity,
+        scope=row.scope,
+        epoch=row.epoch,
+        key=row.key,
+        fence=row.fence,
+        mode=row.mode,
+        window=RunWindow(attribute=row.window_attribute, since=row.window_since, until=row.window_until),
+        page_size=row.page_size,
+        started_at=row.started_at,
+    )

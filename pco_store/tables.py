@@ -1,0 +1,45 @@
+"""The mirrored tables, made from the catalogue: one schema per product, one table per resource."""
+
+from functools import lru_cache
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+from sqlmodel import SQLModel
+
+from pco_catalog.catalog import Entity, load_catalog
+from pco_store.mirrored_row import bookkeeping_columns, identity_columns
+
+COLUMN_TYPES: Final[dict[str, type[TypeEngine[object]] | TypeEngine[object]]] = {
+    "string": Text,
+    "currency_abbreviation": Text,
+    "primary_key": Text,
+    "integer": BigInteger,
+    "float": Double,
+    "boolean": Boolean,
+    "date": Date,
+    "date_time": DateTime(timezone=True),
+}
+"""PCO's attribute types; every other one (array, hash, json, object) is jsonb."""
+
+metadata: MetaData = SQLModel.metadata
+
+
+@lru_cache(maxsize=1024)
+def mirror_table(entity: Entity) -> Table:
+    """The table of an entity. There are no foreign keys between mirrored tables: data arrives out of order."""
+    columns: dict[str, Column[object]] = {column.name: column for column in identity_columns()}
+    for name, attribute in entity.attributes.items():
+        columns.setdefault(name, Column(name, COLUMN_TYPES.get(attribute.type, JSONB)))
+    for name, relationship in entity.relationships.items():
+        if not relationship.many:
+            columns.setdefault(f"{name}_id", Column(f"{name}_id", Text))
+    for column in bookkeeping_columns():
+        columns[column.name] = column
+    return Table(entity.table_name, metadata, *columns.values(), schema=entity.schema_name)
+
+
+def all_mirror_tables() -> tuple[Table, ...]:
+    """A table for every entity that PCO lists somewhere."""
+    return tuple(mirror_table(entity) for entity in load_catalog().entities())
