@@ -49,15 +49,15 @@ class RunRow(SQLModel, table=True):
     mode: str = Field(sa_type=Text)
     fence: int = Field(sa_type=BigInteger)
     owner: str = Field(sa_type=Text)
-    lease_until: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    lease_until: datetime = Field(sa_type=DateTime(timezone=True))
     flow_run_id: str | None = Field(default=None, sa_type=Text)
     window_attribute: str | None = Field(default=None, sa_type=Text)
-    window_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
-    window_until: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    window_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    window_until: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     page_size: int = Field(sa_type=Integer)
     error: str | None = Field(default=None, sa_type=Text)
-    started_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)  # type: ignore[call-overload]
-    completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    started_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
+    completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class PageRow(SQLModel, table=True):
@@ -81,10 +81,10 @@ class PageRow(SQLModel, table=True):
     total_count: int | None = Field(default=None, sa_type=BigInteger)
     requests: int = Field(sa_type=Integer)
     waited_seconds: float = Field(sa_type=Double)
-    ids: list[str] = Field(sa_type=ARRAY(Text))  # type: ignore[call-overload]
+    ids: list[str] = Field(sa_type=ARRAY(Text))
     digest: bytes = Field(sa_type=LargeBinary)
     fence: int = Field(sa_type=BigInteger)
-    committed_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)  # type: ignore[call-overload]
+    committed_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
 
 
 class QuarantineRow(SQLModel, table=True):
@@ -105,8 +105,8 @@ class QuarantineRow(SQLModel, table=True):
     record_id: str | None = Field(default=None, sa_type=Text)
     reason: str = Field(sa_type=Text)
     raw: str | None = Field(default=None, sa_type=Text)
-    created_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)  # type: ignore[call-overload]
-    resolved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    created_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
+    resolved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class WatermarkRow(SQLModel, table=True):
@@ -118,5 +118,5 @@ class WatermarkRow(SQLModel, table=True):
     org_id: str = Field(primary_key=True, sa_type=Text)
     entity: str = Field(primary_key=True, sa_type=Text)
     scope: str = Field(primary_key=True, sa_type=Text)
-    watermark: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    watermark: datetime = Field(sa_type=DateTime(timezone=True))
     run_id: int = Field(sa_type=BigInteger)

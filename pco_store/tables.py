@@ -1,7 +1,7 @@
 """The mirrored tables, made from the catalogue: one schema per product, one table per resource."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -11,14 +11,14 @@ from sqlmodel import SQLModel
 from pco_catalog.catalog import Entity, load_catalog
 from pco_store.mirrored_row import bookkeeping_columns, identity_columns
 
-COLUMN_TYPES: Final[dict[str, type[TypeEngine[object]] | TypeEngine[object]]] = {
-    "string": Text,
-    "currency_abbreviation": Text,
-    "primary_key": Text,
-    "integer": BigInteger,
-    "float": Double,
-    "boolean": Boolean,
-    "date": Date,
+COLUMN_TYPES: Final[dict[str, TypeEngine[Any]]] = {
+    "string": Text(),
+    "currency_abbreviation": Text(),
+    "primary_key": Text(),
+    "integer": BigInteger(),
+    "float": Double(),
+    "boolean": Boolean(),
+    "date": Date(),
     "date_time": DateTime(timezone=True),
 }
 """PCO's attribute types; every other one (array, hash, json, object) is jsonb."""

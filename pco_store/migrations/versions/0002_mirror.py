@@ -1,4 +1,4 @@
-"""The mirrored tables, as the catalogue had them on 2026-11-24. The columns are frozen in `0002_mirror.columns.json`."""
+"""The mirrored tables, as the catalogue had them on 2026-11-24; frozen in `0002_mirror.columns.json`."""
 
 import json
 from pathlib import Path

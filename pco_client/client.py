@@ -1,0 +1,130 @@
+"""PcoClient: the only file that sends. It is given an `httpx.AsyncClient`, and works without Prefect or Postgres."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import httpx
+
+from pco_client.auth import Credential
+from pco_client.documents import Json, Page
+from pco_client.errors import RateLimited, Unreachable
+from pco_client.governor import Governor, ProcessGovernor
+from pco_client.rate_limit import DEEP_OFFSET, read_rate
+from pco_client.sansio import (
+    HttpRequest,
+    HttpResponse,
+    PageRequest,
+    build_document_request,
+    build_list_request,
+    read_document,
+    read_list,
+)
+
+BASE_URL: Final = "https://api.planningcenteronline.com"
+REFUSALS_ENDURED: Final = 20
+"""How many 429 one request waits out; then it is an error, because somebody else spends the whole budget."""
+
+
+def user_agent(contact: str = "") -> str:
+    """PCO asks for the program and a contact; requests without a User-Agent meet HTML 403s (#1293, #1313)."""
+    try:
+        program = f"pco-sync/{version('pco-sync')}"
+    except PackageNotFoundError:
+        program = "pco-sync"
+    return f"{program} ({contact})" if contact else program
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchedPage:
+    """A page and what it cost: requests sent, seconds waited for permits, and when the answered one was sent."""
+
+    page: Page
+    requests: int
+    waited_seconds: float
+    sent_at: datetime
+
+
+class PcoClient:
+    """Reads PCO with one credential. Every request takes a permit of the governor first."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        credential: Credential,
+        governor: Governor | None = None,
+        base_url: str = BASE_URL,
+        user_agent: str = user_agent(),
+    ) -> None:
+        self._http = http
+        self._credential = credential
+        self._governor: Governor = governor or ProcessGovernor()
+        self._base_url = base_url.rstrip("/")
+        self._user_agent = user_agent
+
+    async def fetch_page(self, request: PageRequest, *, expected_type: str, lane: str = "") -> FetchedPage:
+        """One page of a list. A 429 is waited out; everything else that is not the page is raised (`errors.py`)."""
+        http_request = build_list_request(
+            request, base_url=self._base_url, credential=self._credential, user_agent=self._user_agent
+        )
+        response, requests, waited, sent_at = await self._send(
+            http_request, where=f"GET {request.path}", lane=lane, deep=request.offset > DEEP_OFFSET
+        )
+        page = read_list(response, request=request, expected_type=expected_type)
+        return FetchedPage(page=page, requests=requests, waited_seconds=waited, sent_at=sent_at)
+
+    async def stream_pages(self, request: PageRequest, *, expected_type: str, lane: str = "") -> AsyncIterator[Page]:
+        """All pages from `request.offset` on, one after the other, following PCO's next offset.
+
+        Front to back: records that are deleted meanwhile make later ones slip past. `tasks.walk` is the exact way.
+        """
+        following: int | None = request.offset
+        while following is not None:
+            fetched = await self.fetch_page(replace(request, offset=following), expected_type=expected_type, lane=lane)
+            yield fetched.page
+            following = fetched.page.next_offset
+
+    async def fetch_document(self, path: str, *, api_version: str, lane: str = "") -> Json:
+        """A single-record document, such as `/people/v2` (the organization: does the credential reach the product?)."""
+        http_request = build_document_request(
+            path,
+            api_version=api_version,
+            base_url=self._base_url,
+            credential=self._credential,
+            user_agent=self._user_agent,
+        )
+        response, _, _, _ = await self._send(http_request, where=f"GET {path}", lane=lane, deep=False)
+        return read_document(response, path=path)
+
+    async def _send(
+        self, request: HttpRequest, *, where: str, lane: str, deep: bool
+    ) -> tuple[HttpResponse, int, float, datetime]:
+        waited = 0.0
+        for requests in range(1, REFUSALS_ENDURED + 1):
+            permit = await self._governor.acquire(lane=lane, deep=deep)
+            waited += permit.waited_seconds
+            sent_at = datetime.now(UTC)
+            try:
+                answer = await self._http.request(request.method, request.url, headers=dict(request.headers))
+            except httpx.TransportError as error:
+                raise Unreachable(f"no answer from PCO ({type(error).__name__})", where=where) from None
+            except httpx.DecodingError:
+                raise Unreachable("the answer was cut off or garbled on its way", where=where) from None
+            refused = answer.status_code == 429
+            response = HttpResponse(
+                status=answer.status_code,
+                headers={name.lower(): value for name, value in answer.headers.items()},
+                body=answer.content,
+            )
+            await self._governor.observe(permit, read_rate(response.headers), refused=refused)
+            if not refused:
+                return response, requests, waited, sent_at
+        raise RateLimited(
+            f"refused {REFUSALS_ENDURED} times although every wait was kept",
+            retry_after_seconds=20.0,
+            where=where,
+            status=429,
+        )

@@ -1,0 +1,92 @@
+"""JSON:API documents as PCO writes them: pages and resources. Pure."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NoReturn, TypeAlias
+
+from pco_client.rate_limit import RateReading
+
+Json: TypeAlias = Any
+"""Any JSON value: None, bool, int (exact), float, Decimal (beyond float), str, list, dict."""
+
+
+class MalformedRecord(ValueError):  # noqa: N818 - named after what was observed
+    """An item of `data` that is not a resource. `reason` tells what is wrong, without its values."""
+
+    def __init__(self, reason: str, field: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+
+    def __reduce__(self) -> tuple[type["MalformedRecord"], tuple[str, str]]:
+        return type(self), (self.reason, self.field)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """One JSON:API object. Ids are text, also where PCO sends numbers (#1043)."""
+
+    type: str
+    id: str
+    attributes: Mapping[str, Json]
+    relationships: Mapping[str, Json]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One answer of a list. `records` are as received: one that is malformed does not spoil the others.
+
+    `can_query_by` and `can_order_by` belong to the path called and are None where PCO sends none.
+    """
+
+    records: tuple[Json, ...]
+    included_count: int
+    offset: int
+    next_offset: int | None
+    total_count: int | None
+    can_query_by: frozenset[str] | None
+    can_order_by: frozenset[str] | None
+    rate: RateReading
+    request_id: str | None
+    processed_as_version: str | None
+
+
+def read_resource(record: Json, *, expected_type: str) -> Resource:
+    """One item of `data`. Raises `MalformedRecord`."""
+    if not isinstance(record, dict):
+        raise MalformedRecord("the record is not an object", "data")
+    kind = record.get("type")
+    if kind != expected_type:
+        raise MalformedRecord(f"the record is of another type than {expected_type}", "type")
+    identity = record.get("id")
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        identity = str(identity)
+    if not isinstance(identity, str) or not identity:
+        raise MalformedRecord("the record has no id", "id")
+    attributes = record.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise MalformedRecord("the record's attributes are not an object", "attributes")
+    relationships = record.get("relationships", {})
+    if not isinstance(relationships, dict):
+        raise MalformedRecord("the record's relationships are not an object", "relationships")
+    return Resource(type=expected_type, id=identity, attributes=attributes, relationships=relationships)
+
+
+def read_json(body: bytes) -> Json:
+    """JSON with numbers kept: integers exact, and what a float cannot hold as Decimal. Raises ValueError."""
+    return _DECODER.decode(body.decode("utf-8"))
+
+
+def _refuse(literal: str) -> NoReturn:
+    raise ValueError(f"{literal} is not JSON")
+
+
+def _read_float(text: str) -> float | Decimal:
+    number = float(text)
+    return number if math.isfinite(number) else Decimal(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_read_float, parse_constant=_refuse)

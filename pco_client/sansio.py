@@ -1,0 +1,252 @@
+"""Build a request, read a response: no socket, no clock. What PCO does differently from its documents is noted here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+from urllib.parse import parse_qs, quote, urlsplit
+
+from pco_client.auth import Credential
+from pco_client.documents import Json, Page, read_json
+from pco_client.errors import (
+    BadRequest,
+    EdgeBlocked,
+    Forbidden,
+    NotFound,
+    PcoError,
+    PlanLacksFeature,
+    RateLimited,
+    ServerFault,
+    Unauthorized,
+    UndecodableAnswer,
+    UnexpectedDocument,
+    UnexpectedStatus,
+)
+from pco_client.rate_limit import read_rate
+
+HINTS: Mapping[str, str] = {
+    "BABOON": "the access token has expired",
+    "CAPUCHIN": "the access was revoked",
+    "PELICAN": "a scope is missing",
+    "TRASH_PANDA": "the user has no access to this product",
+    "FLAMINGO": "the user no longer exists",
+    "LEMMING": "the organization no longer exists",
+    "CHINCHILLA": "the client is invalid",
+    "BLACKBIRD": "this is the wrong kind of credential",
+}
+"""What PCO's hint words in the detail of a 401 mean (OpenAPI documents of July 2026)."""
+
+_DETAIL_LIMIT = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Where:
+    """One filter: `where[attribute]=value`, or a range with operator gt, gte, lt or lte (dates and times only)."""
+
+    attribute: str
+    operator: str | None
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRequest:
+    """Which page of which list. PCO caps `per_page` at 100 without saying so."""
+
+    path: str
+    api_version: str
+    offset: int = 0
+    per_page: int = 100
+    where: tuple[Where, ...] = ()
+    order: str | None = None
+    include: tuple[str, ...] = ()
+    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpRequest:
+    """What is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpResponse:
+    """What came back; header names in lower case, the body decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def build_list_request(request: PageRequest, *, base_url: str, credential: Credential, user_agent: str) -> HttpRequest:
+    """The HTTP request for a page."""
+    pairs = [("per_page", str(request.per_page)), ("offset", str(request.offset))]
+    for one in request.where:
+        operator = f"[{one.operator}]" if one.operator else ""
+        pairs.append((f"where[{one.attribute}]{operator}", one.value))
+    if request.order:
+        pairs.append(("order", request.order))
+    if request.include:
+        pairs.append(("include", ",".join(request.include)))
+    pairs.extend((f"fields[{kind}]", ",".join(names)) for kind, names in request.fields)
+    query = "&".join(f"{quote(name, safe='[]')}={quote(value, safe=',')}" for name, value in pairs)
+    return HttpRequest(
+        method="GET",
+        url=f"{base_url}{request.path}?{query}",
+        headers=_headers(request.api_version, credential, user_agent),
+    )
+
+
+def build_document_request(
+    path: str, *, api_version: str, base_url: str, credential: Credential, user_agent: str
+) -> HttpRequest:
+    """The HTTP request for a single record, or a product's organization at `/{product}/v2`."""
+    return HttpRequest(method="GET", url=f"{base_url}{path}", headers=_headers(api_version, credential, user_agent))
+
+
+def read_list(response: HttpResponse, *, request: PageRequest, expected_type: str) -> Page:
+    """The page in a response. Raises the errors of `errors.py`."""
+    context = _context(response, f"GET {request.path}")
+    document = _read_document(response, context)
+    records = document.get("data")
+    if not isinstance(records, list):
+        raise UnexpectedDocument(f"`data` is {_kind(records)} where a list is due", **context)
+    if records and all(isinstance(one, dict) and one.get("type") not in (None, expected_type) for one in records):
+        raise UnexpectedDocument(f"every record is of another type than {expected_type}", **context)
+    meta = document.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    next_offset = _next_offset(document, meta)
+    if next_offset is not None and next_offset <= request.offset:
+        raise UnexpectedDocument(f"the next offset, {next_offset}, does not grow beyond {request.offset}", **context)
+    included = document.get("included")
+    return Page(
+        records=tuple(records),
+        included_count=len(included) if isinstance(included, list) else 0,
+        offset=request.offset,
+        next_offset=next_offset,
+        total_count=_whole(meta.get("total_count")),
+        can_query_by=_names(meta.get("can_query_by")),
+        can_order_by=_names(meta.get("can_order_by")),
+        rate=read_rate(response.headers),
+        request_id=_request_id(response),
+        processed_as_version=response.headers.get("x-pco-api-processed-as-version"),
+    )
+
+
+def read_document(response: HttpResponse, *, path: str) -> Json:
+    """A single-record document. Raises the errors of `errors.py`; an unset to-one edge is `NotFound`."""
+    context = _context(response, f"GET {path}")
+    document = _read_document(response, context)
+    if not isinstance(document.get("data"), dict):
+        raise UnexpectedDocument(f"`data` is {_kind(document.get('data'))} where an object is due", **context)
+    return document
+
+
+def _headers(api_version: str, credential: Credential, user_agent: str) -> dict[str, str]:
+    """The version is always sent: the one stored for a token was not honoured in places (#1336)."""
+    return {
+        "Authorization": credential.authorization(),
+        "User-Agent": user_agent,
+        "X-PCO-API-Version": api_version,
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+    }
+
+
+class _Context(TypedDict):
+    where: str
+    status: int
+    request_id: str | None
+
+
+def _context(response: HttpResponse, where: str) -> _Context:
+    return _Context(where=where, status=response.status, request_id=_request_id(response))
+
+
+def _read_document(response: HttpResponse, context: _Context) -> dict[str, Any]:
+    if response.status != 200:
+        raise _error_of(response, context)
+    try:
+        document = read_json(response.body)
+    except (ValueError, RecursionError):
+        kind = "an HTML page" if _is_html(response) else "no JSON document"
+        raise UndecodableAnswer(f"the body is {kind} ({len(response.body)} bytes)", **context) from None
+    if not isinstance(document, dict):
+        raise UnexpectedDocument(f"the body is {_kind(document)} where a document is due", **context)
+    return document
+
+
+def _error_of(response: HttpResponse, context: _Context) -> PcoError:
+    status = response.status
+    detail = _detail(response.body)
+    told = f": {detail}" if detail else ""
+    if status == 429:
+        retry_after = read_rate(response.headers).retry_after_seconds or 1.0
+        return RateLimited("the rate limit is exceeded", retry_after_seconds=retry_after, **context)
+    if status in (204, 206):
+        return UndecodableAnswer("an empty answer where a document is due", **context)
+    if status == 401:
+        hint = next((word for word in HINTS if word in detail), None)
+        meaning = f" ({HINTS[hint]})" if hint else ""
+        return Unauthorized(f"PCO does not accept the credential{told}{meaning}", hint=hint, **context)
+    if status == 403 and _is_html(response):
+        return EdgeBlocked("the edge answered an HTML page instead of PCO", **context)
+    if status in (402, 403, 404):
+        kinds: dict[int, type[PcoError]] = {402: PlanLacksFeature, 403: Forbidden, 404: NotFound}
+        meanings = {402: "not part of the church's plan", 403: "no permission", 404: "not found"}
+        return kinds[status](f"{meanings[status]}{told}", **context)
+    if status in (400, 405, 409, 422):
+        return BadRequest(f"PCO finds the request wrong{told}", **context)
+    if status >= 500 or status == 408:
+        return ServerFault("PCO failed", **context)
+    return UnexpectedStatus(f"an unexpected status{told}", **context)
+
+
+def _detail(body: bytes) -> str:
+    """PCO's own words, from `errors[0].detail`; nothing of a body that is not an API error."""
+    try:
+        document = read_json(body)
+    except (ValueError, RecursionError):
+        return ""
+    errors = document.get("errors") if isinstance(document, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    detail = first.get("detail") or first.get("title") if isinstance(first, dict) else None
+    return detail[:_DETAIL_LIMIT] if isinstance(detail, str) else ""
+
+
+def _next_offset(document: Mapping[str, Json], meta: Mapping[str, Json]) -> int | None:
+    """`meta.next.offset`, or the offset in `links.next` where only that is sent (recordings of 2019)."""
+    following = meta.get("next")
+    if isinstance(following, dict):
+        offset = _whole(following.get("offset"))
+        if offset is not None:
+            return offset
+    links = document.get("links")
+    link = links.get("next") if isinstance(links, dict) else None
+    if isinstance(link, str):
+        values = parse_qs(urlsplit(link).query).get("offset")
+        if values and values[0].isdecimal():
+            return int(values[0])
+    return None
+
+
+def _is_html(response: HttpResponse) -> bool:
+    return "html" in response.headers.get("content-type", "") or response.body.lstrip()[:1] == b"<"
+
+
+def _request_id(response: HttpResponse) -> str | None:
+    return response.headers.get("x-request-id")
+
+
+def _whole(value: Json) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _names(value: Json) -> frozenset[str] | None:
+    return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else None
+
+
+def _kind(value: Json) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "null"}
+    return names.get(type(value), "a number or a boolean")

@@ -1,0 +1,31 @@
+"""Recorded answers for tests: an httpx transport, so that nothing is patched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+
+class RecordedTransport(httpx.AsyncBaseTransport):
+    """Replays captures (`method`, `url`, `status`, `headers`, `body`) by method, path and query, in any order."""
+
+    def __init__(self, captures: Sequence[Mapping[str, Any]]) -> None:
+        self.requests: list[httpx.Request] = []
+        self._answers = {_key(one["method"], httpx.URL(one["url"])): one for one in captures}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The recorded answer. Raises `LookupError` for a request that was not recorded."""
+        self.requests.append(request)
+        capture = self._answers.get(_key(request.method, request.url))
+        if capture is None:
+            raise LookupError(f"not recorded: {request.method} {request.url.path}")
+        return httpx.Response(
+            capture["status"],
+            headers=capture["headers"],
+            content=(capture["body"] or "").encode("utf-8"),
+            request=request,
+        )
+
+
+def _key(method: str, url: httpx.URL) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return method, url.path, tuple(sorted(url.params.multi_items()))
