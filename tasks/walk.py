@@ -98,13 +98,12 @@ class Walk:
 
     def replay(self, committed: Iterable[PageReading]) -> int:
         """Continue an interrupted walk: take in what was committed, and return how many readings that were."""
-        known = {(reading.offset, reading.reading): reading for reading in committed}
+        known = {PageTurn(offset=one.offset, size=one.size, reading=one.reading): one for one in committed}
         taken = 0
-        while matching := [turn for turn in self._queue if (turn.offset, turn.reading) in known]:
-            found = {(turn.offset, turn.reading) for turn in matching}
-            self._queue = [turn for turn in self._queue if (turn.offset, turn.reading) not in found]
-            for key in found:
-                self.record(known[key])
+        while found := [turn for turn in self._queue if turn in known]:
+            self._queue = [turn for turn in self._queue if turn not in known]
+            for turn in found:
+                self.record(known[turn])
             taken += len(found)
         return taken
 
@@ -122,6 +121,12 @@ class Walk:
             self._become_strict()
         elif not self._outstanding:
             self._prove_by_count()
+
+    def distrust_counts(self) -> None:
+        """Something shows that records enter the window although they should not: prove by order alone."""
+        self.bounded = False
+        if self._end is not None and not self.is_strict and not self.is_finished:
+            self._become_strict()
 
     def _begin(self, first: PageReading) -> None:
         """Page 0 is read: learn the real page size and the end."""

@@ -1,0 +1,1 @@
+"""Orchestration only: a file is a flow is a deployment."""

@@ -1,0 +1,171 @@
+"""Reads a whole collection: keeps pages in flight until the walk has its proof, isolates what cannot be read."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from pco_client.errors import PcoError
+from pco_store.ledger import PageReceipt, check_fence, record_page
+from pco_store.quarantine import Quarantined, put_quarantined
+from tasks.pages import PageRef
+from tasks.retries import POISONOUS
+from tasks.sync_context import SyncContext
+from tasks.walk import PageReading, PageTurn, Walk
+
+ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
+
+
+async def read_collection(
+    walk: Walk, sync: SyncContext, *, process: ProcessPage, process_part: ProcessPage, in_flight: int
+) -> None:
+    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised.
+
+    `process` reads a page with all its retries; `process_part` reads parts of a page that could not be read, with few.
+    """
+    backlog: deque[PageTurn] = deque()
+    running: set[asyncio.Task[PageReading]] = set()
+    try:
+        while not walk.is_finished:
+            backlog.extend(walk.ready())
+            while backlog and len(running) < in_flight:
+                page = _page(sync, backlog.popleft())
+                running.add(asyncio.create_task(_read(sync, page, process, process_part), name=page.title))
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for finished in done:
+                walk.record(finished.result())
+            if sync.counters.window_ignored and walk.bounded:
+                backlog.clear()
+                walk.distrust_counts()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def reading_of(receipt: PageReceipt) -> PageReading:
+    """What a committed page told the walk."""
+    return PageReading(
+        offset=receipt.offset,
+        size=receipt.page_size,
+        reading=receipt.reading,
+        rows=receipt.rows,
+        next_offset=receipt.next_offset,
+        total_count=receipt.total_count,
+    )
+
+
+def _page(sync: SyncContext, turn: PageTurn) -> PageRef:
+    run = sync.run
+    return PageRef(
+        org_id=run.org_id,
+        entity=run.entity,
+        scope=run.scope,
+        epoch=run.epoch,
+        token=run.token,
+        offset=turn.offset,
+        size=turn.size,
+        reading=turn.reading,
+    )
+
+
+async def _read(sync: SyncContext, page: PageRef, process: ProcessPage, process_part: ProcessPage) -> PageReading:
+    try:
+        return reading_of(PageReceipt(**await process(page)))
+    except POISONOUS as error:
+        return await _isolate(sync, page, error, process_part)
+
+
+async def _isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:
+    """Halve a page that cannot be read until the bad record stands alone; quarantine its place, keep all others.
+
+    An outage looks the same from one page, so the product itself is asked first; if it does not answer either, the
+    error is raised, and the sync can be continued later.
+    """
+    await sync.client.fetch_document(f"/{sync.entity.product}/v2", api_version=sync.entity.api_version, lane=sync.lane)
+    readings = await _halve(sync, page, error, process_part)
+    total = min((one.total_count for one in readings if one.total_count is not None), default=None)
+    end = page.offset + page.size
+    whole = PageReading(
+        offset=page.offset,
+        size=page.size,
+        reading=page.reading,
+        rows=0,
+        next_offset=end if total is None or total > end else None,
+        total_count=total,
+    )
+    if page.size == 1:
+        return whole
+    async with sync.database.transaction() as connection:
+        await check_fence(connection, sync.run)
+        await record_page(connection, sync.run, _receipt_of(whole), [])
+    return whole
+
+
+async def _halve(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> list[PageReading]:
+    if page.size == 1:
+        return [await _quarantine_place(sync, page, error)]
+    half = page.size // 2
+    parts = [
+        replace(page, offset=page.offset + half, size=page.size - half),
+        replace(page, size=half),
+    ]
+    readings: list[PageReading] = []
+    for part in parts:
+        try:
+            readings.append(reading_of(PageReceipt(**await process_part(part))))
+        except POISONOUS as part_error:
+            readings.extend(await _halve(sync, part, part_error, process_part))
+    return readings
+
+
+async def _quarantine_place(sync: SyncContext, page: PageRef, error: PcoError) -> PageReading:
+    """The record at this offset cannot be fetched at all; its place is kept, so that it can be replayed."""
+    unknown_end = PageReading(
+        offset=page.offset,
+        size=1,
+        reading=page.reading,
+        rows=0,
+        next_offset=None,
+        total_count=None,
+    )
+    async with sync.database.transaction() as connection:
+        await check_fence(connection, sync.run)
+        await put_quarantined(
+            connection,
+            [
+                Quarantined(
+                    org_id=page.org_id,
+                    entity=page.entity,
+                    run_id=sync.run.run_id,
+                    reading=page.reading,
+                    offset=page.offset,
+                    record_id=None,
+                    reason=f"cannot be fetched: {error}",
+                    raw=None,
+                )
+            ],
+        )
+        await record_page(connection, sync.run, replace(_receipt_of(unknown_end), quarantined=1), [])
+    return unknown_end
+
+
+def _receipt_of(reading: PageReading) -> PageReceipt:
+    """A ledger entry that carries what the walk needs; rows and counts stand in the parts' own entries."""
+    return PageReceipt(
+        reading=reading.reading,
+        offset=reading.offset,
+        page_size=reading.size,
+        rows=reading.rows,
+        new=0,
+        changed=0,
+        unchanged=0,
+        stale=0,
+        misfits=0,
+        quarantined=0,
+        next_offset=reading.next_offset,
+        total_count=reading.total_count,
+        requests=0,
+        waited_seconds=0.0,
+    )

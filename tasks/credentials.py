@@ -1,0 +1,63 @@
+"""Who may read which church: a Prefect block per church, or the environment for one church."""
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from pydantic import Field, SecretStr
+
+from pco_client.auth import Credential, PersonalAccessToken
+from tasks.settings import SyncSettings
+
+
+class UnknownOrganizationError(Exception):
+    """No credentials are kept for this church. `known` are the ones there are credentials for."""
+
+    def __init__(self, org_id: str, known: tuple[str, ...]) -> None:
+        names = ", ".join(known) if known else "none yet"
+        super().__init__(
+            f"org_id {org_id!r}: no credentials are known for this organization (known: {names}). Save a block "
+            f"`pco-credentials/{org_id}` (python -m deployments connect {org_id}), or set PCO_SYNC_ORG_ID={org_id}, "
+            "PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
+        )
+        self.org_id = org_id
+        self.known = known
+
+    def __reduce__(self) -> tuple[type["UnknownOrganizationError"], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.org_id, self.known)
+
+
+class PcoCredentials(Block):
+    """A church's Personal Access Token; the block's name is the `org_id`.
+
+    OAuth connections get a block of their own that answers `credential()` the same way.
+    """
+
+    _block_type_name = "PCO Credentials"
+    _block_type_slug = "pco-credentials"
+    _description = "Lets pco-sync read one church's Planning Center data"
+
+    application_id: SecretStr = Field(description="Application ID of the Personal Access Token")
+    secret: SecretStr = Field(description="Secret of the Personal Access Token")
+
+    def credential(self) -> Credential:
+        """What the client signs its requests with."""
+        return PersonalAccessToken(self.application_id.get_secret_value(), self.secret.get_secret_value())
+
+
+async def credential_for_org(org_id: str, settings: SyncSettings) -> Credential:
+    """The environment's credential if it is this church's, else its block. Raises `UnknownOrganizationError`."""
+    if settings.org_id == org_id and settings.application_id is not None and settings.secret is not None:
+        return PersonalAccessToken(settings.application_id.get_secret_value(), settings.secret.get_secret_value())
+    try:
+        block: PcoCredentials = await PcoCredentials.aload(org_id)
+    except ValueError:
+        raise UnknownOrganizationError(org_id, await _known_organizations(settings)) from None
+    return block.credential()
+
+
+async def _known_organizations(settings: SyncSettings) -> tuple[str, ...]:
+    async with get_client() as client:
+        documents = await client.read_block_documents_by_type("pco-credentials")
+    names = {document.name for document in documents if document.name}
+    if settings.org_id and settings.application_id and settings.secret:
+        names.add(settings.org_id)
+    return tuple(sorted(names))

@@ -1,0 +1,182 @@
+"""process_page: fetch a page, transform it, and commit its rows and its checkpoint in one transaction."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from prefect import task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+
+from pco_client.documents import Page
+from pco_client.sansio import PageRequest
+from pco_store.ledger import PageReceipt, check_fence, page_receipt, record_page
+from pco_store.quarantine import Quarantined, put_quarantined
+from pco_store.upsert import upsert_rows
+from tasks.retries import is_worth_a_retry
+from tasks.sync_context import SyncContext, current_sync
+from tasks.transform import TransformedPage, transform_page
+from tasks.window import WindowIgnoredError
+
+JITTER: Final = 0.5
+"""Retry waits vary by this share, so that pages that failed together do not come back together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRef:
+    """Which page of which sync: all of a page task's identity, and nothing of its data.
+
+    `token` is drawn by the ledger when the epoch opens, so a receipt cached for an epoch that was closed, or for a
+    database that was replaced, is never taken for this one's.
+    """
+
+    org_id: str
+    entity: str
+    scope: str
+    epoch: str
+    token: str
+    offset: int
+    size: int
+    reading: int
+
+    @property
+    def title(self) -> str:
+        """The task run's name in the UI."""
+        again = f" reading={self.reading}" if self.reading > 1 else ""
+        scope = f" scope={self.scope}" if self.scope else ""
+        return f"{self.entity} org={self.org_id}{scope} offset={self.offset}{again}"
+
+    @property
+    def cache_key(self) -> str:
+        """Under which Prefect keeps the receipt."""
+        return (
+            f"pco-sync/page/{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/"
+            f"{self.offset}+{self.size}/{self.reading}/{self.token}"
+        )
+
+
+def _cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+    page: PageRef = parameters["page"]
+    return page.cache_key
+
+
+@task(
+    name="process-page",
+    task_run_name="{page.title}",
+    cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
+    persist_result=True,
+    result_serializer="json",
+    retry_condition_fn=is_worth_a_retry,
+    retry_jitter_factor=JITTER,
+    log_prints=False,
+)
+async def process_page(page: PageRef) -> dict[str, Any]:
+    """Apply one page exactly once and return its receipt (`PageReceipt` as a dict).
+
+    A page that the ledger holds is not fetched again. Raises the client's errors, `LeaseLost` when another execution
+    has taken over, and the store's errors; `tasks.retries` decides which of them are tried again.
+    """
+    sync = current_sync()
+    committed = await _committed(sync, page)
+    if committed is not None:
+        return asdict(committed)
+    fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
+    transformed = transform_page(
+        fetched.page.records,
+        entity=sync.entity,
+        org_id=page.org_id,
+        epoch=page.epoch,
+        observed_at=fetched.sent_at,
+    )
+    sync.counters.unknown_attributes |= transformed.unknown_attributes
+    _check_window(sync, fetched.page, transformed)
+    async with sync.database.transaction() as connection:
+        await check_fence(connection, sync.run)
+        counts = await upsert_rows(connection, sync.table, transformed.rows)
+        receipt = PageReceipt(
+            reading=page.reading,
+            offset=page.offset,
+            page_size=page.size,
+            rows=len(fetched.page.records),
+            new=counts.new,
+            changed=counts.changed,
+            unchanged=counts.unchanged,
+            stale=counts.stale,
+            misfits=transformed.misfits,
+            quarantined=len(transformed.rejected),
+            next_offset=fetched.page.next_offset,
+            total_count=fetched.page.total_count,
+            requests=fetched.requests,
+            waited_seconds=fetched.waited_seconds,
+        )
+        await put_quarantined(connection, _quarantined(sync, page, transformed))
+        await record_page(connection, sync.run, receipt, transformed.ids)
+    sync.counters.pages += 1
+    sync.counters.rows += receipt.rows
+    return asdict(receipt)
+
+
+def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
+    """What to ask PCO for. The order is PCO's default, by id: it never changes while a record lives."""
+    path = sync.entity.list_path
+    assert path is not None, "parameters admit listed entities only"
+    return PageRequest(
+        path=path,
+        api_version=sync.entity.api_version,
+        offset=page.offset,
+        per_page=page.size,
+        where=sync.window.where(),
+    )
+
+
+def _check_window(sync: SyncContext, page: Page, transformed: TransformedPage) -> None:
+    """PCO ignores a filter it does not know, with 200 and the whole collection.
+
+    A full walk is still right then, if it no longer relies on the count. A delta would be a full walk in disguise.
+    """
+    window = sync.window
+    if window.attribute is None:
+        return
+    known = page.can_query_by is None or window.attribute in page.can_query_by
+    if known and all(window.holds(row) for row in transformed.rows):
+        return
+    if window.since is not None:
+        raise WindowIgnoredError(
+            f"{sync.entity.name}: PCO ignored where[{window.attribute}] and answered records outside of the window; "
+            "nothing of this page was stored. Use mode 'full' until the catalogue is corrected"
+        )
+    sync.counters.window_ignored = True
+
+
+async def _committed(sync: SyncContext, page: PageRef) -> PageReceipt | None:
+    """The receipt of this page, if an earlier execution or an earlier attempt committed it.
+
+    What earlier executions committed was read once at the start, and nobody else can commit while we hold the fence.
+    Only an attempt whose commit went through although its answer never reached us has to be looked up.
+    """
+    known = sync.committed.get((page.reading, page.offset, page.size))
+    if known is not None or _attempt() == 1:
+        return known
+    sync.counters.retries += 1
+    async with sync.database.transaction() as connection:
+        return await page_receipt(connection, sync.run, reading=page.reading, offset=page.offset, page_size=page.size)
+
+
+def _quarantined(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> list[Quarantined]:
+    return [
+        Quarantined(
+            org_id=page.org_id,
+            entity=page.entity,
+            run_id=sync.run.run_id,
+            reading=page.reading,
+            offset=page.offset,
+            record_id=rejected.record_id,
+            reason=rejected.reason,
+            raw=rejected.raw,
+        )
+        for rejected in transformed.rejected
+    ]
+
+
+def _attempt() -> int:
+    context = TaskRunContext.get()
+    return context.task_run.run_count if context else 1

@@ -1,0 +1,126 @@
+"""How far a sync is: in Redis for programs, as a progress artifact for people. Best effort, rebuilt from the ledger."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tasks.sync_context import SyncContext
+from tasks.walk import Walk
+
+REDIS_SECONDS: Final = 0.25
+ARTIFACT_SECONDS: Final = 2.0
+KEPT_SECONDS: Final = 7 * 24 * 3600
+
+
+def progress_key(org_id: str, entity: str) -> str:
+    """Where a sync's progress stands in Redis, as a hash."""
+    return f"sync-progress:{org_id}:{entity}"
+
+
+def artifact_key(kind: str, org_id: str, entity: str) -> str:
+    """An artifact key as Prefect wants it: lower-case letters, digits and dashes."""
+    return f"{kind}-{org_id}-{entity}".lower().replace(".", "-").replace("_", "-")
+
+
+@dataclass(kw_only=True)
+class ProgressReport:
+    """Reads the walk and the counters, and tells others."""
+
+    sync: SyncContext
+    walk: Walk
+    redis: Redis
+    began_with_pages: int
+    began_with_rows: int
+    started: float
+    _artifact: UUID | None = None
+    _redis_is_away: bool = False
+
+    def snapshot(self, state: str) -> dict[str, str]:
+        """The progress in numbers."""
+        counters = self.sync.counters
+        pages = self.began_with_pages + counters.pages
+        total_pages = self.walk.page_count
+        seconds = time.monotonic() - self.started
+        return {
+            "state": state,
+            "epoch": self.sync.run.epoch,
+            "pages": str(pages),
+            "total_pages": "" if total_pages is None else str(max(total_pages, pages)),
+            "rows": str(self.began_with_rows + counters.rows),
+            "rows_per_second": f"{counters.rows / seconds if seconds > 0 else 0:.1f}",
+            "retries": str(counters.retries),
+            "seconds": f"{seconds:.1f}",
+        }
+
+    async def tell_redis(self, state: str) -> None:
+        """Write the snapshot; a Redis that is away costs a line in the log, not the sync."""
+        run = self.sync.run
+        key = progress_key(run.org_id, run.entity)
+        try:
+            async with self.redis.pipeline(transaction=True) as pipeline:
+                pipeline.hset(key, mapping={**self.snapshot(state)})
+                pipeline.expire(key, KEPT_SECONDS)
+                await pipeline.execute()
+        except (RedisError, OSError) as error:
+            if not self._redis_is_away:
+                get_run_logger().warning("progress is not shown for now: Redis is away (%s)", type(error).__name__)
+            self._redis_is_away = True
+        else:
+            self._redis_is_away = False
+
+    async def tell_prefect(self) -> None:
+        """Create or update the progress artifact of this flow run."""
+        run = self.sync.run
+        told = self.snapshot("running")
+        total = int(told["total_pages"] or 0)
+        percent = 100.0 * int(told["pages"]) / total if total else 0.0
+        description = f"{run.entity} of {run.org_id}: page {told['pages']} of {told['total_pages'] or '?'}"
+        try:
+            if self._artifact is None:
+                key = artifact_key("progress", run.org_id, run.entity)
+                self._artifact = await acreate_progress_artifact(percent, key=key, description=description)
+            else:
+                await aupdate_progress_artifact(self._artifact, percent, description=description)
+        except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+            get_run_logger().debug("the progress artifact was not written (%s)", type(error).__name__)
+
+    async def keep_telling(self) -> None:
+        """Tell until cancelled."""
+        told_prefect = 0.0
+        while True:
+            await self.tell_redis("running")
+            if time.monotonic() - told_prefect >= ARTIFACT_SECONDS:
+                told_prefect = time.monotonic()
+                await self.tell_prefect()
+            await asyncio.sleep(REDIS_SECONDS)
+
+
+@asynccontextmanager
+async def shown(report: ProgressReport) -> AsyncIterator[None]:
+    """Progress is told while the block runs, and once more at its end."""
+    teller = asyncio.create_task(report.keep_telling(), name="progress")
+    try:
+        yield
+    except BaseException:
+        await _stop(teller)
+        await report.tell_redis("stopped")
+        raise
+    await _stop(teller)
+    await report.tell_redis("completed")
+    await report.tell_prefect()
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

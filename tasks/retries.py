@@ -1,0 +1,65 @@
+"""One table: what is done about an error, and how long a page is retried. Nothing else decides that."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+from redis.exceptions import RedisError
+
+from pco_client.errors import PcoError, RetryError, ServerFault, SkipError, StopError, UndecodableAnswer, WaitError
+from pco_client.governor import GovernorUnavailable
+from pco_store.errors import LeaseLost, StoreUnavailable
+
+
+class Decision(Enum):
+    """What the caller does about an error."""
+
+    RETRY = "retry"
+    STOP = "stop"
+
+
+TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
+    (LeaseLost, Decision.STOP),  # another execution owns the run now
+    (StopError, Decision.STOP),  # credential or request is wrong: the same request gets the same answer
+    (SkipError, Decision.STOP),  # not there, or not for us
+    (WaitError, Decision.RETRY),  # the budget did not come in the time one attempt may wait
+    (RetryError, Decision.RETRY),
+    (GovernorUnavailable, Decision.RETRY),
+    (RedisError, Decision.RETRY),
+    (StoreUnavailable, Decision.RETRY),
+)
+
+PART_DELAYS: list[float] = [1.0, 2.0]
+"""Waits for the parts of a page that was retried in full before; they only tell a bad record from bad luck."""
+
+POISONOUS: tuple[type[PcoError], ...] = (ServerFault, UndecodableAnswer)
+"""Errors that one bad record can cause for its whole page; after the retries such a page is bisected."""
+
+
+def decide(error: BaseException) -> Decision:
+    """The decision for an error; what is not in the table is our own defect, and retrying would only hide it."""
+    for kind, decision in TABLE:
+        if isinstance(error, kind):
+            return decision
+    return Decision.STOP
+
+
+def retry_delays(*, first: float, total: float) -> list[float]:
+    """Waits in seconds that double from `first` and add up to `total`."""
+    return list(_delays(first, total))
+
+
+def _delays(first: float, total: float) -> Iterator[float]:
+    delay, left = first, total
+    while left > 0 and delay > 0:
+        yield min(delay, left)
+        left -= delay
+        delay *= 2
+
+
+async def is_worth_a_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's `retry_condition_fn`, answered from the table."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, BaseException) and decide(error) is Decision.RETRY

@@ -1,0 +1,54 @@
+"""What a process is told by its environment; read when asked, never at import."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PCO_BASE_URL = "https://api.planningcenteronline.com"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names each variable and what it should be."""
+
+
+class SyncSettings(BaseSettings):
+    """Every setting of a sync, as `PCO_SYNC_*` environment variables (docs/settings.md)."""
+
+    model_config = SettingsConfigDict(env_prefix="PCO_SYNC_", extra="ignore", env_ignore_empty=True)
+
+    database_url: SecretStr = Field(description="Postgres that holds the mirror and the ledger")
+    redis_url: SecretStr = Field(description="Redis for the rate budget, the progress and the receipts")
+    pco_base_url: str = Field(default=PCO_BASE_URL, description="Where PCO answers; the simulator's address in a demo")
+    org_id: str | None = Field(default=None, description="The church whose credentials stand in the environment")
+    application_id: SecretStr | None = Field(default=None, description="Personal Access Token: application id")
+    secret: SecretStr | None = Field(default=None, description="Personal Access Token: secret")
+    contact: str = Field(default="", description="Who runs this, for PCO's support; part of the User-Agent")
+    page_size: Annotated[int, Field(ge=1, le=100)] = Field(default=100, description="Records per request")
+    pages_in_flight: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=16, description="Pages read at a time per sync"
+    )
+    lease_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="How long a silent holder keeps a sync that nobody can prove dead"
+    )
+    retry_first_seconds: Annotated[float, Field(ge=0)] = Field(default=1.0, description="First wait before a retry")
+    retry_total_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=300.0, description="All waits of one page together"
+    )
+    request_timeout_seconds: Annotated[float, Field(gt=0)] = Field(default=60.0, description="Patience for one answer")
+
+
+def read_settings() -> SyncSettings:
+    """The settings of this process. Raises `SettingsError`, which never repeats a value."""
+    try:
+        return SyncSettings()
+    except ValidationError as error:
+        problems = [
+            f"PCO_SYNC_{'_'.join(str(part) for part in one['loc']).upper()}: "
+            + ("is not set" if one["type"] == "missing" else one["msg"])
+            for one in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError(
+            "cannot start: " + "; ".join(problems) + ". `make demo` and `make up` set them for the embedded servers; "
+            "see docs/settings.md for your own"
+        ) from None

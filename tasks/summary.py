@@ -1,0 +1,86 @@
+"""What a sync did, in numbers: its return value, and its closing table in the UI."""
+
+from datetime import datetime
+from typing import Literal
+
+import httpx
+from prefect.artifacts import acreate_table_artifact
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict
+
+from pco_store.ledger import RunTotals
+from tasks.progress import artifact_key
+from tasks.sync_context import SyncContext
+
+
+class SyncSummary(BaseModel):
+    """The numbers of one epoch; `retries` and `seconds` are of the last execution only.
+
+    `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Literal["completed", "already_running", "already_completed"]
+    key: str
+    org_id: str
+    entity: str
+    epoch: str
+    pages: int = 0
+    records: int = 0
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    stale: int = 0
+    misfits: int = 0
+    quarantined: int = 0
+    requests: int = 0
+    waited_seconds: float = 0.0
+    retries: int = 0
+    seconds: float = 0.0
+    continued: bool = False
+    unknown_attributes: tuple[str, ...] = ()
+    finished_at: datetime | None = None
+
+
+def summarize(
+    sync: SyncContext, totals: RunTotals, *, continued: bool, seconds: float, finished_at: datetime
+) -> SyncSummary:
+    """The summary of a run that has just completed."""
+    run = sync.run
+    return SyncSummary(
+        outcome="completed",
+        key=run.key,
+        org_id=run.org_id,
+        entity=run.entity,
+        epoch=run.epoch,
+        pages=totals.pages,
+        records=totals.distinct_ids,
+        rows=totals.rows,
+        new=totals.new,
+        changed=totals.changed,
+        unchanged=totals.unchanged,
+        stale=totals.stale,
+        misfits=totals.misfits,
+        quarantined=totals.quarantined,
+        requests=totals.requests,
+        waited_seconds=round(totals.waited_seconds, 3),
+        retries=sync.counters.retries,
+        seconds=round(seconds, 3),
+        continued=continued,
+        unknown_attributes=tuple(sorted(sync.counters.unknown_attributes)),
+        finished_at=finished_at,
+    )
+
+
+async def publish_summary(summary: SyncSummary) -> None:
+    """The closing table artifact."""
+    told = summary.model_dump(mode="json", exclude={"unknown_attributes"})
+    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in told.items()]
+    key = artifact_key("sync", summary.org_id, summary.entity)
+    try:
+        await acreate_table_artifact(table, key=key, description=f"{summary.entity} of {summary.org_id}")
+    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+        get_run_logger().warning("the closing table was not written (%s)", type(error).__name__)

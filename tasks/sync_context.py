@@ -1,0 +1,62 @@
+"""What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from sqlalchemy import Table
+
+from pco_catalog.catalog import Entity
+from pco_client.client import PcoClient
+from pco_store.database import Database
+from pco_store.ledger import PageReceipt, RunHandle
+from tasks.window import Window
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What happened in this execution and is not in the ledger: it restarts with the process."""
+
+    pages: int = 0
+    rows: int = 0
+    retries: int = 0
+    window_ignored: bool = False
+    unknown_attributes: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncContext:
+    """One execution of one sync. `committed` are the pages of earlier executions, by reading, offset and size."""
+
+    run: RunHandle
+    entity: Entity
+    table: Table
+    window: Window
+    client: PcoClient
+    database: Database
+    committed: Mapping[tuple[int, int, int], PageReceipt] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+
+    @property
+    def lane(self) -> str:
+        """Under which name this sync takes its share of the rate budget."""
+        return f"{self.run.org_id}:{self.entity.name}"
+
+
+_current: ContextVar[SyncContext] = ContextVar("pco_sync_context")
+
+
+def current_sync() -> SyncContext:
+    """The sync this task belongs to. Raises `LookupError` outside of one."""
+    return _current.get()
+
+
+@contextmanager
+def entered(sync: SyncContext) -> Iterator[SyncContext]:
+    """Tasks started inside belong to `sync`."""
+    token = _current.set(sync)
+    try:
+        yield sync
+    finally:
+        _current.reset(token)

@@ -1,0 +1,297 @@
+"""A PCO resource becomes a row: pure, not a task.
+
+Nothing is dropped. A value goes to the column of its attribute when the column can hold exactly that value, else to
+`extra` under the attribute's name; so do attributes the catalogue does not know. Relationships to one record become
+`<name>_id`; the others are kept whole (without links) in `extra["_relationships"]`. What jsonb cannot hold either (NUL,
+lone surrogates, numbers beyond 64 bits) is kept as `{"$json": "<the value as ASCII JSON text>"}`.
+
+A record without an identity (no id, of another type, not an object) cannot be a row; it is `Rejected`, raw, for the
+quarantine.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Final
+
+import orjson
+
+from pco_catalog.catalog import Entity
+from pco_client.documents import Json, MalformedRecord, Resource, read_resource
+
+COLUMN_KINDS: Final = {
+    "string": "text",
+    "currency_abbreviation": "text",
+    "primary_key": "identifier",
+    "integer": "integer",
+    "float": "float",
+    "boolean": "boolean",
+    "date": "date",
+    "date_time": "instant",
+}
+RELATIONSHIPS: Final = "_relationships"
+UNSTORABLE: Final = "$json"
+
+
+class MisfitError(ValueError):
+    """The column cannot hold exactly this value."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A record that has no identity to be stored under. `raw` is ASCII JSON text."""
+
+    reason: str
+    record_id: str | None
+    raw: str
+
+
+@dataclass(kw_only=True, slots=True)
+class TransformedPage:
+    """The rows of one page, one per id, and what could not become a row or a typed value."""
+
+    rows: list[dict[str, object]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    misfits: int = 0
+    duplicates: int = 0
+    unknown_attributes: set[str] = field(default_factory=set)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the rows, in the order of the page."""
+        return [str(row["id"]) for row in self.rows]
+
+
+def transform_page(
+    records: Sequence[Json], *, entity: Entity, org_id: str, epoch: str, observed_at: datetime
+) -> TransformedPage:
+    """Turn the records of one page into rows; of a record that occurs twice, the newer (or later) one is kept."""
+    shape = _shape_of(entity)
+    page = TransformedPage()
+    by_id: dict[str, dict[str, object]] = {}
+    for record in records:
+        try:
+            resource = read_resource(record, expected_type=entity.resource)
+            row = _row(resource, shape, page)
+        except MalformedRecord as error:
+            page.rejected.append(_reject(record, str(error)))
+            continue
+        row["org_id"] = org_id
+        row["_epoch"] = epoch
+        row["_synced_at"] = observed_at
+        known = by_id.get(resource.id)
+        if known is not None:
+            page.duplicates += 1
+            if _is_older(row, known):
+                continue
+        by_id[resource.id] = row
+    page.rows = list(by_id.values())
+    return page
+
+
+def storable_json(value: Json) -> str:
+    """JSON text that jsonb can hold and from which `restore_json` gives back exactly `value`."""
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        return _escaped(value)
+    return _escaped(value) if b"\\u0000" in text else text.decode()
+
+
+def restore_json(stored: object) -> object:
+    """The value that `storable_json` stored."""
+    if isinstance(stored, dict) and stored.keys() == {UNSTORABLE}:
+        return json.loads(str(stored[UNSTORABLE]))
+    return stored
+
+
+def raw_text(value: Json) -> str:
+    """Any JSON value as ASCII text, so that NUL and lone surrogates fit in a text column."""
+    return json.dumps(value, ensure_ascii=True, default=str)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shape:
+    columns: Mapping[str, Callable[[Json], object]]
+    to_one: Mapping[str, str]
+    empty: Mapping[str, object]
+
+
+@lru_cache(maxsize=512)
+def _shape_of(entity: Entity) -> _Shape:
+    columns: dict[str, Callable[[Json], object]] = {}
+    for name, attribute in entity.attributes.items():
+        kind = COLUMN_KINDS.get(attribute.type)
+        columns[name] = _CONVERTERS[kind] if kind else storable_json
+    to_one = {name: one.resource for name, one in entity.relationships.items() if not one.many}
+    empty: dict[str, object] = dict.fromkeys(columns)
+    empty.update(dict.fromkeys(f"{name}_id" for name in to_one))
+    return _Shape(columns=columns, to_one=to_one, empty=empty)
+
+
+def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, object]:
+    if _is_awkward_text(resource.id):
+        raise MalformedRecord(reason="an id that the database cannot hold", field="id")
+    row: dict[str, object] = dict(shape.empty)
+    extra: dict[str, str] = {}
+    canonical, awkward = _canonical(resource)
+    columns = shape.columns
+    for name, value in resource.attributes.items():
+        convert = columns.get(name)
+        if convert is None:
+            page.unknown_attributes.add(name)
+            extra[name] = storable_json(value)
+        elif value is not None:
+            if awkward and isinstance(value, str) and _is_awkward_text(value):
+                page.misfits += 1
+                extra[name] = _escaped(value)
+                continue
+            try:
+                row[name] = convert(value)
+            except (ValueError, OverflowError):
+                page.misfits += 1
+                extra[name] = storable_json(value)
+    kept = _place_relationships(resource.relationships, shape, row)
+    if kept:
+        extra[RELATIONSHIPS] = storable_json(kept)
+    row["id"] = resource.id
+    row["extra"] = _object_text(extra)
+    row["_content_hash"] = hashlib.blake2b(canonical, digest_size=16).digest()
+    return row
+
+
+def _place_relationships(relationships: Mapping[str, Json], shape: _Shape, row: dict[str, object]) -> dict[str, Json]:
+    """Fill the `<name>_id` columns; return the relationships that a column cannot tell in full."""
+    kept: dict[str, Json] = {}
+    for name, relationship in relationships.items():
+        data = relationship.get("data") if isinstance(relationship, dict) else relationship
+        declared = shape.to_one.get(name)
+        if declared is not None and isinstance(data, dict) and isinstance(data.get("id"), str | int):
+            identity = str(data["id"])
+            column = f"{name}_id"
+            if not _is_awkward_text(identity):
+                if row[column] is None:
+                    row[column] = identity
+                if row[column] == identity and data.keys() == {"type", "id"} and data["type"] == declared:
+                    continue
+        elif declared is not None and data is None:
+            continue
+        if isinstance(relationship, dict):
+            told = {key: value for key, value in relationship.items() if key != "links"}
+            if told:
+                kept[name] = told
+        else:
+            kept[name] = relationship
+    return kept
+
+
+def _canonical(resource: Resource) -> tuple[bytes, bool]:
+    """The record's content as bytes to be hashed, and whether some value in it needs a closer look."""
+    content = [resource.attributes, resource.relationships]
+    try:
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return json.dumps(content, sort_keys=True, ensure_ascii=True, default=str).encode(), True
+    return text, b"\\u0000" in text
+
+
+def _is_older(row: Mapping[str, object], known: Mapping[str, object]) -> bool:
+    mine, theirs = row.get("updated_at"), known.get("updated_at")
+    return isinstance(mine, datetime) and isinstance(theirs, datetime) and mine < theirs
+
+
+def _reject(record: Json, reason: str) -> Rejected:
+    record_id = record.get("id") if isinstance(record, dict) else None
+    identity = str(record_id) if isinstance(record_id, str | int) else None
+    if identity is not None and _is_awkward_text(identity):
+        identity = None
+    return Rejected(reason=reason, record_id=identity, raw=raw_text(record))
+
+
+def _escaped(value: Json) -> str:
+    return json.dumps({UNSTORABLE: raw_text(value)}, ensure_ascii=True)
+
+
+def _object_text(members: Mapping[str, str]) -> str:
+    """A JSON object out of values that are JSON text already; a name that jsonb cannot hold is escaped."""
+    if not members:
+        return "{}"
+    return "{" + ",".join(f"{_member_name(name)}:{text}" for name, text in members.items()) + "}"
+
+
+def _member_name(name: str) -> str:
+    return json.dumps(raw_text(name) if _is_awkward_text(name) else name)
+
+
+def _is_awkward_text(text: str) -> bool:
+    """NUL or a lone surrogate: neither text nor jsonb can hold it."""
+    if "\x00" in text:
+        return True
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _to_text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    raise MisfitError
+
+
+def _to_identifier(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise MisfitError
+
+
+def _to_integer(value: Json) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    raise MisfitError
+
+
+def _to_float(value: Json) -> float:
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
+        return float(value)
+    raise MisfitError
+
+
+def _to_boolean(value: Json) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise MisfitError
+
+
+def _to_date(value: Json) -> date:
+    if isinstance(value, str) and len(value) == 10 and value[4] == "-":
+        return date.fromisoformat(value)
+    raise MisfitError
+
+
+def _to_instant(value: Json) -> datetime:
+    """Exactly this instant: with an offset, and not finer than a microsecond."""
+    if not isinstance(value, str) or len(value) > 32:
+        raise MisfitError
+    _, _, fraction = value.partition(".")
+    if len(fraction) - len(fraction.lstrip("0123456789")) > 6:
+        raise MisfitError
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise MisfitError
+    return instant.astimezone(UTC)
+
+
+_CONVERTERS: Final[Mapping[str, Callable[[Json], object]]] = {
+    "text": _to_text,
+    "identifier": _to_identifier,
+    "integer": _to_integer,
+    "float": _to_float,
+    "boolean": _to_boolean,
+    "date": _to_date,
+    "instant": _to_instant,
+}
