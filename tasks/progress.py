@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -67,9 +67,10 @@ class ProgressReport:
         """Write the snapshot; a Redis that is away costs a line in the log, not the sync."""
         run = self.sync.run
         key = progress_key(run.org_id, run.entity)
+        fields: dict[Any, Any] = {**self.snapshot(state)}
         try:
             async with self.redis.pipeline(transaction=True) as pipeline:
-                pipeline.hset(key, mapping={**self.snapshot(state)})
+                pipeline.hset(key, mapping=fields)
                 pipeline.expire(key, KEPT_SECONDS)
                 await pipeline.execute()
         except (RedisError, OSError) as error:
