@@ -35,6 +35,12 @@ class Postgres:
         self._home = home
         self.data = home / "postgres"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server runs."""
+        self._forget_dead_server()
+        return self._pid_file.exists()
+
     def start(self, settings: Mapping[str, str] | None = None) -> None:
         """Start the server unless it runs; the first time its files are made. `settings` go on top of `SETTINGS`."""
         self._forget_dead_server()

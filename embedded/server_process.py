@@ -86,14 +86,12 @@ class ServerProcess:
             self._record.unlink(missing_ok=True)
             return False
         process = psutil.Process(running["pid"])
-        family = [process, *process.children(recursive=True)]
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-        _, alive = psutil.wait_procs(family[:1], timeout=patience)
-        for one in [*alive, *family[1:]]:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(family, timeout=patience)
+        alive = [process, *process.children(recursive=True)]
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for one in alive:
+                with suppress(psutil.NoSuchProcess):
+                    end(one)
+            _, alive = psutil.wait_procs(alive, timeout=patience)
         self._record.unlink(missing_ok=True)
         return True
 

@@ -22,6 +22,14 @@ class Services:
         self.redis = RedisServer(home)
         self.prefect = PrefectServer(home)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether all three can be used."""
+        try:
+            return bool(self.redis.url and self.prefect.api_url) and self.postgres.is_running
+        except RuntimeError:
+            return False
+
     def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Start what does not run. Raises `ServerStartError`, `OSError`, `subprocess.SubprocessError`."""
         with self._alone():

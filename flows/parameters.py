@@ -15,7 +15,7 @@ _ORG_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _EPOCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}")
 
 
-def _check_org_id(value: str) -> str:
+def check_org_id(value: str) -> str:
     if _ORG_ID.fullmatch(value) is None:
         raise ValueError("org_id must be 1 to 63 lower-case letters, digits and dashes, such as 'grace'")
     return value
@@ -27,7 +27,7 @@ def _check_epoch(value: str) -> str:
     return value
 
 
-def _check_entity(value: str) -> str:
+def check_entity(value: str) -> str:
     listed_entity(value)
     return value
 
@@ -47,12 +47,12 @@ def listed_entities() -> list[str]:
 
 OrgId = Annotated[
     str,
-    AfterValidator(_check_org_id),
+    AfterValidator(check_org_id),
     Field(description="Which church: the name of its credentials block, such as 'grace'"),
 ]
 EntityName = Annotated[
     str,
-    AfterValidator(_check_entity),
+    AfterValidator(check_entity),
     WithJsonSchema({"type": "string", "enum": listed_entities()}),
     Field(description="What to mirror, as product.Resource in PCO's spelling, such as 'people.Person'"),
 ]

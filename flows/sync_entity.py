@@ -74,7 +74,9 @@ async def sync_entity(
             return _not_started(opened, request)
         assert lease is not None
         async with held(lease):
-            return await _run(resources, client, described, lease, continued=opened.continued)
+            return await _run(
+                resources, client, described, lease, continued=opened.continued, flow_run_id=request.flow_run_id
+            )
 
 
 async def _request(
@@ -102,7 +104,13 @@ async def _request(
 
 
 async def _run(
-    resources: Resources, client: PcoClient, entity: Entity, lease: RunLease, *, continued: bool
+    resources: Resources,
+    client: PcoClient,
+    entity: Entity,
+    lease: RunLease,
+    *,
+    continued: bool,
+    flow_run_id: str | None,
 ) -> SyncSummary | State[SyncSummary]:
     """Walk the collection under the lease, and close the run in the ledger whatever happens."""
     logger = get_run_logger()
@@ -127,6 +135,7 @@ async def _run(
         sync=sync,
         walk=walk,
         redis=resources.redis,
+        flow_run_id=flow_run_id or "",
         began_with_pages=len(committed),
         began_with_rows=sum(receipt.rows for receipt in committed),
         started=started,

@@ -148,6 +148,7 @@ async def _quarantine_place(sync: SyncContext, page: PageRef, error: PcoError) -
             ],
         )
         await record_page(connection, sync.run, replace(_receipt_of(unknown_end), quarantined=1), [])
+    sync.counters.quarantined += 1
     return unknown_end
 
 

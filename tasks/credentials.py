@@ -1,11 +1,21 @@
 """Who may read which church: a Prefect block per church, or the environment for one church."""
 
+from dataclasses import dataclass
+
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from pydantic import Field, SecretStr
 
 from pco_client.auth import Credential, PersonalAccessToken
-from tasks.settings import SyncSettings
+from tasks.settings import PCO_BASE_URL, SyncSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """How a church is read: what requests are signed with, and where they go."""
+
+    credential: Credential
+    base_url: str
 
 
 class UnknownOrganizationError(Exception):
@@ -28,7 +38,8 @@ class UnknownOrganizationError(Exception):
 class PcoCredentials(Block):
     """A church's Personal Access Token; the block's name is the `org_id`.
 
-    OAuth connections get a block of their own that answers `credential()` the same way.
+    OAuth connections get a block of their own that answers `connection()` the same way. The address stands beside the
+    secret, so that a real church's secret can never be sent to a simulator.
     """
 
     _block_type_name = "PCO Credentials"
@@ -38,20 +49,27 @@ class PcoCredentials(Block):
     application_id: SecretStr = Field(description="Application ID of the Personal Access Token")
     secret: SecretStr = Field(description="Secret of the Personal Access Token")
 
-    def credential(self) -> Credential:
-        """What the client signs its requests with."""
-        return PersonalAccessToken(self.application_id.get_secret_value(), self.secret.get_secret_value())
+    base_url: str = Field(default=PCO_BASE_URL, description="Where PCO answers; a simulator's address to try it out")
+
+    def connection(self) -> Connection:
+        """What the client needs."""
+        return _connection(self.application_id, self.secret, self.base_url)
 
 
-async def credential_for_org(org_id: str, settings: SyncSettings) -> Credential:
+async def connection_for_org(org_id: str, settings: SyncSettings) -> Connection:
     """The environment's credential if it is this church's, else its block. Raises `UnknownOrganizationError`."""
     if settings.org_id == org_id and settings.application_id is not None and settings.secret is not None:
-        return PersonalAccessToken(settings.application_id.get_secret_value(), settings.secret.get_secret_value())
+        return _connection(settings.application_id, settings.secret, settings.pco_base_url)
     try:
         block: PcoCredentials = await PcoCredentials.aload(org_id)
     except ValueError:
         raise UnknownOrganizationError(org_id, await _known_organizations(settings)) from None
-    return block.credential()
+    return block.connection()
+
+
+def _connection(application_id: SecretStr, secret: SecretStr, base_url: str) -> Connection:
+    token = PersonalAccessToken(application_id.get_secret_value(), secret.get_secret_value())
+    return Connection(credential=token, base_url=base_url)
 
 
 async def _known_organizations(settings: SyncSettings) -> tuple[str, ...]:

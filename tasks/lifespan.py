@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import httpx
 from redis.asyncio import Redis
 
-from pco_client.auth import Credential
 from pco_client.client import PcoClient, user_agent
 from pco_client.redis_governor import RedisGovernor
 from pco_store.database import Database
-from tasks.credentials import credential_for_org
+from tasks.credentials import Connection, connection_for_org
 from tasks.settings import SyncSettings
 
 
@@ -24,20 +23,20 @@ class Resources:
     redis: Redis
     http: httpx.AsyncClient
 
-    def client_for(self, credential: Credential) -> PcoClient:
+    def client_for(self, connection: Connection) -> PcoClient:
         """A client that shares the budget of its credential with every other process."""
         return PcoClient(
             self.http,
-            credential=credential,
-            governor=RedisGovernor(self.redis, credential.identity),
-            base_url=self.settings.pco_base_url,
+            credential=connection.credential,
+            governor=RedisGovernor(self.redis, connection.credential.identity),
+            base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
         )
 
 
 async def get_client_for_org(org_id: str, resources: Resources) -> PcoClient:
     """The client of one church. Raises `UnknownOrganizationError`."""
-    return resources.client_for(await credential_for_org(org_id, resources.settings))
+    return resources.client_for(await connection_for_org(org_id, resources.settings))
 
 
 @asynccontextmanager

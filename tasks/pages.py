@@ -112,6 +112,8 @@ async def process_page(page: PageRef) -> dict[str, Any]:
         await record_page(connection, sync.run, receipt, transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
+    sync.counters.quarantined += receipt.quarantined
+    sync.counters.waited_seconds += receipt.waited_seconds
     return asdict(receipt)
 
 

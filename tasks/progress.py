@@ -40,6 +40,7 @@ class ProgressReport:
     sync: SyncContext
     walk: Walk
     redis: Redis
+    flow_run_id: str
     began_with_pages: int
     began_with_rows: int
     started: float
@@ -55,11 +56,15 @@ class ProgressReport:
         return {
             "state": state,
             "epoch": self.sync.run.epoch,
+            "flow_run_id": self.flow_run_id,
+            "began_with_pages": str(self.began_with_pages),
             "pages": str(pages),
             "total_pages": "" if total_pages is None else str(max(total_pages, pages)),
             "rows": str(self.began_with_rows + counters.rows),
             "rows_per_second": f"{counters.rows / seconds if seconds > 0 else 0:.1f}",
             "retries": str(counters.retries),
+            "quarantined": str(counters.quarantined),
+            "waited_seconds": f"{counters.waited_seconds:.1f}",
             "seconds": f"{seconds:.1f}",
         }
 

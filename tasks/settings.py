@@ -19,7 +19,7 @@ class SyncSettings(BaseSettings):
 
     database_url: SecretStr = Field(description="Postgres that holds the mirror and the ledger")
     redis_url: SecretStr = Field(description="Redis for the rate budget, the progress and the receipts")
-    pco_base_url: str = Field(default=PCO_BASE_URL, description="Where PCO answers; the simulator's address in a demo")
+    pco_base_url: str = Field(default=PCO_BASE_URL, description="Where the church of PCO_SYNC_ORG_ID is read")
     org_id: str | None = Field(default=None, description="The church whose credentials stand in the environment")
     application_id: SecretStr | None = Field(default=None, description="Personal Access Token: application id")
     secret: SecretStr | None = Field(default=None, description="Personal Access Token: secret")

@@ -21,6 +21,8 @@ class Counters:
     pages: int = 0
     rows: int = 0
     retries: int = 0
+    quarantined: int = 0
+    waited_seconds: float = 0.0
     window_ignored: bool = False
     unknown_attributes: set[str] = field(default_factory=set)
 

@@ -1,0 +1,200 @@
+"""`python -m deployments COMMAND`: what the Makefile's targets run."""
+
+import argparse
+import asyncio
+import getpass
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import FrameType
+
+from rich.console import Console
+
+from deployments.environment import complete_environment
+from embedded.home import services_home
+from embedded.server_process import ServerProcess
+from embedded.services import MIRROR_DATABASE, Services
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit code."""
+    options = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    console = Console()
+    try:
+        services = Services(services_home())
+        command: Callable[[argparse.Namespace, Services, Console], int] = options.run
+        return command(options, services, console)
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; start it again and it continues")
+        return INTERRUPTED
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("deployments", "embedded", "tasks", "pco_store", "pco_client"):
+            console.print(f"[red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+            return 1
+        raise
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deployments", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace, Services, Console], int], text: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("demo", _demo, "run the main job from nothing, with a simulated church")
+    add("up", _up, "start PostgreSQL, Redis and the Prefect server, migrate, deploy, and leave them running")
+    add("down", _down, "stop what runs in the data folder")
+    add("status", _status, "say what runs and where")
+    add("env", _env, 'print the variables for your shell: eval "$(python -m deployments env)"')
+    add("psql", _psql, "open psql on the mirror")
+    add("migrate", _migrate, "bring the tables up to date")
+    add("deploy", _deploy, "create the work pool and the deployments of prefect.yaml")
+    add("worker", _worker, "run a worker until Ctrl-C").add_argument(
+        "--limit", type=int, default=4, help="syncs at a time"
+    )
+    connect = add("connect", _connect, "check a church's Personal Access Token with PCO and store it with Prefect")
+    connect.add_argument("org_id")
+    connect.add_argument("--base-url", help="where PCO answers, for a simulator")
+    sync = add("sync", _sync, "start a sync as a deployment run and watch it")
+    sync.add_argument("org_id")
+    sync.add_argument("entity", help="such as people.Person")
+    sync.add_argument("--epoch", help="which turn; left out, an unfinished one is continued, else a new one opened")
+    sync.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
+    sync.add_argument("--mode", choices=("full", "delta"), default="full")
+    sync.add_argument("--no-watch", action="store_true", help="return at once")
+    return parser
+
+
+def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
+    was_up = services.is_running
+    with ExitStack() as running:
+        running.callback(_say_stopped, console)
+        if not was_up:
+            running.callback(services.stop)
+        running.callback(_ignore_interrupts, console)
+        services.start(lambda name: console.print(f"  starting {name}", style="dim"))
+        complete_environment(services)
+        from deployments.demo import run_demo
+
+        ok = run_demo(services, console, running)
+        running.callback(_ignore_interrupts, console)
+        if ok and sys.stdin.isatty() and sys.stdout.isatty():
+            console.print("The servers stay up for you to look around. Ctrl-C stops them; the data stays.")
+            signal.pause()
+    return 0 if ok else 1
+
+
+def _up(_: argparse.Namespace, services: Services, console: Console) -> int:
+    services.start(lambda name: console.print(f"starting {name}", style="dim"))
+    complete_environment(services)
+    _migrate(_, services, console)
+    _deploy(_, services, console)
+    return _status(_, services, console)
+
+
+def _down(_: argparse.Namespace, services: Services, console: Console) -> int:
+    for name in ("worker", "simulator"):
+        if ServerProcess(name=name, home=services.home).stop():
+            console.print(f"stopped {name}")
+    for name in services.stop():
+        console.print(f"stopped {name}")
+    return 0
+
+
+def _status(_: argparse.Namespace, services: Services, console: Console) -> int:
+    if not services.is_running:
+        console.print("nothing runs; `make up` starts the servers")
+        return 1
+    console.print(f"Prefect UI  {services.prefect.ui_url}", highlight=False)
+    console.print(f"psql        {shlex.join(services.postgres.psql_command(MIRROR_DATABASE))}", soft_wrap=True)
+    console.print(f"data        {services.home}", highlight=False)
+    return 0
+
+
+def _env(_: argparse.Namespace, services: Services, __: Console) -> int:
+    for name, value in services.environment().items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _psql(_: argparse.Namespace, services: Services, __: Console) -> int:
+    services.postgres.start()
+    command = services.postgres.psql_command(MIRROR_DATABASE)
+    os.execv(command[0], command)
+
+
+def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from pco_store.migrate import migrate
+
+    console.print(f"tables are at {asyncio.run(migrate(os.environ['PCO_SYNC_DATABASE_URL']))}", highlight=False)
+    return 0
+
+
+def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.names import SYNC_ENTITY, WORK_POOL
+    from deployments.provision import provision
+
+    asyncio.run(provision())
+    console.print(f"deployed {SYNC_ENTITY} to the work pool {WORK_POOL}", highlight=False)
+    return 0
+
+
+def _worker(options: argparse.Namespace, services: Services, __: Console) -> int:
+    complete_environment(services)
+    from deployments.worker import worker_command
+
+    command = worker_command(options.limit)
+    os.execv(command[0], command)
+
+
+def _connect(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.connect import connect
+
+    console.print("A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications")
+    application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or input("Application ID: ").strip()
+    secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
+    name = asyncio.run(connect(options.org_id, application_id, secret, options.base_url))
+    console.print(
+        f"connected: PCO knows this token as [bold]{name}[/]; stored as the block pco-credentials/{options.org_id}"
+    )
+    return 0
+
+
+def _sync(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.sync import sync
+
+    return asyncio.run(sync(options, console))
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _ignore_interrupts(console: Console) -> None:
+    """From here on only ends things; a second Ctrl-C must not leave half of them running."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    console.print("stopping what was started", style="dim")
+
+
+def _say_stopped(console: Console) -> None:
+    console.print("all stopped; `make demo` runs it again, `make up` keeps the servers running", style="dim")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

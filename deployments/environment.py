@@ -1,0 +1,31 @@
+"""Which servers a command talks to: the ones your environment names, else the embedded ones."""
+
+import os
+from collections.abc import MutableMapping
+
+from embedded.services import Services
+
+NEEDED = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
+
+
+class ServersNotFoundError(Exception):
+    """Neither does the environment name all servers, nor do the embedded ones run."""
+
+
+def complete_environment(services: Services, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set what is missing from the embedded servers. Call it before anything imports Prefect.
+
+    Raises `ServersNotFoundError`.
+    """
+    missing = [name for name in NEEDED if not environment.get(name)]
+    if not missing:
+        return
+    try:
+        found = services.environment()
+    except RuntimeError as error:
+        raise ServersNotFoundError(
+            f"{', '.join(missing)} not set, and the embedded servers do not run ({error}). "
+            "Start them with `make up`, or name your own servers (docs/settings.md)"
+        ) from None
+    for name, value in found.items():
+        environment.setdefault(name, value)

@@ -1,0 +1,48 @@
+"""Creates with Prefect what runs need: the work pool, the deployments, the block types, a church's credentials."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+from pydantic import SecretStr
+
+from deployments.names import WORK_POOL
+from tasks.credentials import PcoCredentials
+from tasks.receipts import ReceiptStorage
+
+PROJECT = Path(__file__).parent.parent
+
+
+class ProvisionError(Exception):
+    """Prefect did not accept what prefect.yaml says; the message is its own."""
+
+
+async def provision() -> None:
+    """Make or update everything; safe to repeat. Raises `ProvisionError` and Prefect's own errors."""
+    async with get_client() as client:
+        try:
+            await client.create_work_pool(
+                WorkPoolCreate(name=WORK_POOL, type="process", description="Syncs of Planning Center data")
+            )
+        except ObjectAlreadyExists:
+            pass
+    await PcoCredentials.register_type_and_schema()
+    await ReceiptStorage.register_type_and_schema()
+    deployed = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if deployed.returncode != 0:
+        raise ProvisionError(f"prefect deploy failed: {(deployed.stdout + deployed.stderr).strip()[-2000:]}")
+
+
+async def save_credentials(org_id: str, *, application_id: str, secret: str, base_url: str) -> None:
+    """Store a church's Personal Access Token as the block `pco-credentials/{org_id}`; an older one is replaced."""
+    block = PcoCredentials(application_id=SecretStr(application_id), secret=SecretStr(secret), base_url=base_url)
+    await block.save(org_id, overwrite=True)
