@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         services = Services(services_home())
-        command: Callable[[argparse.Namespace, Services, Console], int] = options.run
+        command: Command = options.run
         return command(options, services, console)
     except KeyboardInterrupt:
         console.print("\ninterrupted; start it again and it continues")
@@ -41,13 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
+Command = Callable[[argparse.Namespace, Services, Console], int]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deployments", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(
-        name: str, run: Callable[[argparse.Namespace, Services, Console], int], text: str
-    ) -> argparse.ArgumentParser:
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
         return command

@@ -1,4 +1,4 @@
-"""The whole thing from nothing: servers, simulator, deployment, worker, a people sync as a deployment run, its table."""
+"""The whole thing with an invented church: simulator, deployment, worker, a sync as a deployment run, its table."""
 
 import asyncio
 import os
@@ -99,7 +99,7 @@ def _answers(url: str) -> bool:
 def _say_what_next(services: Services, console: Console) -> None:
     psql = shlex.join(services.postgres.psql_command(MIRROR_DATABASE))
     console.print(
-        f"\n[bold]Look at it[/]        {psql} -c 'SELECT id, status, created_at FROM people.person LIMIT 5'"
+        f"\n[bold]Look at it[/]        {psql} -c 'TABLE people.person LIMIT 5'"
         f"\n[bold]Watch it[/]          {services.prefect.ui_url}"
         "\n[bold]Your own church[/]   make up && make connect ORG=my-church     asks for your token"
         "\n                  make worker                               in a second terminal"

@@ -1,7 +1,8 @@
 """Creates with Prefect what runs need: the work pool, the deployments, the block types, a church's credentials."""
 
-import subprocess
+import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
@@ -23,23 +24,21 @@ class ProvisionError(Exception):
 async def provision() -> None:
     """Make or update everything; safe to repeat. Raises `ProvisionError` and Prefect's own errors."""
     async with get_client() as client:
-        try:
-            await client.create_work_pool(
-                WorkPoolCreate(name=WORK_POOL, type="process", description="Syncs of Planning Center data")
-            )
-        except ObjectAlreadyExists:
-            pass
+        pool = WorkPoolCreate(name=WORK_POOL, type="process", description="Syncs of Planning Center data")
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_pool(pool)
     await PcoCredentials.register_type_and_schema()
     await ReceiptStorage.register_type_and_schema()
-    deployed = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "prefect", "--no-prompt", "deploy", "--all"),
         cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
-    if deployed.returncode != 0:
-        raise ProvisionError(f"prefect deploy failed: {(deployed.stdout + deployed.stderr).strip()[-2000:]}")
+    said, _ = await process.communicate()
+    if process.returncode != 0:
+        raise ProvisionError(f"prefect deploy failed: {said.decode(errors='replace').strip()[-2000:]}")
 
 
 async def save_credentials(org_id: str, *, application_id: str, secret: str, base_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -32,7 +33,7 @@ class _RestColumn(ProgressColumn):
 
 async def watch(flow_run_id: UUID, org_id: str, entity: str, console: Console) -> FlowRun:
     """Show pages, rows, rate and remaining time; the flow run as it ended."""
-    redis: Redis = Redis.from_url(os.environ["PCO_SYNC_REDIS_URL"])
+    redis: Redis = Redis.from_url(os.environ["PCO_SYNC_REDIS_URL"], decode_responses=True)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -43,7 +44,7 @@ async def watch(flow_run_id: UUID, org_id: str, entity: str, console: Console) -
         TimeElapsedColumn(),
         _RestColumn(),
     )
-    fields = {"pages": "0", "rows": 0, "rate": 0.0, "seconds": 0.0, "began_with": 0}
+    fields: dict[str, Any] = {"pages": "0", "rows": 0, "rate": 0.0, "seconds": 0.0, "began_with": 0}
     try:
         async with get_client() as client:
             with Progress(*columns, console=console, transient=False) as progress:
@@ -62,9 +63,7 @@ async def watch(flow_run_id: UUID, org_id: str, entity: str, console: Console) -
 
 async def _show(progress: Progress, bar: int, redis: Redis, flow_run_id: UUID, org_id: str, entity: str) -> None:
     try:
-        told = {
-            key.decode(): value.decode() for key, value in (await redis.hgetall(progress_key(org_id, entity))).items()
-        }
+        told: dict[str, str] = await redis.hgetall(progress_key(org_id, entity))  # type: ignore[assignment]
     except (RedisError, OSError):
         return
     if told.get("flow_run_id") != str(flow_run_id):
