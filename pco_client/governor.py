@@ -17,7 +17,11 @@ class GovernorUnavailable(Exception):  # noqa: N818 - named after what was obser
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permit:
-    """The right to send one request now. `taken_at` is on the governor's clock, in seconds."""
+    """The right to send one request now. `taken_at` is on the governor's clock, in seconds.
+
+    `waited_seconds` is how long the budget made this lane stand still for it: permits that queued behind it in the
+    same lane do not count that time again.
+    """
 
     taken_at: float
     deep: bool
@@ -74,12 +78,12 @@ class ProcessGovernor:
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         """Wait until a request may be sent."""
-        begun = self._now()
+        waited = 0.0
         async with self._lanes.turn(lane):
             while not (grant := self._take(lane, deep)).is_granted:
+                waited += grant.wait_seconds
                 await self._sleep(grant.wait_seconds)
-        now = self._now()
-        return Permit(taken_at=now, deep=deep, waited_seconds=now - begun)
+        return Permit(taken_at=self._now(), deep=deep, waited_seconds=waited)
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
         """Learn from the answer."""

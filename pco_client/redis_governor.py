@@ -62,12 +62,13 @@ class RedisGovernor:
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         """Wait until a request may be sent."""
-        begun = self._now()
+        waited = 0.0
         async with self._lanes.turn(lane):
             while True:
                 granted, wait_seconds, taken_at = await self._ask(lane, deep)
                 if granted:
-                    return Permit(taken_at=taken_at, deep=deep, waited_seconds=self._now() - begun)
+                    return Permit(taken_at=taken_at, deep=deep, waited_seconds=waited)
+                waited += wait_seconds
                 await self._sleep(wait_seconds)
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
