@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeAlias
 
 from pco_client.rate_limit import RateReading
@@ -86,7 +86,12 @@ def _refuse(literal: str) -> NoReturn:
 
 def _read_float(text: str) -> float | Decimal:
     number = float(text)
-    return number if math.isfinite(number) else Decimal(text)
+    if number and math.isfinite(number):
+        return number
+    try:
+        return Decimal(text) or number
+    except InvalidOperation:
+        raise ValueError("a number beyond all measure") from None
 
 
 _DECODER = json.JSONDecoder(parse_float=_read_float, parse_constant=_refuse)

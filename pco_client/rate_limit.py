@@ -23,6 +23,8 @@ CLAIMED_WAIT: Final = 0.05
 """How long to wait for the permits that other lanes have a claim on."""
 REMEMBERED_SECONDS: Final = 90.0
 """How long a permit is remembered, to compare it with the count in an answer that took its time."""
+LONGEST_WAIT: Final = 300.0
+"""How many seconds of a Retry-After are believed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,14 +40,15 @@ class RateReading:
 def read_rate(headers: Mapping[str, str]) -> RateReading:
     """Read `X-PCO-API-Request-Rate-*` and `Retry-After` from headers with lower-case names.
 
-    The gateway writes the period as `20 seconds`; a negative Retry-After has been seen (#606) and becomes 1.
+    The gateway writes the period as `20 seconds`; a negative Retry-After has been seen (#606) and becomes 1. One of
+    hours is not believed: to ask again after `LONGEST_WAIT` costs one request, to wait for nonsense costs the day.
     """
     retry_after = _leading_number(headers.get("retry-after"))
     return RateReading(
         limit=_leading_number(headers.get("x-pco-api-request-rate-limit")),
         period_seconds=_leading_number(headers.get("x-pco-api-request-rate-period")),
         count=_leading_number(headers.get("x-pco-api-request-rate-count")),
-        retry_after_seconds=None if retry_after is None else max(float(retry_after), 1.0),
+        retry_after_seconds=None if retry_after is None else min(max(float(retry_after), 1.0), LONGEST_WAIT),
     )
 
 

@@ -1,9 +1,10 @@
 """Build a request, read a response: no socket, no clock. What PCO does differently from its documents is noted here."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from pco_client.auth import Credential
 from pco_client.documents import Json, Page, read_json
@@ -116,7 +117,7 @@ def read_list(response: HttpResponse, *, request: PageRequest, expected_type: st
         raise UnexpectedDocument(f"every record is of another type than {expected_type}", **context)
     meta = document.get("meta")
     meta = meta if isinstance(meta, dict) else {}
-    next_offset = _next_offset(document, meta)
+    next_offset = _next_offset(document, meta, context)
     if next_offset is not None and next_offset <= request.offset:
         raise UnexpectedDocument(f"the next offset, {next_offset}, does not grow beyond {request.offset}", **context)
     included = document.get("included")
@@ -215,20 +216,23 @@ def _detail(body: bytes) -> str:
     return detail[:_DETAIL_LIMIT] if isinstance(detail, str) else ""
 
 
-def _next_offset(document: Mapping[str, Json], meta: Mapping[str, Json]) -> int | None:
-    """`meta.next.offset`, or the offset in `links.next` where only that is sent (recordings of 2019)."""
+def _next_offset(document: Mapping[str, Json], meta: Mapping[str, Json], context: _Context) -> int | None:
+    """`meta.next.offset`, or the offset in `links.next` where only that is sent (recordings of 2019).
+
+    A next page whose offset cannot be read is an error: taken for the end, it would cut the list short unnoticed.
+    """
     following = meta.get("next")
-    if isinstance(following, dict):
-        offset = _whole(following.get("offset"))
-        if offset is not None:
-            return offset
-    links = document.get("links")
-    link = links.get("next") if isinstance(links, dict) else None
-    if isinstance(link, str):
-        values = parse_qs(urlsplit(link).query).get("offset")
-        if values and values[0].isdecimal():
-            return int(values[0])
-    return None
+    offset = following.get("offset") if isinstance(following, dict) else None
+    if offset is None:
+        links = document.get("links")
+        link = links.get("next") if isinstance(links, dict) else None
+        if link is None:
+            return None
+        named = re.search(r"[?&]offset=(\d{1,9})(?!\d)", link) if isinstance(link, str) else None
+        offset = int(named[1]) if named else link
+    if _whole(offset) is None:
+        raise UnexpectedDocument("there is a next page, but its offset is no number", **context)
+    return int(offset)
 
 
 def _is_html(response: HttpResponse) -> bool:
