@@ -2,36 +2,42 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
-from pco_simulator.app import Settings, Simulator
+from pco_simulator.app import build_app
 from pco_simulator.churn import Change
 from pco_simulator.faults import Fault
-from pco_simulator.rate_window import RateRules
-from pco_simulator.replay import Recording
-from pco_simulator.server import serve
+from pco_simulator.rate_window import RateRules, WindowKind
+from pco_simulator.replay import Recording, read_captures
+from pco_simulator.server import listen, serve
+from pco_simulator.settings import Drop, Settings
+from pco_simulator.simulator import Simulator
 from pco_simulator.world import World
 
 
 def main() -> int:
+    """Exit code 0 when told to stop, 1 when it cannot listen, 2 for wrong arguments."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     options = _parser().parse_args()
     try:
         simulator = _simulator(options)
-        if options.prepare:
-            collection = simulator.world.collection(options.prepare)
-            for record_id in collection.ids:
-                collection.rendered(record_id)
+        for name in options.prepare:
+            collection = simulator.world.collection(name)
+            for identifier in collection.ids:
+                collection.rendered(identifier)
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        serve(simulator, options.host, options.port)
+        listener = listen(options.host, options.port)
     except OSError as error:
         print(f"error: cannot listen on {options.host}:{options.port} ({error.strerror})", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 0
+    serve(build_app(simulator), listener, end_with_stdin=options.end_with_stdin)
     return 0
 
 
@@ -43,42 +49,57 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="the same seed invents the same church")
     add("--people", type=int, default=1000)
     add("--groups", type=int, default=50)
-    add("--prepare", metavar="ENTITY", help="render this entity's records before serving, such as people.Person")
-    add("--app-id", default="demo-application", help="the application id that is let in")
-    add("--secret", default="demo-secret")
+    add("--prepare", action="append", default=[], metavar="ENTITY", help="render its records before serving")
+    add("--app-id", default=os.environ.get("PCO_SIMULATOR_APP_ID", "demo-application"), help="who is let in")
+    add("--secret", default=os.environ.get("PCO_SIMULATOR_SECRET", "demo-secret"))
     add("--rate-limit", default="none", metavar="N/SECONDS", help="such as 100/20, PCO's own; none: no limit")
     add("--rate-window", choices=("sliding", "fixed"), default="sliding")
+    add("--deep-limit", type=int, default=75, metavar="N", help="the limit for offsets above 30,000")
+    add("--drop", metavar="LIMIT@REQUEST", help="such as 10@500: the limit is 10 after 500 requests")
     add("--latency-ms", type=float, default=0.0, help="mean; each answer takes half to one and a half of it")
-    add("--forbid", action="append", default=[], metavar="PRODUCT", help="a product the credential may not read")
+    add("--forbid", action="append", default=[], metavar="PRODUCT", help="a product that answers 403")
     add("--faults", type=Path, metavar="FILE", help="a JSON list of faults (pco_simulator/faults.py)")
     add("--churn", type=Path, metavar="FILE", help="a JSON list of changes (pco_simulator/churn.py)")
     add("--replay", type=Path, metavar="FILE", help="serve recorded answers: a JSON list of captures")
+    add("--gzip", action="store_true", help="compress answers as PCO does; costs speed")
+    add("--end-with-stdin", action="store_true", help="stop when stdin is closed: whoever started it is gone")
     return parser
 
 
 def _simulator(options: argparse.Namespace) -> Simulator:
     settings = Settings(
         credentials={options.app_id: options.secret},
-        rules=_rules(options.rate_limit, options.rate_window),
+        rules=_rules(options),
         latency=options.latency_ms / 1000,
         forbidden=frozenset(options.forbid),
+        gzip=options.gzip,
     )
-    recording = Recording(json.loads(options.replay.read_text())) if options.replay else None
-    simulator = Simulator(World(seed=options.seed, people=options.people, groups=options.groups), settings, recording)
+    recording = Recording(read_captures(options.replay.read_text("utf-8"))) if options.replay else None
+    world = World(seed=options.seed, people=options.people, groups=options.groups)
+    simulator = Simulator(world, settings, recording=recording)
     if options.faults:
-        simulator.faults.faults = [Fault(**one) for one in json.loads(options.faults.read_text())]
+        simulator.faults.replace([Fault(**one) for one in json.loads(options.faults.read_text("utf-8"))])
     if options.churn:
-        simulator.churn.waiting = [Change(**one) for one in json.loads(options.churn.read_text())]
+        simulator.churn.waiting = [Change(**one) for one in json.loads(options.churn.read_text("utf-8"))]
+    if options.drop:
+        limit, request = _two_numbers("--drop", options.drop, "@")
+        simulator.drops.append(Drop(limit=limit, after_request=request))
     return simulator
 
 
-def _rules(text: str, kind: str) -> RateRules:
-    if text == "none":
-        return RateRules()
-    limit, slash, period = text.partition("/")
-    if not (slash and limit.isdecimal() and period.isdecimal()):
-        raise ValueError(f"--rate-limit {text!r}: write it as 100/20, or none")
-    return RateRules(limit=int(limit), period=int(period), kind="fixed" if kind == "fixed" else "sliding")
+def _rules(options: argparse.Namespace) -> RateRules:
+    kind: WindowKind = "fixed" if options.rate_window == "fixed" else "sliding"
+    if options.rate_limit == "none":
+        return RateRules(deep_limit=options.deep_limit, window=kind)
+    limit, period = _two_numbers("--rate-limit", options.rate_limit, "/")
+    return RateRules(limit=limit, period=period, deep_limit=options.deep_limit, window=kind)
+
+
+def _two_numbers(flag: str, text: str, between: str) -> tuple[int, int]:
+    first, _, second = text.partition(between)
+    if not (first.isdecimal() and second.isdecimal()):
+        raise ValueError(f"{flag} {text!r}: write two numbers with {between} between them")
+    return int(first), int(second)
 
 
 if __name__ == "__main__":

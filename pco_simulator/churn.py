@@ -4,63 +4,102 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pco_simulator.collection import Collection
 from pco_simulator.world import World
 
-OPERATIONS: Final = ("create", "edit", "delete", "merge", "poison")
+OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge")
+_MOVED_BY_A_MERGE: Final = ("people.Email", "people.PhoneNumber")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One change, before the answer to request number `after_request` + 1, or at once if that is 0.
+    """One change: at once, or after `after_request` requests and before the answer to the next one.
 
-    `merge` deletes `id` and edits `into`, as PCO does with two people; `place` names a record by its place in the list.
+    `create`: `count` records, or one with the id `id`; `attributes` are set.
+    `edit`: `attributes` are set, and `updated_at` becomes now unless it is among them.
+    `delete`, `restore`: the record is gone, or back.
+    `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
+    move to the survivor with their ids.
+    A record is named by `id`, or by its `place` in the list of its entity at that time. Raises `ValueError`.
     """
 
     operation: str
     entity: str
-    id: int | None = None
+    id: int | str | None = None
     place: int | None = None
-    into: int | None = None
+    into: int | str | None = None
     count: int = 1
-    kind: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     after_request: int = 0
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:
             raise ValueError(f"unknown operation {self.operation!r}; known: {', '.join(OPERATIONS)}")
+        if self.operation == "merge" and self.into is None:
+            raise ValueError("a merge needs `into`, the id of the record that stays")
+        if self.operation != "create" and self.id is None and self.place is None:
+            raise ValueError(f"{self.operation!r} needs the id or the place of a record")
 
-    def apply(self, world: World) -> None:
-        """Do it. Raises `ValueError` when the record is not there."""
+    def apply(self, world: World) -> list[int]:
+        """Do it, and return the ids of the records it was done to. Raises `ValueError` when one is not there."""
         collection = world.collection(self.entity)
         if self.operation == "create":
-            collection.create(self.count)
-            return
-        record_id = self.id if self.id is not None else collection.ids[self.place or 0]
-        if not collection.holds(record_id):
-            raise ValueError(f"{self.entity} {record_id} does not exist")
+            ids = [None] * self.count if self.id is None else [int(self.id)]
+            return [collection.create(self.attributes, one) for one in ids]
+        identifier = self._identifier(collection)
         match self.operation:
+            case "restore":
+                collection.restore(identifier)
             case "edit":
-                collection.edit(record_id, self.attributes)
-            case "poison":
-                collection.poison(record_id, self.kind)
-            case "delete" | "merge":
-                collection.delete(record_id)
-                if self.into is not None:
-                    collection.edit(self.into, self.attributes)
+                collection.edit(identifier, self.attributes)
+            case "delete":
+                collection.delete(identifier)
+            case "merge":
+                self._merge(world, collection, identifier)
+        return [identifier]
+
+    def _identifier(self, collection: Collection) -> int:
+        if self.id is None:
+            place = self.place or 0
+            if not -len(collection.ids) <= place < len(collection.ids):
+                raise ValueError(f"{self.entity} has no place {place}")
+            return collection.ids[place]
+        identifier = int(self.id)
+        if self.operation != "restore" and not collection.holds(identifier):
+            raise ValueError(f"{self.entity} {identifier} does not exist")
+        return identifier
+
+    def _merge(self, world: World, collection: Collection, gone: int) -> None:
+        kept = int(self.into or 0)
+        if not collection.holds(kept) or kept == gone:
+            raise ValueError(f"{self.entity} {gone} cannot be merged into {kept}")
+        collection.delete(gone)
+        collection.edit(kept, self.attributes)
+        if self.entity != "people.Person":
+            return
+        world.collection("people.PersonMerger").create({"person_to_keep_id": kept, "person_to_remove_id": gone})
+        owner = {"person": {"data": {"type": "Person", "id": str(kept)}}}
+        for name in _MOVED_BY_A_MERGE:
+            moved = world.collection(name)
+            for identifier in moved.children_of("person", str(gone)):
+                moved.edit(identifier, {}, owner)
 
 
-@dataclass(kw_only=True)
 class Churn:
-    """Changes that wait for their request."""
+    """Changes that wait for their request. One that cannot be made when its time has come is kept in `failures`."""
 
-    waiting: list[Change] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.waiting: list[Change] = []
+        self.failures: list[str] = []
 
-    def apply_due(self, world: World, served: int) -> None:
-        """Apply what is due before the next answer."""
+    def apply_due(self, world: World, requests: int) -> None:
+        """Make the changes that are due after so many requests."""
         if not self.waiting:
             return
-        due = [change for change in self.waiting if change.after_request <= served]
-        self.waiting = [change for change in self.waiting if change.after_request > served]
+        due = [change for change in self.waiting if change.after_request <= requests]
+        self.waiting = [change for change in self.waiting if change.after_request > requests]
         for change in due:
-            change.apply(world)
+            try:
+                change.apply(world)
+            except ValueError as error:
+                self.failures.append(str(error))

@@ -1,71 +1,93 @@
 """The simulator's own paths, under `/_simulator/`: what happened, what exists, and what shall happen next."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 import orjson
 
-from pco_simulator.app import Simulator
 from pco_simulator.churn import Change
 from pco_simulator.faults import Fault
+from pco_simulator.settings import Drop
+from pco_simulator.simulator import Simulator
 
-PREFIX = "/_simulator/"
+PREFIX: Final = "/_simulator/"
 
 
 def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[int, Any]:
     """Answer a control request with a status and a document.
 
-    GET  access_log, stats, state/{product.Resource}
-    POST faults [Fault…] (replaces those in force), churn [Change…], limits {limit, period, deep_limit, kind},
-         latency {seconds}, forbid [product…], forget (empties the access log and the rate windows)
+    GET  access_log, stats, state/{product}/{Resource}
+    POST faults [Fault…]     replaces those in force
+         churn [Change…]     answers the ids that the immediate ones touched
+         rate_limit {limit | null, period, deep_limit, window, count_refused, after_request}
+         latency {ms}, forbid [product…], reset_log
     """
     what, _, name = path.removeprefix(PREFIX).partition("/")
     try:
         if method == "GET":
             return _look(simulator, what, name)
         return _change(simulator, what, orjson.loads(body) if body else None)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         return 400, {"error": str(error)}
 
 
 def _look(simulator: Simulator, what: str, name: str) -> tuple[int, Any]:
     match what:
         case "access_log":
-            return 200, [asdict(access) for access in simulator.access_log]
+            return 200, [asdict(access) for access in simulator.log.entries]
         case "stats":
-            return 200, {
-                "requests": simulator.served,
-                "refused": sum(window.refused for window in simulator.windows.values()),
-                "most_in_a_period": {name: window.most for name, window in simulator.windows.items()},
-            }
+            return 200, _stats(simulator)
         case "state":
-            return 200, list(simulator.world.collection(name).documents())
+            return 200, simulator.state(name.replace("/", "."))
     return 404, {"error": f"no such path: GET {what}"}
+
+
+def _stats(simulator: Simulator) -> dict[str, Any]:
+    windows = simulator.windows
+    return {
+        "requests": len(simulator.log.entries),
+        "refused": sum(window.refused for window in windows.values()),
+        "max_in_window": max((window.most for window in windows.values()), default=0),
+        "max_in_window_by_credential": {name: window.most for name, window in windows.items()},
+        "by_status": simulator.log.by_status(),
+        "faults_fired": dict(simulator.faults.fired),
+        "churn_waiting": len(simulator.churn.waiting),
+        "churn_failures": simulator.churn.failures,
+    }
 
 
 def _change(simulator: Simulator, what: str, told: Any) -> tuple[int, Any]:
     match what:
         case "faults":
-            simulator.faults.faults = [Fault(**one) for one in told]
+            simulator.faults.replace([Fault(**one) for one in told])
         case "churn":
-            simulator.churn.waiting.extend(Change(**one) for one in told)
-            simulator.churn.apply_due(simulator.world, simulator.served if _is_immediate(told) else -1)
-        case "limits":
-            for key, value in told.items():
-                setattr(simulator.settings.rules, key, value)
+            return 200, {"done": what, "ids": _churn(simulator, [Change(**one) for one in told])}
+        case "rate_limit":
+            _set_rate_limit(simulator, dict(told))
         case "latency":
-            simulator.settings.latency = float(told["seconds"])
+            simulator.settings = replace(simulator.settings, latency=float(told["ms"]) / 1000)
         case "forbid":
-            simulator.settings.forbidden = frozenset(told)
-        case "forget":
-            simulator.access_log.clear()
-            simulator.windows.clear()
-            simulator.served = 0
+            simulator.settings = replace(simulator.settings, forbidden=frozenset(told))
+        case "reset_log":
+            simulator.forget()
         case _:
             return 404, {"error": f"no such path: POST {what}"}
     return 200, {"done": what}
 
 
-def _is_immediate(told: list[Mapping[str, Any]]) -> bool:
-    return all(not one.get("after_request") for one in told)
+def _churn(simulator: Simulator, changes: list[Change]) -> list[int]:
+    ids: list[int] = []
+    for change in changes:
+        if change.after_request:
+            simulator.churn.waiting.append(change)
+        else:
+            ids.extend(change.apply(simulator.world))
+    return ids
+
+
+def _set_rate_limit(simulator: Simulator, told: dict[str, Any]) -> None:
+    after_request = told.pop("after_request", 0)
+    if after_request:
+        simulator.drops.append(Drop(limit=int(told["limit"]), after_request=after_request))
+        return
+    simulator.settings = replace(simulator.settings, rules=replace(simulator.settings.rules, **told))

@@ -1,119 +1,93 @@
-"""Bad answers by plan: which requests they meet, and what they look like."""
+"""Which requests meet a fault: by number, by path and offset, by chance, or by the records that lie in the page."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Collection as Ids
+from dataclasses import dataclass
 
-import orjson
-
-from pco_simulator.pages import error_document
-
-JSON: Final = b"application/json; charset=utf-8"
-HTML: Final = b"text/html"
-PAGE: Final = b"<!DOCTYPE html><html><head><title>%b</title></head><body><h1>%b</h1></body></html>"
-KINDS: Final = (
-    "500", "502", "503", "504", "429", "402", "403", "404", "204", "html", "html-403", "half-json", "half-body",
-    "object", "wrong-type", "stuck-next", "hang",
-)  # fmt: skip
+from pco_simulator.poison import POISONS
+from pco_simulator.spoiling import KINDS
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """A rule. What is left out matches everything; `times` None is for ever.
+    """A rule. What is left out matches everything.
 
-    `record_id`: whenever this record would be part of the answer.
+    `kind`: a bad answer (`spoiling.py`), or a poison (`poison.py`) for the record `record_id` wherever it is listed.
+    `path`: the path exactly. `offset`: the offset asked for. `probability`: of each request that matches otherwise.
+    `at_request`: not before this request, counted from 1; and once, unless `times` or `permanent` say otherwise.
+    `record_id`: whenever this record is part of the answer; with the kind 500, bisecting the page finds it.
+    `times`: for so many requests. `retry_after` is what a 429 says; `hint` what a 401 says.
+    Raises `ValueError` for what cannot be.
     """
 
     kind: str
     path: str | None = None
     offset: int | None = None
     at_request: int | None = None
-    record_id: str | None = None
+    record_id: str | int | None = None
     probability: float = 1.0
     times: int | None = None
+    permanent: bool = False
+    retry_after: int = 1
+    hint: str = "BABOON"
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(KINDS)}")
+        if self.kind not in KINDS and self.kind not in POISONS:
+            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join((*KINDS, *POISONS))}")
+        if self.kind in POISONS and self.record_id is None:
+            raise ValueError(f"the fault {self.kind!r} needs a record_id")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"a probability of {self.probability} cannot be")
+
+    @property
+    def allowed(self) -> int | None:
+        """How often it may happen; None: always."""
+        if self.permanent:
+            return None
+        return 1 if self.times is None and self.at_request is not None else self.times
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """An HTTP answer. `missing` bytes are promised by content-length and never sent."""
-
-    status: int
-    content_type: bytes
-    body: bytes
-    missing: int = 0
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-@dataclass(kw_only=True)
 class FaultPlan:
-    """The faults in force; drawn by a seeded chance."""
+    """The faults in force. Chance is seeded, so the same requests in the same order meet the same faults."""
 
-    seed: int
-    faults: list[Fault] = field(default_factory=list)
-    _chance: random.Random = field(init=False)
+    def __init__(self, seed: int) -> None:
+        self.fired: Counter[str] = Counter()
+        self._chance = random.Random(seed)
+        self._faults: list[tuple[Fault, int | None]] = []
 
-    def __post_init__(self) -> None:
-        self._chance = random.Random(self.seed)
+    def replace(self, faults: list[Fault]) -> None:
+        """Put other faults in force, with nothing used up."""
+        self._faults = [(fault, fault.allowed) for fault in faults]
 
-    def choose(self, *, number: int, path: str, offset: int, ids: Sequence[int]) -> Fault | None:
-        """The fault that meets this request."""
-        for fault in self.faults:
-            if (
-                fault.times != 0
-                and fault.path in (None, path)
-                and fault.offset in (None, offset)
-                and fault.at_request in (None, number)
-                and (fault.record_id is None or int(fault.record_id) in ids)
-                and (fault.probability >= 1.0 or self._chance.random() < fault.probability)
-            ):
-                if fault.times is not None:
-                    fault.times -= 1
+    def bad_answer(self, *, number: int, path: str, offset: int, ids: Ids[int]) -> Fault | None:
+        """The fault that the answer to this request becomes; the first one that matches."""
+        for place, (fault, left) in enumerate(self._faults):
+            if fault.kind in KINDS and self._meets(fault, left, number, path, offset, ids):
+                self._use(place)
                 return fault
         return None
 
+    def poisons(self, *, number: int, path: str, offset: int, ids: Ids[int]) -> dict[int, str]:
+        """The records of this answer that are spoilt, and how."""
+        found: dict[int, str] = {}
+        for place, (fault, left) in enumerate(self._faults):
+            if fault.kind in POISONS and self._meets(fault, left, number, path, offset, ids):
+                self._use(place)
+                found[int(fault.record_id or 0)] = fault.kind
+        return found
 
-def bad_answer(kind: str, good: bytes) -> Answer:
-    """The answer in place of the good one. `hang` is not an answer."""
-    match kind:
-        case "html":
-            return Answer(status=200, content_type=HTML, body=PAGE % (b"Maintenance", b"We will be back"))
-        case "html-403":
-            return Answer(status=403, content_type=HTML, body=PAGE % (b"ERROR", b"The request could not be satisfied"))
-        case "204":
-            return Answer(status=204, content_type=JSON, body=b"")
-        case "half-json":
-            return Answer(status=200, content_type=JSON, body=good[: len(good) // 2])
-        case "half-body":
-            return Answer(
-                status=200, content_type=JSON, body=good[: len(good) // 2], missing=len(good) - len(good) // 2
-            )
-        case "object":
-            document = orjson.loads(good)
-            document["data"] = (document["data"] or [{}])[0]
-            return Answer(status=200, content_type=JSON, body=orjson.dumps(document))
-        case "wrong-type":
-            return _changed(good, lambda document: [one.update(type="Impostor") for one in document["data"]])
-        case "stuck-next":
-            return _changed(good, lambda document: document["meta"].update(next={"offset": _offset(document)}))
-        case "402" | "403" | "404":
-            return Answer(status=int(kind), content_type=JSON, body=error_document(int(kind), "No", "not for you"))
-        case "429":
-            body = error_document(429, "Too Many Requests", "Rate limit exceeded: 118 of 100 requests per 20 seconds")
-            return Answer(status=429, content_type=JSON, body=body, headers=((b"retry-after", b"1"),))
-    return Answer(status=int(kind), content_type=HTML, body=PAGE % (kind.encode(), b"Something went wrong"))
+    def _meets(self, fault: Fault, left: int | None, number: int, path: str, offset: int, ids: Ids[int]) -> bool:
+        return (
+            left != 0
+            and fault.path in (None, path)
+            and fault.offset in (None, offset)
+            and (fault.at_request is None or number >= fault.at_request)
+            and (fault.record_id is None or int(fault.record_id) in ids)
+            and (fault.probability >= 1 or self._chance.random() < fault.probability)
+        )
 
-
-def _changed(good: bytes, change: Any) -> Answer:
-    document = orjson.loads(good)
-    change(document)
-    return Answer(status=200, content_type=JSON, body=orjson.dumps(document))
-
-
-def _offset(document: Any) -> int:
-    following: int = document["meta"].get("next", {}).get("offset", document["meta"]["count"])
-    return max(following - int(document["meta"]["count"]), 0)
+    def _use(self, place: int) -> None:
+        fault, left = self._faults[place]
+        self._faults[place] = (fault, None if left is None else left - 1)
+        self.fired[fault.kind] += 1

@@ -1,30 +1,22 @@
-"""Invented values: the same for the same seed, entity, id and attribute, computed when asked, so nothing is stored."""
+"""Invented values of one attribute: computed when they are asked for, so that 200,000 people cost no memory."""
 
-import zlib
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pco_catalog.catalog import Attribute
+from pco_simulator.chance import roller
+from pco_simulator.vocabulary import CHOICES, CITIES, FIRST_NAMES, LAST_NAMES, SENTENCES, STREETS
 
-FIRST: Final = ("Ada", "Ben", "Chloë", "Dai", "Esi", "Finn", "Gül", "Hana", "Ivo", "Jin", "Kofi", "Lea", "Mika", "Noa")
-LAST: Final = ("Example", "Sample", "Testa", "Muster", "Prøve", "Exemple", "Vzor", "Minta", "Пример", "例", "Demo")
-CHOICES: Final[dict[str, tuple[Any, ...]]] = {
-    "gender": ("Female", "Male"),
-    "grade": tuple(range(-1, 13)),
-    "graduation_year": tuple(range(2027, 2040)),
-    "membership": ("Member", "Regular attender", "Visitor"),
-    "status": ("active", "active", "active", "active", "inactive"),
-    "location": ("Home", "Mobile", "Work"),
-    "school_type": ("elementary", "high"),
-}
-STREETS: Final = ("Sandbox", "Placeholder", "Fixture", "Lorem", "Specimen")
-FIRST_CREATED: Final = datetime(2012, 1, 1, tzinfo=UTC)
-NEWEST: Final = datetime(2026, 6, 1, tzinfo=UTC)
+Maker = Callable[[int], Any]
+"""From the number of a record, counted from 0, to a value."""
 
-
-def chance(seed: int, *parts: object) -> int:
-    """A number from 0 to 2**32 that depends on nothing but its arguments."""
-    return zlib.crc32(":".join(map(str, (seed, *parts))).encode()) & 0xFFFFFFFF
+_OLDEST: Final = datetime(2012, 1, 1)  # noqa: DTZ001 - formatting an aware time costs three times as much
+_SPAN: Final = int((datetime(2024, 12, 31) - _OLDEST).total_seconds())  # noqa: DTZ001 - see above
+_BULK_EDIT: Final = "2024-06-15T03:00:00Z"
+"""Every eighth record was last changed in this one second: pages ordered by time must cope with that."""
+_UNSET: Final = ("archived_at", "deleted_at", "canceled_at", "inactivated_at", "expires_at", "discarded_at")
+"""Null for a record that is alive, whether or not the documents say that they may be."""
 
 
 def time_text(moment: datetime) -> str:
@@ -32,57 +24,96 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def created_at(number: int, count: int) -> datetime:
-    """Ids grow with time: the `number`th of `count` records."""
-    return FIRST_CREATED + (NEWEST - FIRST_CREATED) * number / max(count, 1)
+def seconds_text(seconds: int) -> str:
+    """The time so many seconds after the oldest one."""
+    return (_OLDEST + timedelta(seconds=seconds)).isoformat() + "Z"
 
 
-def invented(seed: int, entity: str, number: int, count: int, name: str, attribute: Attribute) -> Any:
-    """A value of the attribute's type; null now and then where PCO may answer null."""
-    roll = chance(seed, entity, number, name)
+def maker_of(topic: tuple[object, ...], count: int, name: str, attribute: Attribute) -> Maker:
+    """What makes the values of an attribute of `count` records; null now and then where PCO may answer null."""
+    roll = roller(*topic, name)
     if name == "created_at":
-        return time_text(created_at(number, count))
+        return lambda number: seconds_text(_created(number, count))
     if name == "updated_at":
-        created = created_at(number, count)
-        return time_text(created + (NEWEST - created) * (roll % 1000) / 1000)
-    if attribute.nullable and roll % 5 == 0:
-        return None
-    if name in CHOICES:
-        return CHOICES[name][roll // 8 % len(CHOICES[name])]
-    match attribute.type:
+        return _updated(roll, count)
+    if name in _UNSET:
+        return lambda number: None
+    make = _by_name(name, roll) if attribute.type == "string" else _by_type(attribute.type, name, roll)
+    if not attribute.nullable:
+        return make
+    null = roller(*topic, name, "null")
+    return lambda number: None if null(number) % 5 == 0 else make(number)
+
+
+def choosing(roll: Maker, words: tuple[Any, ...]) -> Maker:
+    """One of the words."""
+    length = len(words)
+    return lambda number: words[roll(number) % length]
+
+
+def _created(number: int, count: int) -> int:
+    """Ids grow with time."""
+    return _SPAN * number // max(count, 1)
+
+
+def _updated(roll: Maker, count: int) -> Maker:
+    def make(number: int) -> str:
+        created, rolled = _created(number, count), roll(number)
+        if rolled % 8 == 0:
+            return max(_BULK_EDIT, seconds_text(created))
+        return seconds_text(created + (_SPAN - created) * (rolled % 1000) // 1000)
+
+    return make
+
+
+def _by_type(kind: str, name: str, roll: Maker) -> Maker:
+    match kind:
         case "boolean":
-            return roll % 3 == 0
+            return lambda number: roll(number) % 3 == 0
         case "integer":
-            return roll % 1000
+            return choosing(roll, CHOICES[name]) if name in CHOICES else lambda number: roll(number) % 1000
         case "float":
-            return roll % 100_000 / 8
+            return lambda number: roll(number) % 100_000 / 800
         case "date":
-            return (date(1940, 1, 1) + timedelta(days=roll % 30_000)).isoformat()
+            return lambda number: seconds_text(roll(number) % _SPAN)[:10]
         case "date_time":
-            return time_text(FIRST_CREATED + (NEWEST - FIRST_CREATED) * (roll % 10_000) / 10_000)
+            return lambda number: seconds_text(roll(number) % _SPAN)
         case "array":
-            return [_text(name, roll, number)]
+            return lambda number: [f"{_spoken(name)} {roll(number) % 9}"]
         case "hash" | "json" | "object" | "repeatable_schedule":
-            return {"label": _text(name, roll, number), "level": roll % 7}
+            return lambda number: {"label": f"{_spoken(name)} {roll(number) % 97}", "level": roll(number) % 7}
         case "currency_abbreviation":
-            return "USD"
+            return lambda number: "USD"
         case "primary_key":
-            return str(roll % 100_000)
-    return _text(name, roll, number)
+            return lambda number: str(1 + roll(number) % 100_000)
+    return _by_name(name, roll)
 
 
-def _text(name: str, roll: int, number: int) -> str:
-    first, last = FIRST[roll % len(FIRST)], LAST[roll // 64 % len(LAST)]
+def _by_name(name: str, roll: Maker) -> Maker:
+    if name in CHOICES:
+        return choosing(roll, CHOICES[name])
     if name in {"first_name", "given_name", "nickname", "middle_name"}:
-        return first
+        return choosing(roll, FIRST_NAMES)
     if name == "last_name":
-        return last
-    if name == "address":
-        return f"person{number}@example.org"
-    if "number" in name or name in {"e164", "national", "international"}:
-        return f"+1555{roll % 10_000_000:07d}"
+        return choosing(roll, LAST_NAMES)
     if name == "name":
-        return f"{first} {last}"
-    if name.startswith(("street", "description")):
-        return f"{number} {STREETS[roll % len(STREETS)]} Street, “quoted” & spaced"
-    return f"{name.replace('_', ' ')} {roll % 97}"
+        return lambda number: f"{LAST_NAMES[roll(number) % len(LAST_NAMES)]} {number + 1}"
+    if "email" in name or name == "address":
+        return lambda number: f"person{number}@example.org"
+    if "phone" in name or name in {"number", "e164", "national", "international"}:
+        return lambda number: f"+1555{roll(number) % 10_000_000:07d}"
+    if name.endswith(("url", "website", "avatar", "image")):
+        return lambda number: f"https://example.org/{name}/{roll(number) % 997}.png"
+    if name.startswith("street"):
+        return lambda number: f"{number + 1} {STREETS[roll(number) % len(STREETS)]}"
+    if name == "city":
+        return choosing(roll, CITIES)
+    if name == "zip":
+        return lambda number: f"{roll(number) % 100_000:05d}"
+    if "description" in name or name in {"body", "note", "content", "medical_notes"}:
+        return choosing(roll, SENTENCES)
+    return lambda number: f"{_spoken(name)} {roll(number) % 997}"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,20 +1,19 @@
-"""What a list request asks for, read as PCO reads it: silently."""
+"""What a list request asks for, read as PCO reads it: whatever is unknown is ignored without a word."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
-from pco_catalog.catalog import Entity
-from pco_simulator.world import Collection
+from pco_simulator.listing import ListFacts
 
 DEFAULT_PER_PAGE: Final = 25
 MOST_PER_PAGE: Final = 100
+RANGES: Final = frozenset({"gt", "gte", "lt", "lte"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """`where[attribute]=value` or `where[attribute][operator]=value`."""
+    """`where[attribute]=value` (no operator) or `where[attribute][operator]=value`."""
 
     attribute: str
     operator: str
@@ -23,112 +22,64 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListQuery:
-    """A list request. `per_page` is capped, and what the entity cannot be asked is already gone."""
+    """A list request of which only what the list understands is left. `order` names have a `-` when descending.
 
-    offset: int
-    per_page: int
-    order: str
-    where: tuple[Condition, ...]
+    `selection` is the part of it that decides which records, and in which order: pages with the same selection
+    belong together.
+    """
+
+    offset: int = 0
+    per_page: int = DEFAULT_PER_PAGE
+    order: tuple[str, ...] = ()
+    where: tuple[Condition, ...] = ()
+    include: tuple[str, ...] = ()
+    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def selection(self) -> tuple[tuple[str, ...], tuple[Condition, ...]]:
+        """Order and conditions."""
+        return self.order, self.where
 
 
-def read_query(raw: str, entity: Entity) -> ListQuery:
-    """Unknown `where` and `order` keys are ignored, `per_page` is capped without a word, as PCO does."""
-    offset, per_page, order = 0, DEFAULT_PER_PAGE, ""
+def read_query(raw: str, facts: ListFacts) -> ListQuery:
+    """Read a raw query string. `per_page` is capped at 100 silently; what cannot be read has its default."""
+    offset, per_page = 0, DEFAULT_PER_PAGE
+    order: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
     where: list[Condition] = []
+    fields: list[tuple[str, tuple[str, ...]]] = []
     for key, value in parse_qsl(raw, keep_blank_values=True):
         if key == "offset":
             offset = max(_number(value, 0), 0)
         elif key == "per_page":
             per_page = min(max(_number(value, DEFAULT_PER_PAGE), 0), MOST_PER_PAGE)
-        elif key == "order" and value.removeprefix("-") in entity.can_order_by:
-            order = value
-        elif key.startswith("where["):
-            condition = _condition(key, value, entity)
-            if condition is not None:
-                where.append(condition)
-    return ListQuery(offset=offset, per_page=per_page, order=order, where=tuple(where))
+        elif key == "order":
+            order = tuple(name for name in _names(value) if name.removeprefix("-") in facts.can_order_by)
+        elif key == "include":
+            include = tuple(name for name in _names(value) if name in facts.can_include)
+        elif key.startswith("fields[") and key.endswith("]"):
+            fields.append((key[len("fields[") : -1], _names(value)))
+        elif key.startswith("where[") and key.endswith("]"):
+            condition = _condition(key[len("where[") : -1], value, facts)
+            where.extend([condition] if condition else [])
+    return ListQuery(
+        offset=offset, per_page=per_page, order=order, where=tuple(where), include=include, fields=tuple(fields)
+    )
 
 
-def select_ids(collection: Collection, query: ListQuery, parent: tuple[str, str]) -> list[int]:
-    """The ids that match, in order."""
-    ids: list[int] = collection.ids
-    relationship, parent_id = parent
-    if relationship:
-        ids = [one for one in ids if _is_child(collection.record(one).relationships.get(relationship), parent_id)]
-    for condition in query.where:
-        ids = [one for one in ids if _holds(_value(collection, one, condition.attribute), condition)]
-    if query.order:
-        name = query.order.removeprefix("-")
-        ids = sorted(ids, key=lambda one: _sortable(_value(collection, one, name)), reverse=query.order[0] == "-")
-    return ids
-
-
-def _condition(key: str, value: str, entity: Entity) -> Condition | None:
-    parts = key.removeprefix("where[").removesuffix("]").split("][")
-    attribute = parts[0]
-    if attribute not in entity.can_query_by or len(parts) > 2:
+def _condition(key: str, value: str, facts: ListFacts) -> Condition | None:
+    """None for what PCO ignores: unknown attributes, nested ones, ranges on what is no time."""
+    attribute, _, operator = key.partition("][")
+    if attribute not in facts.can_query_by:
         return None
-    operator = parts[1] if len(parts) == 2 else ""
-    if operator and (operator not in {"gt", "gte", "lt", "lte"} or attribute not in entity.range_query_by):
+    if operator and (operator not in RANGES or attribute not in facts.ranges):
         return None
     return Condition(attribute=attribute, operator=operator, value=value)
 
 
-def _value(collection: Collection, record_id: int, name: str) -> Any:
-    return str(record_id) if name == "id" else collection.record(record_id).attributes.get(name)
-
-
-def _holds(value: Any, condition: Condition) -> bool:
-    if value is None:
-        return False
-    if not condition.operator:
-        wanted = condition.value.casefold()
-        text = ("true" if value else "false") if isinstance(value, bool) else str(value).casefold()
-        if "%" in wanted:
-            return _like(text, wanted)
-        return text == wanted
-    try:
-        ours, theirs = _moment(str(value)), _moment(condition.value)
-    except ValueError:
-        return False
-    match condition.operator:
-        case "gt":
-            return ours > theirs
-        case "gte":
-            return ours >= theirs
-        case "lt":
-            return ours < theirs
-    return ours <= theirs
-
-
-def _like(text: str, pattern: str) -> bool:
-    head, *middle, tail = pattern.split("%")
-    if not (text.startswith(head) and text.endswith(tail) and len(text) >= len(head) + len(tail)):
-        return False
-    place = len(head)
-    for part in middle:
-        place = text.find(part, place)
-        if place < 0:
-            return False
-        place += len(part)
-    return place <= len(text) - len(tail)
-
-
-def _moment(text: str) -> datetime:
-    if len(text) == len("2026-01-01"):
-        text = date.fromisoformat(text).isoformat() + "T00:00:00"
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _sortable(value: Any) -> tuple[bool, str]:
-    return (value is not None, str(value).casefold())
-
-
-def _is_child(relationship: Any, parent_id: str) -> bool:
-    data = relationship.get("data") if isinstance(relationship, dict) else None
-    return isinstance(data, dict) and data.get("id") == parent_id
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _number(text: str, otherwise: int) -> int:
-    return int(text) if text.lstrip("-").isdecimal() else otherwise
+    return int(text) if text.isascii() and text.removeprefix("-").isdecimal() else otherwise

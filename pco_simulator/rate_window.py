@@ -2,66 +2,85 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 WindowKind = Literal["sliding", "fixed"]
+UNLIMITED: Final = 1_000_000
+"""What the headers say where there is no limit."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RateRules:
-    """The limits in force now. None: no limit."""
+    """The limits in force. `limit` None: no limit. `deep_limit` holds for offsets above 30,000, for all that counts.
+
+    `count_refused`: whether a request that was refused uses up the budget, too, as the gateway does it in PCO.
+    """
 
     limit: int | None = None
     period: int = 20
     deep_limit: int = 75
-    kind: WindowKind = "sliding"
+    window: WindowKind = "sliding"
+    count_refused: bool = True
+
+    def __post_init__(self) -> None:
+        if self.window not in ("sliding", "fixed"):
+            raise ValueError(f"unknown rate window {self.window!r}; known: sliding, fixed")
+        if self.period < 1 or (self.limit is not None and self.limit < 1) or self.deep_limit < 1:
+            raise ValueError("limits and the period are at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the headers say; `retry_after` is None when the request is served."""
+    """What the headers say. `retry_after` in seconds is None when the request is served."""
 
     limit: int
     count: int
+    period: int
     retry_after: int | None
 
 
-@dataclass(kw_only=True)
 class RateWindow:
-    """Counts every request, refused ones too, in the last `period` seconds or in the current fixed window.
+    """The requests of one credential.
 
-    `most` is the greatest number of requests that ever arrived in one period: what a client's good manners are judged
-    by, whether there is a limit or not.
+    `most` is the greatest number that ever arrived within one period, refused ones and all: a client's good manners
+    are judged by it, whether there is a limit or not.
     """
 
-    rules: RateRules
-    most: int = 0
-    refused: int = 0
-    _arrivals: deque[float] = field(default_factory=deque)
-    _window_began: float = -math.inf
-    _window_count: int = 0
+    def __init__(self) -> None:
+        self.most = 0
+        self.refused = 0
+        self._arrivals: deque[float] = deque()
+        self._counted: deque[float] = deque()
+        self._began = -math.inf
 
-    def count(self, now: float, *, deep: bool) -> Verdict:
-        """Count a request that arrives now."""
-        rules = self.rules
-        while self._arrivals and self._arrivals[0] <= now - rules.period:
-            self._arrivals.popleft()
+    def count(self, now: float, rules: RateRules, *, deep: bool) -> Verdict:
+        """Count a request that arrives now, in seconds that never go back."""
+        oldest = now - rules.period
+        _forget(self._arrivals, oldest)
         self._arrivals.append(now)
         self.most = max(self.most, len(self._arrivals))
-        if rules.limit is None:
-            return Verdict(limit=1_000_000, count=len(self._arrivals), retry_after=None)
-        limit = min(rules.limit, rules.deep_limit) if deep else rules.limit
-        counted, free_again = self._counted(now)
-        if counted <= limit:
-            return Verdict(limit=limit, count=counted, retry_after=None)
+        if rules.window == "sliding":
+            _forget(self._counted, oldest)
+        elif now >= self._began + rules.period:
+            self._began = now
+            self._counted.clear()
+        limit = UNLIMITED if rules.limit is None else min(rules.limit, rules.deep_limit) if deep else rules.limit
+        count = len(self._counted) + 1
+        if count <= limit or rules.count_refused:
+            self._counted.append(now)
+        if count <= limit:
+            return Verdict(limit=limit, count=count, period=rules.period, retry_after=None)
         self.refused += 1
-        return Verdict(limit=limit, count=counted, retry_after=max(math.ceil(free_again - now), 1))
+        return Verdict(limit=limit, count=count, period=rules.period, retry_after=self._wait(now, limit, rules))
 
-    def _counted(self, now: float) -> tuple[int, float]:
-        if self.rules.kind == "sliding":
-            return len(self._arrivals), self._arrivals[0] + self.rules.period
-        if now >= self._window_began + self.rules.period:
-            self._window_began, self._window_count = now, 0
-        self._window_count += 1
-        return self._window_count, self._window_began + self.rules.period
+    def _wait(self, now: float, limit: int, rules: RateRules) -> int:
+        """Whole seconds until one request more would be served, if none comes before."""
+        begins = self._began if rules.window == "fixed" else self._counted[-min(limit, len(self._counted))]
+        return max(math.ceil(begins + rules.period - now), 1)
+
+
+def _forget(arrivals: deque[float], oldest: float) -> None:
+    """A request counts for exactly one period."""
+    while arrivals and arrivals[0] <= oldest:
+        arrivals.popleft()

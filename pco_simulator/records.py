@@ -1,18 +1,19 @@
-"""One invented record of the API, and how it looks in a list."""
+"""One record of the API: a JSON:API resource object."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 PCO: Final = "https://api.planningcenteronline.com"
 """Links point at the real host, as in recorded answers: a client that follows them instead of its base URL is found."""
+
+ORGANIZATION: Final = {"type": "Organization", "id": "263468"}
+"""The one church there is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """A JSON:API resource object."""
+    """A resource object. `path` is the list it is linked under."""
 
     type: str
     id: int
@@ -21,7 +22,7 @@ class Record:
     relationships: Mapping[str, Any]
 
     def document(self) -> dict[str, Any]:
-        """The object as PCO renders it."""
+        """The object as PCO renders it in a list."""
         return {
             "type": self.type,
             "id": str(self.id),
@@ -31,46 +32,9 @@ class Record:
         }
 
 
-POISON: Final = (
-    "nul",
-    "surrogate",
-    "huge-number",
-    "impossible-date",
-    "missing-id",
-    "wrong-type",
-    "wrong-attribute-type",
-    "twice",
-)
-"""Ways in which a record can be bad."""
-
-
-def poisoned(record: Record, kind: str) -> bytes:
-    """The record as bytes of a JSON list element, spoilt in one way. Raises `ValueError` for an unknown kind."""
-    document = record.document()
-    attributes = document["attributes"]
-    match kind:
-        case "nul":
-            attributes[_first(attributes, str)] = "before\x00after"
-        case "surrogate":
-            attributes[_first(attributes, str)] = "LONE-SURROGATE"
-            return orjson.dumps(document).replace(b"LONE-SURROGATE", b"lone \\ud800 surrogate")
-        case "huge-number":
-            attributes["huge_number"] = "HUGE-NUMBER"
-            return orjson.dumps(document).replace(b'"HUGE-NUMBER"', b"1" + b"0" * 400)
-        case "impossible-date":
-            attributes["created_at"] = "2023-02-30T25:61:00Z"
-        case "missing-id":
-            del document["id"]
-        case "wrong-type":
-            document["type"] = "SomethingElse"
-        case "wrong-attribute-type":
-            attributes["created_at"] = ["not", "a", "time"]
-        case "twice":
-            return orjson.dumps(document) + b"," + orjson.dumps(document)
-        case _:
-            raise ValueError(f"unknown kind of poison {kind!r}; known: {', '.join(POISON)}")
-    return orjson.dumps(document)
-
-
-def _first(attributes: Mapping[str, Any], wanted: type) -> str:
-    return next((name for name, value in attributes.items() if isinstance(value, wanted)), "name")
+def related_ids(relationship: Any) -> tuple[str, ...]:
+    """The ids that a relationship object names."""
+    data = relationship.get("data") if isinstance(relationship, dict) else None
+    if isinstance(data, dict):
+        return (str(data.get("id")),)
+    return tuple(str(one.get("id")) for one in data) if isinstance(data, list) else ()

@@ -1,65 +1,93 @@
-"""The simulator's HTTP surface, run by uvicorn."""
+"""The simulator over real HTTP, run by uvicorn; log and access log are off."""
 
 import asyncio
-import json
+import contextlib
 import os
+import signal
 import socket
 import sys
-from typing import Any
+from collections.abc import Iterator
 
 import orjson
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pco_simulator.app import Send, Simulator
-from pco_simulator.control import PREFIX, control
-
-
-class Surface:
-    """Sends each request to the API or to the control paths."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
-        """The ASGI entry point."""
-        path: str = scope["path"]
-        if not path.startswith(PREFIX):
-            query = scope["query_string"].decode("latin-1")
-            await self._simulator.answer(path, query, dict(scope["headers"]), send)
-            return
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        status, document = control(self._simulator, scope["method"], path, body)
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
-        )
-        await send({"type": "http.response.body", "body": orjson.dumps(document)})
+from pco_simulator.app import ABORT, Application
 
 
-def serve(simulator: Simulator, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; the first line of output says where. Raises `OSError` for a taken port."""
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, with an ASGI extension to cut the connection: a fault that ASGI has no word for."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends with code 0 when it is told to end; uvicorn raises the signal once more."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end)
+        yield
+
+    def end(self) -> None:
+        """Stop soon."""
+        self.should_exit = True
+
+    def end_with_stdin(self) -> None:
+        """Stop when whoever holds the other end of stdin is gone, however he ended."""
+
+        def read() -> None:
+            if not os.read(sys.stdin.fileno(), 4096):
+                loop.remove_reader(sys.stdin.fileno())
+                self.end()
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(sys.stdin.fileno(), read)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises `OSError` for a taken port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(1024)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(application: Application, listener: socket.socket, *, end_with_stdin: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; the first line of output says where."""
     config = uvicorn.Config(
-        Surface(simulator),
+        application,
+        http=_Protocol,
+        loop="auto",
         log_level="critical",
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
         lifespan="off",
         interface="asgi3",
-        server_header=False,
+        ws="none",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
-    ready = {"base_url": f"http://{host}:{listener.getsockname()[1]}", "pid": os.getpid()}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    server = uvicorn.Server(config)
-    with listener:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve(sockets=[listener]))
+    server = _Server(config)
+
+    async def run() -> None:
+        if end_with_stdin:
+            server.end_with_stdin()
+        host, port = listener.getsockname()[:2]
+        ready = {"base_url": f"http://{host}:{port}", "pid": os.getpid()}
+        sys.stdout.write(orjson.dumps(ready).decode() + "\n")
+        sys.stdout.flush()
+        await server.serve(sockets=[listener])
+
+    with listener, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())

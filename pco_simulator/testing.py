@@ -1,93 +1,146 @@
 """A simulator in a process of its own, for tests and benchmarks."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
+_ROOT = Path(__file__).resolve().parents[1]
+
 
 class SimulatorProcess:
-    """Started on entry, ended on exit. The methods talk to its control paths."""
+    """Started on entry, ended on exit; it ends by itself when this process is gone, however that ended.
 
-    app_id = "test-application"
-    secret = "test-secret"  # noqa: S105 - opens nothing but the simulator
+    `arguments` are any others of `python -m pco_simulator`. The methods talk to its control paths, and raise
+    `ValueError` with its words when it does not understand.
+    """
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
+    def __init__(
+        self,
+        *arguments: str,
+        people: int = 1000,
+        groups: int = 50,
+        seed: int = 1,
+        rate_limit: str = "none",
+        rate_window: str = "sliding",
+        latency_ms: float = 0,
+        forbid: Iterable[str] = (),
+        prepare: Iterable[str] = (),
+        replay: Path | None = None,
+        app_id: str = "test-application",
+        secret: str = "test-secret",  # noqa: S107 - opens nothing but the simulator
+    ) -> None:
+        self.app_id = app_id
+        self.secret = secret
         self.base_url = ""
+        self.pid = 0
+        self._arguments = [
+            "--people", str(people), "--groups", str(groups), "--seed", str(seed), "--rate-limit", rate_limit,
+            "--rate-window", rate_window, "--latency-ms", str(latency_ms),
+            *(part for product in forbid for part in ("--forbid", product)),
+            *(part for name in prepare for part in ("--prepare", name)),
+            *(("--replay", str(replay)) if replay else ()),
+            *arguments,
+        ]  # fmt: skip
         self._process: subprocess.Popen[str] | None = None
         self._http: httpx.Client | None = None
 
-    def __enter__(self) -> "SimulatorProcess":
-        command = [sys.executable, "-m", "pco_simulator", "--app-id", self.app_id, "--secret", self.secret]
+    def __enter__(self) -> Self:
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [*command, *self._arguments], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            [sys.executable, "-m", "pco_simulator", "--end-with-stdin", *self._arguments],
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "PCO_SIMULATOR_APP_ID": self.app_id,
+                "PCO_SIMULATOR_SECRET": self.secret,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the simulator ended with code {self._process.wait()}")
-        self.base_url = json.loads(line)["base_url"]
-        self._http = httpx.Client(base_url=f"{self.base_url}/_simulator", timeout=30)
+            self._end()
+            raise RuntimeError(f"the simulator ended with code {self._process.returncode} before it was ready")
+        ready = json.loads(line)
+        self.base_url, self.pid = ready["base_url"], ready["pid"]
+        self._http = httpx.Client(base_url=f"{self.base_url}/_simulator", timeout=60, trust_env=False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process is not None
         if self._http is not None:
             self._http.close()
-        self._process.terminate()
-        self._process.wait(10)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._end()
 
     def access_log(self) -> list[dict[str, Any]]:
-        """Every request of the API since the start or `forget`."""
+        """Every request of the API since the start or `reset_log` (`Access` in `access_log.py`)."""
         log: list[dict[str, Any]] = self._ask("GET", "access_log")
         return log
 
     def stats(self) -> dict[str, Any]:
-        """`requests`, `refused` (429), `most_in_a_period` by application id."""
+        """`requests`, `refused` (429s), `max_in_window`, `by_status`, `faults_fired` and more."""
         stats: dict[str, Any] = self._ask("GET", "stats")
         return stats
 
-    def state(self, entity: str) -> list[dict[str, Any]]:
-        """Every record of an entity as it is now."""
-        state: list[dict[str, Any]] = self._ask("GET", f"state/{entity}")
+    def state(self, entity_name: str) -> list[dict[str, Any]]:
+        """Every record of an entity as it is now, in the order of the ids."""
+        state: list[dict[str, Any]] = self._ask("GET", f"state/{entity_name.replace('.', '/')}")
         return state
 
-    def faults(self, *faults: Mapping[str, Any]) -> None:
-        """Replace the faults in force."""
-        self._ask("POST", "faults", list(faults))
+    def faults(self, faults: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the faults in force (`Fault` in `faults.py`)."""
+        self._ask("POST", "faults", faults)
 
-    def churn(self, *changes: Mapping[str, Any]) -> None:
-        """Change the world at once, or `after_request`."""
-        self._ask("POST", "churn", list(changes))
+    def churn(self, changes: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Change the world (`Change` in `churn.py`); the ids of the records that were changed at once."""
+        ids: list[int] = self._ask("POST", "churn", changes)["ids"]
+        return ids
 
-    def limits(self, **rules: Any) -> None:
-        """Change the rate rules: `limit`, `period`, `deep_limit`, `kind`."""
-        self._ask("POST", "limits", rules)
+    def rate_limit(self, **rules: Any) -> None:
+        """Change some of `limit` (None: no limit), `period`, `deep_limit`, `window`, `count_refused`.
 
-    def latency(self, seconds: float) -> None:
+        With `after_request` the `limit` drops after so many requests.
+        """
+        self._ask("POST", "rate_limit", rules)
+
+    def latency(self, ms: float) -> None:
         """Change the mean latency."""
-        self._ask("POST", "latency", {"seconds": seconds})
+        self._ask("POST", "latency", {"ms": ms})
 
-    def forbid(self, *products: str) -> None:
-        """The products that answer 403."""
-        self._ask("POST", "forbid", list(products))
+    def forbid(self, products: Sequence[str]) -> None:
+        """Let these products answer 403, and no others."""
+        self._ask("POST", "forbid", products)
 
-    def forget(self) -> None:
-        """Empty the access log and the rate windows."""
-        self._ask("POST", "forget")
+    def reset_log(self) -> None:
+        """Empty the access log and the rate windows: the next request is number 1."""
+        self._ask("POST", "reset_log")
 
     def _ask(self, method: str, path: str, told: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         assert self._http is not None
         answer = self._http.request(method, path, json=told)
         if answer.status_code != httpx.codes.OK:
-            raise ValueError(answer.text)
+            raise ValueError(answer.json()["error"])
         return answer.json()
+
+    def _end(self) -> None:
+        process = self._process
+        assert process is not None
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()

@@ -1,0 +1,139 @@
+"""All records of one entity, and how they change."""
+
+import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from pco_catalog.catalog import Entity
+from pco_simulator.identifiers import number_of, record_id
+from pco_simulator.invention import time_text
+from pco_simulator.inventor import Inventor
+from pco_simulator.records import Record, related_ids
+
+
+class Collection:
+    """Records in the order of their ids. `version` changes whenever an answer may change."""
+
+    def __init__(self, inventor: Inventor, count: int) -> None:
+        self.entity: Entity = inventor.entity
+        self.version = 0
+        self.ids = [record_id(number) for number in range(count)]
+        self._inventor = inventor
+        self._changed: dict[int, Record] = {}
+        self._rendered: dict[int, bytes] = {}
+        self._columns: dict[str, dict[int, Any]] = {}
+        self._children: dict[str, tuple[int, dict[str, list[int]]]] = {}
+
+    @property
+    def name(self) -> str:
+        """The entity's name."""
+        return self.entity.name
+
+    def holds(self, identifier: int) -> bool:
+        """Whether the record exists now."""
+        place = bisect.bisect_left(self.ids, identifier)
+        return place < len(self.ids) and self.ids[place] == identifier
+
+    def record(self, identifier: int) -> Record:
+        """The record as it is now; one that was never touched is invented anew each time."""
+        return self._changed.get(identifier) or self._inventor.record(identifier)
+
+    def document(self, identifier: int) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return self.record(identifier).document()
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Every record as it is now, in the order of the ids."""
+        return (self.document(identifier) for identifier in self.ids)
+
+    def rendered(self, identifier: int) -> bytes:
+        """The record as an element of a JSON list; prepared once."""
+        known = self._rendered.get(identifier)
+        if known is None:
+            known = self._rendered[identifier] = orjson.dumps(self.document(identifier))
+        return known
+
+    def asked_for(self, identifier: int, name: str) -> Any:
+        """An attribute that is only rendered when it is named in `fields[...]`."""
+        record = self.record(identifier)
+        if name in record.attributes:
+            return record.attributes[name]
+        return self._inventor.attributes(number_of(identifier), (name,))[name]
+
+    def column(self, name: str) -> Mapping[int, Any]:
+        """The values of one attribute, or of `id`, by id; of `x_id` the id that relationship `x` names."""
+        known = self._columns.get(name)
+        if known is None:
+            known = self._columns[name] = {identifier: self._value(identifier, name) for identifier in self.ids}
+        return known
+
+    def children_of(self, relationship: str, owner: str) -> Sequence[int]:
+        """The ids of the records whose relationship names `owner`."""
+        known = self._children.get(relationship)
+        if known is None or known[0] != self.version:
+            index: dict[str, list[int]] = {}
+            for identifier in self.ids:
+                for one in related_ids(self.record(identifier).relationships.get(relationship)):
+                    index.setdefault(one, []).append(identifier)
+            known = self._children[relationship] = (self.version, index)
+        return known[1].get(owner, [])
+
+    def create(self, attributes: Mapping[str, Any], identifier: int | None = None) -> int:
+        """A new record, created now; with the highest id if none is given. Raises `ValueError` for one that exists."""
+        if identifier is None:
+            identifier = max(self.ids[-1] if self.ids else 0, max(self._changed, default=0), record_id(-1))
+            identifier = record_id(number_of(identifier) + 1)
+        if self.holds(identifier):
+            raise ValueError(f"{self.name} {identifier} exists already")
+        record = self._inventor.record(identifier)
+        now = time_text(datetime.now(UTC))
+        stamped = {name: now for name in ("created_at", "updated_at") if name in record.attributes}
+        bisect.insort(self.ids, identifier)
+        self._put(record, {**stamped, **attributes}, {})
+        return identifier
+
+    def edit(self, identifier: int, attributes: Mapping[str, Any], related: Mapping[str, Any] | None = None) -> None:
+        """Change attributes and relationships; `updated_at` becomes now unless it is given."""
+        record = self.record(identifier)
+        stamped = {"updated_at": time_text(datetime.now(UTC))} if "updated_at" in record.attributes else {}
+        self._put(record, {**stamped, **attributes}, related or {})
+
+    def delete(self, identifier: int) -> None:
+        """The record is gone, and everything behind it moves up one place."""
+        self._changed[identifier] = self.record(identifier)
+        self.ids.remove(identifier)
+        self.version += 1
+
+    def restore(self, identifier: int) -> None:
+        """A deleted record is back, as it was. Raises `ValueError` for one that was not deleted."""
+        if self.holds(identifier) or identifier not in self._changed:
+            raise ValueError(f"{self.name} {identifier} was not deleted")
+        bisect.insort(self.ids, identifier)
+        self._put(self._changed[identifier], {}, {})
+
+    def _put(self, record: Record, attributes: Mapping[str, Any], related: Mapping[str, Any]) -> None:
+        self._changed[record.id] = Record(
+            type=record.type,
+            id=record.id,
+            path=record.path,
+            attributes={**record.attributes, **attributes},
+            relationships={**record.relationships, **related},
+        )
+        self._rendered.pop(record.id, None)
+        for name, column in self._columns.items():
+            column[record.id] = self._value(record.id, name)
+        self.version += 1
+
+    def _value(self, identifier: int, name: str) -> Any:
+        if name == "id":
+            return str(identifier)
+        changed = self._changed.get(identifier)
+        if changed is None and name in self.entity.attributes:
+            return self._inventor.maker(name)(number_of(identifier))
+        record = changed or self._inventor.record(identifier)
+        if name not in record.attributes and name.endswith("_id"):
+            return next(iter(related_ids(record.relationships.get(name.removesuffix("_id")))), None)
+        return record.attributes.get(name)

@@ -1,0 +1,100 @@
+"""Invents the records of one entity, whole or one attribute at a time."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pco_catalog.catalog import Entity, Relationship
+from pco_simulator.chance import roller
+from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets
+from pco_simulator.identifiers import number_of, record_id
+from pco_simulator.invention import Maker, maker_of
+from pco_simulator.records import ORGANIZATION, PCO, Record
+
+Peers = Callable[[str], "Inventor"]
+Kinds = Mapping[tuple[str, str], str]
+"""From product and resource to the entity whose records a relationship names."""
+
+
+class Inventor:
+    """Makes records of `entity` as they were before anyone changed them: the same ones for the same seed.
+
+    A person is the same one in every product, as is mostly so in PCO; so names depend on the resource only.
+    """
+
+    def __init__(self, entity: Entity, *, seed: int, counts: Mapping[str, int], kinds: Kinds, peers: Peers) -> None:
+        self.entity = entity
+        self._seed = seed
+        self._topic = (seed, entity.resource if entity.resource == "Person" else entity.name)
+        self._counts = counts
+        self._kinds = kinds
+        self._peers = peers
+        self._makers: dict[str, Maker] = {}
+        self._targets: dict[str, tuple[Maker | None, Maker, int]] = {}
+        self._shown = tuple(name for name, attribute in entity.attributes.items() if not attribute.on_request)
+
+    def maker(self, name: str) -> Maker:
+        """What makes the values of an attribute, from the number of the record. Raises `KeyError` if there is none."""
+        if name not in self._makers:
+            others = agreeing_maker(self.entity.name, name, lambda entity, other: self._peers(entity).maker(other))
+            attribute = self.entity.attributes[name]
+            self._makers[name] = others or maker_of(self._topic, self._counts[self.entity.name], name, attribute)
+        return self._makers[name]
+
+    def attributes(self, number: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The values of the named attributes, or of all those that are shown without being asked for."""
+        return {name: self.maker(name)(number) for name in (self._shown if names is None else names)}
+
+    def record(self, identifier: int) -> Record:
+        """The record with an id."""
+        number = number_of(identifier)
+        path = self._path(number)
+        return Record(
+            type=self.entity.resource,
+            id=identifier,
+            path=path,
+            attributes=self.attributes(number),
+            relationships={
+                name: self._related(name, one, number, f"{path}/{identifier}")
+                for name, one in self.entity.relationships.items()
+            },
+        )
+
+    def _path(self, number: int) -> str:
+        """The list at top level, or the one below the parent."""
+        entity = self.entity
+        if entity.list_path:
+            return entity.list_path
+        template = entity.list_paths[0] if entity.list_paths else f"/{entity.product}/v2/unlisted"
+        for name in re.findall(r"{(\w+)_id}", template):
+            one = entity.relationships.get(name)
+            target = self._target(name, one.resource, number) if one else None
+            template = template.replace(f"{{{name}_id}}", str(record_id(target or 0)))
+        return template
+
+    def _related(self, name: str, relationship: Relationship, number: int, path: str) -> dict[str, Any]:
+        if relationship.many:
+            several = agreeing_targets(self.entity.name, name)
+            count = self._count_of(relationship.resource)
+            numbers = [one for one in several(number) if one < count] if several else []
+            data = [{"type": relationship.resource, "id": str(record_id(one))} for one in numbers]
+            return {"links": {"related": f"{PCO}{path}/{name}"}, "data": data}
+        if relationship.resource == "Organization":
+            return {"data": ORGANIZATION}
+        target = self._target(name, relationship.resource, number)
+        return {"data": None if target is None else {"type": relationship.resource, "id": str(record_id(target))}}
+
+    def _target(self, name: str, resource: str, number: int) -> int | None:
+        if name not in self._targets:
+            fixed = agreeing_target(self.entity.name, name, self._counts["groups.Group"])
+            self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), self._count_of(resource))
+        fixed, roll, count = self._targets[name]
+        if fixed is not None:
+            target = fixed(number)
+            return target if target < count else None
+        rolled = roll(number)
+        return rolled // 11 % count if count and rolled % 11 else None
+
+    def _count_of(self, resource: str) -> int:
+        entity = self._kinds.get((self.entity.product, resource.removeprefix("Primary")))
+        return self._counts[entity] if entity else 0

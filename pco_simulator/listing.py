@@ -1,0 +1,66 @@
+"""What can be listed page by page: an invented collection or a recorded list."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pco_catalog.catalog import Entity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListFacts:
+    """What a list can be asked; the rest is ignored. `dates` are the attributes that are days without a time."""
+
+    can_order_by: tuple[str, ...] = ()
+    can_query_by: tuple[str, ...] = ()
+    can_include: tuple[str, ...] = ()
+    can_filter: tuple[str, ...] = ()
+    ranges: frozenset[str] = frozenset()
+    dates: frozenset[str] = frozenset()
+    parent: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entity: Entity, parent: Mapping[str, str]) -> "ListFacts":
+        """What the catalogue says of an entity."""
+        return cls(
+            can_order_by=tuple(sorted(entity.can_order_by)),
+            can_query_by=tuple(sorted(entity.can_query_by)),
+            can_include=tuple(sorted(entity.can_include)),
+            can_filter=tuple(sorted(entity.filters)),
+            ranges=entity.range_query_by,
+            dates=frozenset(name for name, one in entity.attributes.items() if one.type == "date"),
+            parent=parent,
+        )
+
+
+class Listing(Protocol):
+    """Records by a number each: their id, or their place in a recording. `ids` are in the order of the list."""
+
+    version: int
+    """Changes whenever an answer may change."""
+
+    @property
+    def name(self) -> str:
+        """A name of its own."""
+        ...
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """All records, in the default order."""
+        ...
+
+    def column(self, name: str) -> Mapping[int, Any]:
+        """One attribute of all records."""
+        ...
+
+    def document(self, identifier: int) -> Mapping[str, Any]:
+        """A record as a JSON object."""
+        ...
+
+    def rendered(self, identifier: int) -> bytes:
+        """A record as an element of a JSON list."""
+        ...
+
+    def asked_for(self, identifier: int, name: str) -> Any:
+        """An attribute named in `fields[...]`. Raises `KeyError` for one that does not exist."""
+        ...

@@ -1,0 +1,101 @@
+"""Which records a list request selects, and in which order."""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from pco_simulator.listing import Listing
+from pco_simulator.query import Condition, ListQuery
+
+_TEXT_SEARCHES: Final = frozenset({"search_name", "search_name_or_email", "search_name_or_email_or_phone_number"})
+
+
+def select_ids(
+    listing: Listing, query: ListQuery, ids: Sequence[int], dates: frozenset[str] = frozenset()
+) -> Sequence[int]:
+    """Those of `ids` (in default order) that match, in the order asked for.
+
+    Ties keep the default order; nulls come first, and last when descending; text folds case and accents.
+    """
+    for condition in query.where:
+        column_name = "name" if condition.attribute in _TEXT_SEARCHES else condition.attribute
+        if condition.attribute != "archive_status":
+            column, matches = listing.column(column_name), _matcher(condition, condition.attribute in dates)
+            ids = [one for one in ids if matches(column[one])]
+    ids = _hide_archived(listing, query, ids)
+    for name in reversed(query.order):
+        column = listing.column(name.removeprefix("-"))
+        keys = {one: _sort_key(column[one]) for one in ids}
+        ids = sorted(ids, key=keys.__getitem__, reverse=name.startswith("-"))
+    return ids
+
+
+def _hide_archived(listing: Listing, query: ListQuery, ids: Sequence[int]) -> Sequence[int]:
+    """Groups hides archived groups unless `where[archive_status]` says `include` or `only` (#781)."""
+    if listing.name != "groups.Group":
+        return ids
+    asked = next((one.value for one in query.where if one.attribute == "archive_status"), "not_archived")
+    if asked == "include":
+        return ids
+    column = listing.column("archived_at")
+    return [one for one in ids if (column[one] is not None) == (asked == "only")]
+
+
+def _matcher(condition: Condition, is_date: bool) -> Callable[[Any], bool]:
+    if condition.operator:
+        return _range_matcher(condition, is_date)
+    wanted = condition.value.casefold()
+    if condition.attribute in _TEXT_SEARCHES:
+        return lambda value: value is not None and wanted in str(value).casefold()
+    if "%" in wanted:
+        return lambda value: value is not None and _is_like(_text(value), wanted)
+    return lambda value: value is not None and _text(value) == wanted
+
+
+def _range_matcher(condition: Condition, is_date: bool) -> Callable[[Any], bool]:
+    """Times are compared as their text without the Z; a zone offset is ignored (#713); an unfit value fits nothing."""
+    try:
+        moment = datetime.fromisoformat(condition.value)
+    except ValueError:
+        return lambda value: False
+    bound = moment.replace(tzinfo=None).isoformat()[: 10 if is_date else None]
+    match condition.operator:
+        case "gt":
+            return lambda value: isinstance(value, str) and value[:19] > bound
+        case "gte":
+            return lambda value: isinstance(value, str) and value[:19] >= bound
+        case "lt":
+            return lambda value: isinstance(value, str) and value[:19] < bound
+    return lambda value: isinstance(value, str) and value[:19] <= bound
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """`%` stands for anything, also for nothing."""
+    head, *middle, tail = pattern.split("%")
+    if not text.startswith(head) or not text.endswith(tail) or len(text) < len(head) + len(tail):
+        return False
+    place = len(head)
+    for part in middle:
+        found = text.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return place <= len(text) - len(tail)
+
+
+def _text(value: Any) -> str:
+    return str(value).casefold()
+
+
+def _sort_key(value: Any) -> tuple[int, float, str]:
+    """Comparable whatever the type: null, then numbers, then text."""
+    if value is None:
+        return (0, 0, "")
+    if isinstance(value, int | float):
+        return (1, value, "")
+    text = str(value)
+    if text.isascii():
+        return (2, 0, text.casefold())
+    bare = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    return (2, 0, bare.casefold())

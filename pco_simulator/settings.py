@@ -1,0 +1,28 @@
+"""What a simulator is told, and can be told anew while it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pco_simulator.rate_window import RateRules
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """`credentials` are secrets by application id. `latency` is the mean in seconds: answers take half to three halves.
+
+    `forbidden` products answer 403. `gzip` compresses answers for clients that accept it, as PCO does; it costs speed.
+    """
+
+    credentials: Mapping[str, str] = field(repr=False)
+    rules: RateRules = field(default_factory=RateRules)
+    latency: float = 0.0
+    forbidden: frozenset[str] = frozenset()
+    gzip: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drop:
+    """The limit suddenly is `limit`, after so many requests (#1449)."""
+
+    limit: int
+    after_request: int

@@ -1,0 +1,240 @@
+"""From a request to an answer: authentication, rate limit, churn, faults, pages. No socket; the clock is given."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from pco_simulator.access_log import Access, AccessLog
+from pco_simulator.answers import Answer, forbidden, refusal, too_many, unknown_path, unknown_record
+from pco_simulator.authentication import authenticate
+from pco_simulator.churn import Churn
+from pco_simulator.collection import Collection
+from pco_simulator.documents import list_document, organization_document, record_document, sparse
+from pco_simulator.faults import FaultPlan
+from pco_simulator.including import include
+from pco_simulator.paging import page_window
+from pco_simulator.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
+from pco_simulator.poison import poisoned
+from pco_simulator.query import ListQuery, read_query
+from pco_simulator.rate_window import RateWindow, Verdict
+from pco_simulator.replay import Recording
+from pco_simulator.selection import select_ids
+from pco_simulator.settings import Drop, Settings
+from pco_simulator.spoiling import bad_answer
+from pco_simulator.world import World
+
+DEEP: Final = 30_000
+"""Beyond this offset PCO counts harder."""
+
+_FIRST_VERSION: Final = b"2018-08-01"
+_PAGES_KEPT: Final = 512
+_SELECTIONS_KEPT: Final = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request of the API; header names in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """An answer with what its headers say; `n` is the number of the request."""
+
+    answer: Answer
+    verdict: Verdict
+    n: int
+
+
+class Simulator:
+    """All state of one simulated Planning Center. `clock` gives seconds that never go back."""
+
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        *,
+        recording: Recording | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.world = world
+        self.settings = settings
+        self.recording = recording
+        self.faults = FaultPlan(world.seed)
+        self.churn = Churn()
+        self.log = AccessLog()
+        self.windows: dict[str, RateWindow] = {}
+        self.drops: list[Drop] = []
+        self._clock = clock
+        self._started = clock()
+        self._pages: OrderedDict[tuple[str, str], tuple[int, bytes]] = OrderedDict()
+        self._selections: OrderedDict[tuple[Any, ...], Sequence[int]] = OrderedDict()
+
+    def reply(self, request: Request) -> Reply:
+        """Answer one request, and log it."""
+        now = self._clock() - self._started
+        n = self.log.next_number
+        self.churn.apply_due(self.world, n - 1)
+        self._apply_drops(n - 1)
+        credential, refused = authenticate(request.headers, self.settings.credentials)
+        place = self._locate(request)
+        query = read_query(request.query, place.facts) if isinstance(place, ListPlace) else ListQuery()
+        window = self.windows.setdefault(credential, RateWindow())
+        verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
+        fault = ""
+        if refused is not None:
+            answer = refused
+        elif verdict.retry_after is not None:
+            answer = too_many(verdict.count, verdict.limit, verdict.period, verdict.retry_after)
+        else:
+            answer, fault = self._serve(request, place, query, verdict, n)
+        self.log.entries.append(
+            Access(
+                n=n,
+                at=round(now, 6),
+                path=request.path,
+                query=request.query,
+                offset=query.offset,
+                per_page=query.per_page,
+                status=answer.status,
+                credential=credential,
+                user_agent=request.headers.get(b"user-agent", b"").decode("latin-1"),
+                version=request.headers.get(b"x-pco-api-version", b"").decode("latin-1"),
+                fault=fault,
+            )
+        )
+        return Reply(answer=answer, verdict=verdict, n=n)
+
+    def state(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """Every record of an entity as it is now. Raises `UnknownEntity`."""
+        return self.recording.state(name) if self.recording else self.world.state(name)
+
+    def forget(self) -> None:
+        """Empty the access log and the rate windows: numbers start at 1 again."""
+        self.log.clear()
+        self.windows.clear()
+
+    def _apply_drops(self, requests: int) -> None:
+        for drop in [one for one in self.drops if one.after_request <= requests]:
+            self.settings = replace(self.settings, rules=replace(self.settings.rules, limit=drop.limit))
+            self.drops.remove(drop)
+
+    def _locate(self, request: Request) -> Place | None:
+        if self.recording is not None:
+            return self.recording.locate(request.path, request.query)
+        return self.world.locate(request.path)
+
+    def _serve(
+        self, request: Request, place: Place | None, query: ListQuery, verdict: Verdict, n: int
+    ) -> tuple[Answer, str]:
+        """The answer, and the kind of fault that it met."""
+        product = request.path.split("/")[1] if "/" in request.path else ""
+        if product in self.settings.forbidden:
+            return forbidden(), ""
+        if request.headers.get(b"x-pco-api-version", _FIRST_VERSION) < _FIRST_VERSION:
+            return refusal(400, "Bad Request", "No such version", code="unsupported_version_error"), ""
+        if request.method != "GET":
+            return refusal(405, "Method Not Allowed", "The simulator can only be read"), ""
+        ids = self._answered_ids(place, query)
+        poisons = self.faults.poisons(number=n, path=request.path, offset=query.offset, ids=ids)
+        good = self._good_answer(request, place, query, ids, poisons)
+        fault = self.faults.bad_answer(number=n, path=request.path, offset=query.offset, ids=ids)
+        if fault is None:
+            return good, ",".join(sorted(set(poisons.values())))
+        bad = bad_answer(
+            fault.kind, good, verdict=verdict, offset=query.offset, retry_after=fault.retry_after, hint=fault.hint
+        )
+        return bad, fault.kind
+
+    def _answered_ids(self, place: Place | None, query: ListQuery) -> Sequence[int]:
+        if isinstance(place, ListPlace):
+            return self._select(place, query)[query.offset : query.offset + query.per_page]
+        return (place.id,) if isinstance(place, RecordPlace) else ()
+
+    def _good_answer(
+        self, request: Request, place: Place | None, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
+    ) -> Answer:
+        match place:
+            case ListPlace():
+                return Answer(body=self._page(request, place, query, ids, poisons))
+            case RecordPlace():
+                asked = read_query(request.query, place.facts)
+                rows, included = self._rows(place, asked, ids, poisons)
+                return Answer(body=record_document(rows[0], included, place.facts))
+            case FixedPlace():
+                return place.answer
+            case NoRecord():
+                return unknown_record()
+        parts = request.path.split("/")
+        if len(parts) == 3 and parts[2] == "v2" and parts[1] in self.world.products:
+            return Answer(body=organization_document(parts[1]))
+        return unknown_path()
+
+    def _page(
+        self, request: Request, place: ListPlace, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
+    ) -> bytes:
+        key, version = (request.path, request.query), place.listing.version
+        known = self._pages.get(key)
+        if known is not None and known[0] == version and not poisons:
+            self._pages.move_to_end(key)
+            return known[1]
+        rows, included = self._rows(place, query, ids, poisons)
+        body = list_document(
+            rows=rows,
+            included=included,
+            window=page_window(offset=query.offset, per_page=query.per_page, total=len(self._select(place, query))),
+            facts=place.facts,
+            path=request.path,
+            raw_query=request.query,
+        )
+        if not poisons and not query.include:
+            _keep(self._pages, key, (version, body), _PAGES_KEPT)
+        return body
+
+    def _rows(
+        self, place: ListPlace | RecordPlace, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
+    ) -> tuple[list[bytes], list[dict[str, Any]]]:
+        listing, included = place.listing, []
+        names = dict(query.fields).get(place.type)
+        if names is None and not query.include:
+            rows = [listing.rendered(one) for one in ids]
+        else:
+            documents = [dict(listing.document(one)) for one in ids]
+            if query.include and isinstance(listing, Collection):
+                included = include(self.world, listing, documents, query.include)
+            if names is not None:
+                documents = [sparse(one, listing, i, names) for one, i in zip(documents, ids, strict=True)]
+            rows = [orjson.dumps(one) for one in documents]
+        for position, identifier in enumerate(ids):
+            if identifier in poisons:
+                rows[position] = poisoned(listing.document(identifier), poisons[identifier])
+        return rows, included
+
+    def _select(self, place: ListPlace, query: ListQuery) -> Sequence[int]:
+        """The ids of the list in the order asked for; remembered until the listing changes."""
+        listing = place.listing
+        ids = listing.ids if place.ids is None else place.ids
+        is_plain = not query.where and not query.order and listing.name != "groups.Group"
+        if is_plain:
+            return ids
+        if place.ids is not None:
+            return select_ids(listing, query, ids, place.facts.dates)
+        key = (listing.name, listing.version, query.selection)
+        if key not in self._selections:
+            _keep(self._selections, key, select_ids(listing, query, ids, place.facts.dates), _SELECTIONS_KEPT)
+        return self._selections[key]
+
+
+def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > most:
+        cache.popitem(last=False)

@@ -1,0 +1,96 @@
+"""Bad answers in place of good ones."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from pco_simulator.answers import HTML, Answer, Origin, html_page, refusal, too_many, unauthorized
+from pco_simulator.rate_window import Verdict
+
+Document = dict[str, Any]
+
+_PAGES: Final[dict[str, tuple[str, Origin]]] = {
+    "500": ("We're sorry, but something went wrong (500)", "product"),
+    "502": ("502 Bad Gateway", "edge"),
+    "503": ("503 Service Temporarily Unavailable", "edge"),
+    "504": ("504 Gateway Time-out", "edge"),
+    "html-403": ("ERROR: The request could not be satisfied", "edge"),
+}
+_REFUSALS: Final = {
+    "400": ("Bad Request", "The request is not understood"),
+    "402": ("Payment Required", "This feature is not part of your plan"),
+    "403": ("Forbidden", "You do not have access to this resource"),
+    "404": ("Not Found", "The resource you requested could not be found"),
+    "422": ("Unprocessable Entity", "The request is not valid"),
+}
+
+
+def bad_answer(kind: str, good: Answer, *, verdict: Verdict, offset: int, retry_after: int, hint: str) -> Answer:
+    """The answer in place of `good`. Raises `KeyError` for an unknown kind.
+
+    What changes a document leaves an answer alone that has none.
+    """
+    if kind in _PAGES:
+        title, origin = _PAGES[kind]
+        return Answer(status=int(kind[-3:]), content_type=HTML, body=html_page(title), origin=origin)
+    if kind in _REFUSALS:
+        return refusal(int(kind), *_REFUSALS[kind])
+    if kind in _CHANGES:
+        change = _CHANGES[kind]
+        if good.status != 200:
+            return good
+        document = orjson.loads(good.body)
+        change(document, offset)
+        return replace(good, body=orjson.dumps(document))
+    return _RESPONSES[kind](good, verdict, retry_after, hint)
+
+
+def _with_object(document: Document, _: int) -> None:
+    if isinstance(document["data"], list):
+        document["data"] = (document["data"] or [{}])[0]
+
+
+def _with_other_types(document: Document, _: int) -> None:
+    for record in document["data"] if isinstance(document["data"], list) else [document["data"]]:
+        record["type"] = "SomethingElse"
+
+
+def _with_stuck_next(document: Document, offset: int) -> None:
+    document["meta"]["next"] = {"offset": offset}
+    document.get("links", {})["next"] = document.get("links", {}).get("self")
+
+
+def _with_links_only(document: Document, _: int) -> None:
+    document["meta"].pop("next", None)
+
+
+def _without_total(document: Document, _: int) -> None:
+    document["meta"].pop("total_count", None)
+
+
+_CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
+    "object": _with_object,
+    "wrong-type": _with_other_types,
+    "stuck-next": _with_stuck_next,
+    "links-only": _with_links_only,
+    "no-total": _without_total,
+}
+
+_RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {
+    "401": lambda good, verdict, retry_after, hint: unauthorized(hint),
+    "429": lambda good, verdict, retry_after, hint: too_many(
+        verdict.limit + 18, verdict.limit, verdict.period, retry_after
+    ),
+    "204": lambda good, verdict, retry_after, hint: Answer(status=204),
+    "html": lambda good, verdict, retry_after, hint: Answer(content_type=HTML, body=html_page("Maintenance")),
+    "half-json": lambda good, verdict, retry_after, hint: replace(good, body=good.body[: len(good.body) // 2]),
+    "half-body": lambda good, verdict, retry_after, hint: replace(good, delivery="cut"),
+    "empty": lambda good, verdict, retry_after, hint: replace(good, body=b""),
+    "reset": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="reset"),
+    "hang": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="hang"),
+}
+
+KINDS: Final = (*_PAGES, *_REFUSALS, *_CHANGES, *_RESPONSES)
+"""Every bad answer there is."""
