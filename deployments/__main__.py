@@ -80,8 +80,10 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
     was_up = services.is_running
     with ExitStack() as running:
-        running.callback(_say_stopped, console)
-        if not was_up:
+        if was_up:
+            console.print("  the servers are up already and stay up", style="dim")
+        else:
+            running.callback(_say_stopped, console)
             running.callback(services.stop)
         running.callback(_ignore_interrupts, console)
         services.start(lambda name: console.print(f"  starting {name}", style="dim"))
@@ -89,8 +91,7 @@ def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
         from deployments.demo import run_demo
 
         ok = run_demo(services, console, running)
-        running.callback(_ignore_interrupts, console)
-        if ok and sys.stdin.isatty() and sys.stdout.isatty():
+        if ok and not was_up and sys.stdin.isatty() and sys.stdout.isatty():
             console.print("The servers stay up for you to look around. Ctrl-C stops them; the data stays.")
             signal.pause()
     return 0 if ok else 1

@@ -70,7 +70,7 @@ def template(postgres: Postgres) -> str:
 def database_url(postgres: Postgres, template: str) -> Iterator[str]:
     """The address of a migrated, empty database of this test."""
     name = f"t{next(_numbers)}"
-    postgres.psql("postgres", f'CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY')
+    postgres.psql("postgres", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield postgres.url(name)
     postgres.psql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -153,10 +153,14 @@ async def test_a_transaction_that_lost_its_fence_leaves_nothing(database: Databa
     old = await opened(database, run_request(epoch="e"))
     await old.release()
     _, new = await open_run(database, run_request(epoch="e"))
-    with pytest.raises(LeaseLost):
+
+    async def write_late() -> None:
         async with database.transaction() as connection:
             await record_page(connection, old.run, RECEIPT, ["1"])
             await check_fence(connection, old.run)
+
+    with pytest.raises(LeaseLost):
+        await write_late()
 
     async with database.transaction() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM sync.pages")) == 0
