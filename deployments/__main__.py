@@ -6,12 +6,14 @@ import getpass
 import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType
 
 from rich.console import Console
+from rich.markup import escape
 
 from deployments.environment import complete_environment
 from embedded.home import services_home
@@ -35,10 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("\ninterrupted; start it again and it continues")
         return INTERRUPTED
     except Exception as error:
-        if type(error).__module__.split(".")[0] in ("deployments", "embedded", "tasks", "pco_store", "pco_client"):
-            console.print(f"[red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
-            return 1
-        raise
+        told = _told(error)
+        if told is None:
+            raise
+        console.print(f"[red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
+        return 1
+
+
+def _told(error: Exception) -> str | None:
+    """An error that was foreseen, in words; None for a defect, which is better shown with its traceback."""
+    package = type(error).__module__.split(".")[0]
+    if package in ("deployments", "embedded", "flows", "tasks", "pco_store", "pco_client", "pco_catalog"):
+        return str(error)
+    if isinstance(error, EOFError):
+        return "the input ended; without a terminal set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
+    if package == "httpx":
+        return f"Prefect does not answer at {os.environ.get('PREFECT_API_URL')} ({type(error).__name__})"
+    return None
 
 
 Command = Callable[[argparse.Namespace, Services, Console], int]
@@ -58,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "stop what runs in the data folder")
     add("status", _status, "say what runs and where")
     add("env", _env, 'print the variables for your shell: eval "$(python -m deployments env)"')
-    add("psql", _psql, "open psql on the mirror")
+    psql = add("psql", _psql, "open psql on the mirror")
+    psql.add_argument("-c", metavar="SQL", help="run one statement instead")
     add("migrate", _migrate, "bring the tables up to date")
     add("deploy", _deploy, "create the work pool and the deployments of prefect.yaml")
     add("worker", _worker, "run a worker until Ctrl-C").add_argument(
@@ -80,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
     was_up = services.is_running
     with ExitStack() as running:
+        console.print("\n[bold]Planning Center to Postgres[/], with an invented church\n")
         if was_up:
             console.print("  the servers are up already and stay up", style="dim")
         else:
@@ -93,7 +110,8 @@ def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
         ok = run_demo(services, console, running)
         if ok and not was_up and sys.stdin.isatty() and sys.stdout.isatty():
             console.print("The servers stay up for you to look around. Ctrl-C stops them; the data stays.")
-            signal.pause()
+            with suppress(KeyboardInterrupt):
+                signal.pause()
     return 0 if ok else 1
 
 
@@ -130,10 +148,19 @@ def _env(_: argparse.Namespace, services: Services, __: Console) -> int:
     return 0
 
 
-def _psql(_: argparse.Namespace, services: Services, __: Console) -> int:
+def _psql(options: argparse.Namespace, services: Services, __: Console) -> int:
+    """Works after `make down` and after the demo too: then PostgreSQL runs as long as psql does."""
+    was_up = services.postgres.is_running
     services.postgres.start()
-    command = services.postgres.psql_command(MIRROR_DATABASE)
-    os.execv(command[0], command)
+    try:
+        services.postgres.create_database(MIRROR_DATABASE)
+        command = services.postgres.psql_command(MIRROR_DATABASE)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to psql, where it ends a statement
+        statement = () if options.c is None else ("-c", options.c)
+        return subprocess.run([*command, *statement], preexec_fn=_take_interrupts, check=False).returncode
+    finally:
+        if not was_up:
+            services.postgres.stop()
 
 
 def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int:
@@ -146,11 +173,11 @@ def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int
 
 def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.names import SYNC_ENTITY, WORK_POOL
+    from deployments.names import DEPLOYMENTS, WORK_POOL
     from deployments.provision import provision
 
     asyncio.run(provision())
-    console.print(f"deployed {SYNC_ENTITY} to the work pool {WORK_POOL}", highlight=False)
+    console.print(f"deployed {', '.join(DEPLOYMENTS)} to the work pool {WORK_POOL}", highlight=False)
     return 0
 
 
@@ -158,20 +185,27 @@ def _worker(options: argparse.Namespace, services: Services, __: Console) -> int
     complete_environment(services)
     from deployments.worker import worker_command
 
+    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")  # Prefect's 15 s make a first sync look stuck
     command = worker_command(options.limit)
     os.execv(command[0], command)
 
 
 def _connect(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
+    from deployments.arguments import check_arguments
     from deployments.connect import connect
 
-    console.print("A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications")
+    check_arguments(options.org_id)
+    console.print(
+        "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True
+    )
     application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or input("Application ID: ").strip()
     secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
     name = asyncio.run(connect(options.org_id, application_id, secret, options.base_url))
     console.print(
-        f"connected: PCO knows this token as [bold]{name}[/]; stored as the block pco-credentials/{options.org_id}"
+        f"connected: PCO knows this token as [bold]{escape(name)}[/]; "
+        f"stored as the block pco-credentials/{options.org_id}",
+        soft_wrap=True,
     )
     return 0
 
@@ -181,6 +215,10 @@ def _sync(options: argparse.Namespace, services: Services, console: Console) -> 
     from deployments.sync import sync
 
     return asyncio.run(sync(options, console))
+
+
+def _take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

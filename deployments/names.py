@@ -2,5 +2,10 @@
 
 from typing import Final
 
+from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY
+
 WORK_POOL: Final = "pco-sync"
-SYNC_ENTITY: Final = "sync-entity/pco-sync"
+WORK_POOL_TYPE: Final = "warm"
+REPLAY_CHILDREN: Final = "replay-children/pco-sync"
+RECOVER_SYNCS: Final = "recover-syncs/pco-sync"
+DEPLOYMENTS: Final = (SYNC_ENTITY, SYNC_CHILDREN, SYNC_CHILD, REPLAY_CHILDREN, RECOVER_SYNCS)

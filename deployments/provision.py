@@ -10,7 +10,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from pydantic import SecretStr
 
-from deployments.names import WORK_POOL
+from deployments.names import WORK_POOL, WORK_POOL_TYPE
+from pco_worker.worker import WarmWorker
 from tasks.credentials import PcoCredentials
 from tasks.receipts import ReceiptStorage
 
@@ -24,7 +25,12 @@ class ProvisionError(Exception):
 async def provision() -> None:
     """Make or update everything; safe to repeat. Raises `ProvisionError` and Prefect's own errors."""
     async with get_client() as client:
-        pool = WorkPoolCreate(name=WORK_POOL, type="process", description="Syncs of Planning Center data")
+        pool = WorkPoolCreate(
+            name=WORK_POOL,
+            type=WORK_POOL_TYPE,
+            description="Syncs of Planning Center data",
+            base_job_template=WarmWorker.get_default_base_job_template(),
+        )
         with suppress(ObjectAlreadyExists):
             await client.create_work_pool(pool)
     await PcoCredentials.register_type_and_schema()
@@ -36,7 +42,13 @@ async def provision() -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
+    try:
+        said, _ = await process.communicate()
+    except asyncio.CancelledError:  # else its pipes outlive the event loop, which says so with a traceback
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+        raise
     if process.returncode != 0:
         raise ProvisionError(f"prefect deploy failed: {said.decode(errors='replace').strip()[-2000:]}")
 

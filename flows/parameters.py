@@ -1,16 +1,22 @@
 """What a sync may be told, and the words in which a wrong value is refused. Checked before any work."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic.json_schema import WithJsonSchema
 
 from pco_catalog.catalog import Entity, UnknownEntity, load_catalog
+from pco_catalog.chains import Chain, chain_to
 from tasks.window import Mode
 
 ConflictPolicy = Literal["join", "reject", "restart"]
 
+MOST_PARENTS: Final = 500
+"""Parents of one child flow run; they are its parameters, which Prefect keeps and shows."""
+
+_SCOPE = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,5}")
 _ORG_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _EPOCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}")
 
@@ -45,6 +51,45 @@ def listed_entities() -> list[str]:
     return [entity.name for entity in load_catalog().entities(top_level_only=True)]
 
 
+def child_entity(name: str) -> Entity:
+    """The catalogue's entity, if PCO lists it below a parent. Raises `ValueError` that names what may be meant."""
+    entity = load_catalog().entity(name)
+    if not any("{" in path for path in entity.list_paths):
+        raise ValueError(f"{name} is not listed below any parent; use sync_entity for it")
+    return entity
+
+
+def child_entities() -> list[str]:
+    """Every entity that `sync_children` can mirror."""
+    return [entity.name for entity in load_catalog().entities() if any("{" in path for path in entity.list_paths)]
+
+
+def child_chain(entity: str, below: Sequence[str] | None) -> Chain:
+    """The parents that lead to an entity. Raises `ValueError` that names the possible ones."""
+    return chain_to(load_catalog(), child_entity(entity), below)
+
+
+def _check_child_entity(value: str) -> str:
+    child_entity(value)
+    return value
+
+
+def _check_below(value: list[str]) -> list[str]:
+    for name in value:
+        load_catalog().entity(name)
+    return value
+
+
+def _check_scopes(value: list[str]) -> list[str]:
+    wrong = next((scope for scope in value if _SCOPE.fullmatch(scope) is None), None)
+    if wrong is not None or not value or len(value) > MOST_PARENTS:
+        raise ValueError(
+            f"parents must be 1 to {MOST_PARENTS} ids such as '123', with the ids of their own parents before them "
+            "where the list needs those ('12/345')"
+        )
+    return list(dict.fromkeys(value))
+
+
 OrgId = Annotated[
     str,
     AfterValidator(check_org_id),
@@ -62,13 +107,36 @@ Epoch = Annotated[
     Field(description="Which turn. Left out: an unfinished turn is continued, else a new one is opened"),
 ]
 
+ChildEntityName = Annotated[
+    str,
+    AfterValidator(_check_child_entity),
+    WithJsonSchema({"type": "string", "enum": child_entities()}),
+    Field(description="What to mirror below each parent, such as 'groups.Membership'"),
+]
+Below = Annotated[
+    list[str],
+    AfterValidator(_check_below),
+    Field(description="The parents, outermost first, such as groups.Group, groups.Event. Left out: the shortest way"),
+]
+Scopes = Annotated[
+    list[str],
+    AfterValidator(_check_scopes),
+    Field(description="The ids of the parents; with those of their own parents before them where needed: 12/345"),
+]
+
 __all__ = [
+    "Below",
+    "ChildEntityName",
     "ConflictPolicy",
     "EntityName",
     "Epoch",
     "Mode",
     "OrgId",
+    "Scopes",
     "UnknownEntity",
+    "child_chain",
+    "child_entities",
+    "child_entity",
     "listed_entities",
     "listed_entity",
 ]

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pco_store.errors import StoreUnavailable
+from pco_store.errors import StatementRefused, StoreUnavailable
 
 _AWAY = (
     asyncpg.PostgresConnectionError,
@@ -32,6 +32,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=60,
+            hide_parameters=True,
             connect_args={"timeout": 20, "server_settings": {"application_name": "pco-sync"}},
         )
 
@@ -40,7 +41,7 @@ class Database:
         """A transaction that commits at the end of the block and rolls back on any exception.
 
         Raises `StoreUnavailable` when the database is away, at any point of it. If that happens while committing, the
-        commit may have gone through: callers make their statements safe to repeat.
+        commit may have gone through: callers make their statements safe to repeat. Raises `StatementRefused`.
         """
         with unavailable_means_retry():
             async with self.engine.begin() as connection:
@@ -72,7 +73,15 @@ def unavailable_means_retry() -> Iterator[None]:
             raise StoreUnavailable(f"the database went away ({type(cause or error).__name__})") from None
         if isinstance(cause, _AWAY):
             raise StoreUnavailable(f"the database went away ({type(cause).__name__})") from None
-        error.hide_parameters = True
-        raise
+        raise _refused(cause or error) from None
     except _AWAY as error:
         raise StoreUnavailable(f"the database went away ({type(error).__name__})") from None
+    except asyncpg.PostgresError as error:
+        raise _refused(error) from None
+
+
+def _refused(cause: BaseException) -> StatementRefused:
+    """Postgres's own words where they hold names only; data errors and details quote the value they are about."""
+    quotes_no_value = isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.DataError)
+    words = f": {cause.args[0]}" if quotes_no_value and cause.args else ""
+    return StatementRefused(f"the database refused{words} ({type(cause).__name__})")

@@ -1,12 +1,13 @@
 """What can go wrong with the database, grouped by what the caller must do.
 
 StoreError
-├── StoreUnavailable    retry: the database is away, overloaded or restarting
-└── StopStoreError      stop: trying again gives the same answer
-    ├── SchemaMissing   run the migrations first
-    ├── SchemaOutdated  run the migrations first
-    ├── SchemaNewer     this program is older than the database
-    └── LeaseLost       another execution owns the run now
+├── StoreUnavailable      retry: the database is away, overloaded or restarting
+└── StopStoreError        stop: trying again gives the same answer
+    ├── SchemaMissing     run the migrations first
+    ├── SchemaOutdated    run the migrations first
+    ├── SchemaNewer       this program is older than the database
+    ├── StatementRefused  the database, the role or a statement of ours is wrong
+    └── LeaseLost         another execution owns the run now
 """
 
 # Named after what was observed, as Postgres and httpx do, not after the class of the class.
@@ -62,6 +63,10 @@ class SchemaNewer(StopStoreError):
 
     def __reduce__(self) -> tuple[type["SchemaNewer"], tuple[str, str]]:
         return type(self), (self.found, self.expected)
+
+
+class StatementRefused(StopStoreError):
+    """Postgres refused a statement or the connection. The message never repeats a value: rows are personal data."""
 
 
 class LeaseLost(StopStoreError):

@@ -102,8 +102,8 @@ async def _decide(
     if request.on_conflict == "restart":
         await close_run(connection, found.run_id)
         return Opened(run=await open_new(connection, request), continued=False)
-    if found.state == "completed":
-        return _not_opened(found, "completed")
+    if found.state in ("completed", "awaiting"):
+        return _not_opened(found, "running" if found.state == "awaiting" else "completed")
     if found.state == "running" and found.is_leased and not await _try_lock(session, found.key):
         return _not_opened(found, "running")
     return Opened(run=await take_over(connection, found.run_id, request), continued=True)

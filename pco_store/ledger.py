@@ -28,8 +28,24 @@ class RunWindow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FanOutPlan:
+    """How a fan-out spreads; fixed when its epoch opens.
+
+    `below` are the parents' entities, outermost first. `most_under_way` bounds the children that are submitted and not
+    finished.
+    """
+
+    below: tuple[str, ...]
+    groups_per_run: int
+    most_under_way: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunHandle:
-    """The right to write to a run, as long as `fence` is the run's."""
+    """The right to write to a run, as long as `fence` is the run's.
+
+    `fan_out` is set for a fan-out itself, `parent_run_id` for its children.
+    """
 
     run_id: int
     token: str
@@ -43,6 +59,9 @@ class RunHandle:
     window: RunWindow
     page_size: int
     started_at: datetime
+    parent_run_id: int | None = None
+    fan_out: FanOutPlan | None = None
+    attempts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

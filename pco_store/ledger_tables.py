@@ -1,6 +1,7 @@
 """The ledger's tables, schema `sync`: what Postgres remembers about runs and pages."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -16,7 +17,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 LEDGER_SCHEMA = "sync"
@@ -25,15 +26,29 @@ _ZERO = {"server_default": text("0")}
 _EMPTY = {"server_default": text("''")}
 
 
+STATES = (
+    "'pending', 'submitted', 'running', 'awaiting', 'completed', 'failed', 'cancelled', 'closed', 'absent', "
+    "'forbidden', 'dead'"
+)
+"""Of a run. pending, submitted, absent, forbidden, dead: children of a fan-out only; awaiting: the fan-out itself."""
+
+
 class RunRow(SQLModel, table=True):
-    """One epoch of one sync. At most one execution at a time may write to it: the one that holds `fence`."""
+    """One epoch of one sync, or of one child of a fan-out: then it is its work item, too.
+
+    At most one execution at a time may write to it: the one that holds `fence`.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
-        CheckConstraint("state IN ('running', 'completed', 'failed', 'cancelled', 'closed')", name="runs_state_known"),
+        CheckConstraint(f"state IN ({STATES})", name="runs_state_known"),
         Index("runs_key_once", "key", unique=True),
         Index("runs_turn_once", "org_id", "entity", "scope", "turn", unique=True),
         Index("runs_unfinished", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("runs_of_fan_out", "parent_run_id", "run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
+        Index("runs_pending", "parent_run_id", "run_id", postgresql_where=text("state = 'pending'")),
+        Index("runs_under_way", "parent_run_id", postgresql_where=text("state IN ('submitted', 'running')")),
+        Index("runs_submitted", "submitted_at", postgresql_where=text("state = 'submitted'")),
         {"schema": LEDGER_SCHEMA},
     )
 
@@ -44,7 +59,7 @@ class RunRow(SQLModel, table=True):
     scope: str = Field(sa_type=Text, sa_column_kwargs=_EMPTY)
     epoch: str = Field(sa_type=Text)
     key: str = Field(sa_type=Text)
-    turn: int = Field(sa_type=Integer)
+    turn: int | None = Field(default=None, sa_type=Integer)
     state: str = Field(sa_type=Text)
     mode: str = Field(sa_type=Text)
     fence: int = Field(sa_type=BigInteger)
@@ -58,6 +73,13 @@ class RunRow(SQLModel, table=True):
     error: str | None = Field(default=None, sa_type=Text)
     started_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
     completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    parent_run_id: int | None = Field(default=None, sa_type=BigInteger)
+    fan_out: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    attempts: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
+    not_before: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    submission: str | None = Field(default=None, sa_type=Text)
+    submissions: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
+    submitted_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class PageRow(SQLModel, table=True):

@@ -1,12 +1,13 @@
 """Who may run an epoch: one statement of the rules that all entrances share (a deployment, the UI, Python)."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.ledger import RunHandle, RunWindow
+from pco_store.ledger import FanOutPlan, RunHandle, RunWindow
 
 ConflictPolicy = Literal["join", "reject", "restart"]
 
@@ -29,6 +30,7 @@ class RunRequest:
     owner: str
     flow_run_id: str | None
     lease_seconds: float
+    fan_out: FanOutPlan | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +52,14 @@ class NotOpened:
     owner: str
 
 
+FAN_OUT_SCOPE: Final = "*"
+"""The scope of a fan-out itself; that of its children is their parent's id, and of a plain sync it is empty."""
+
+
 def sync_key(org_id: str, entity: str, epoch: str, scope: str = "") -> str:
     """The idempotency key of a sync; no clock in it."""
+    if scope == FAN_OUT_SCOPE:
+        return f"sync-children:{org_id}:{entity}:{epoch}"
     if scope:
         return f"sync-children:{org_id}:{entity}:{scope}:{epoch}"
     return f"sync-entity:{org_id}:{entity}:{epoch}"
@@ -69,7 +77,7 @@ async def find_run(connection: AsyncConnection, request: RunRequest) -> Row[Any]
     if request.epoch is not None:
         condition = "epoch = :epoch AND state <> 'closed'"
     else:
-        condition = "state IN ('running', 'failed', 'cancelled') AND mode = :mode"
+        condition = "state IN ('running', 'awaiting', 'failed', 'cancelled') AND mode = :mode"
     result = await connection.execute(
         text(
             f"""
@@ -102,10 +110,10 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
         text(
             """
             INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
-                flow_run_id, window_attribute, window_since, window_until, page_size)
+                flow_run_id, window_attribute, window_since, window_until, page_size, fan_out)
             VALUES (:org_id, :entity, :scope, :epoch, :key, :turn, 'running', :mode, 1, :owner,
                 now() + make_interval(secs => :lease_seconds), :flow_run_id, :window_attribute, :window_since,
-                :window_until, :page_size)
+                :window_until, :page_size, CAST(:fan_out AS jsonb))
             RETURNING *
             """
         ),
@@ -124,6 +132,7 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
             "window_since": request.window.since,
             "window_until": request.window.until,
             "page_size": request.page_size,
+            "fan_out": None if request.fan_out is None else json.dumps(asdict(request.fan_out)),
         },
     )
     return handle_of(result.one())
@@ -151,13 +160,13 @@ async def take_over(connection: AsyncConnection, run_id: int, request: RunReques
 
 
 async def close_run(connection: AsyncConnection, run_id: int) -> None:
-    """Give up an epoch: its key becomes free, and its holder cannot commit any more."""
+    """Give up an epoch and its children: the keys become free, and their holders cannot commit any more."""
     await connection.execute(
         text(
             """
             UPDATE sync.runs
             SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
-            WHERE run_id = :run_id
+            WHERE run_id = :run_id OR parent_run_id = :run_id
             """
         ),
         {"run_id": run_id},
@@ -179,4 +188,7 @@ def handle_of(row: Row[Any]) -> RunHandle:
         window=RunWindow(attribute=row.window_attribute, since=row.window_since, until=row.window_until),
         page_size=row.page_size,
         started_at=row.started_at,
+        parent_run_id=row.parent_run_id,
+        fan_out=None if row.fan_out is None else FanOutPlan(**{**row.fan_out, "below": tuple(row.fan_out["below"])}),
+        attempts=row.attempts,
     )

@@ -29,7 +29,8 @@ async def upsert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
     """Insert or update by (org_id, id); `rows` hold each id once, jsonb values as JSON text.
 
     A row is written only if its content differs from what is stored, or to lift a tombstone, and never if it is older:
-    by `updated_at`, and where that is equal or unknown, by when the request was sent that showed it.
+    by `updated_at`, and where that is equal or unknown, by when the request was sent that showed it. A request sent
+    before a record was found deleted does not bring it back.
     """
     if not rows:
         return UpsertCounts(new=0, changed=0, unchanged=0, stale=0)
@@ -87,6 +88,7 @@ def _statement(table: Table) -> tuple[str, tuple[str, ...]]:
         ON CONFLICT (org_id, id) DO UPDATE
         SET {assignments}, _deleted_at = NULL, _deleted_reason = NULL
         WHERE (stored._content_hash <> excluded._content_hash OR stored._deleted_at IS NOT NULL) AND {order}
+            AND (stored._deleted_at IS NULL OR stored._deleted_at < excluded._synced_at)
         RETURNING stored.id, (xmax = 0) AS is_new
         """,  # noqa: S608 - names from the catalogue
         names,

@@ -2,28 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from pco_client.errors import PcoError
 from pco_store.ledger import PageReceipt, check_fence, record_page
 from pco_store.quarantine import Quarantined, put_quarantined
+from tasks.page_processing import PageProcessing, ProcessPage
 from tasks.pages import PageRef
 from tasks.retries import POISONOUS
 from tasks.sync_context import SyncContext
 from tasks.walk import PageReading, PageTurn, Walk
 
-ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
 
-
-async def read_collection(
-    walk: Walk, sync: SyncContext, *, process: ProcessPage, process_part: ProcessPage, in_flight: int
-) -> None:
-    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised.
-
-    `process` reads a page with all its retries; `process_part` reads parts of a page that could not be read, with few.
-    """
+async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProcessing, in_flight: int) -> None:
+    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised."""
     backlog: deque[PageTurn] = deque()
     running: set[asyncio.Task[PageReading]] = set()
     try:
@@ -31,7 +23,7 @@ async def read_collection(
             backlog.extend(walk.ready())
             while backlog and len(running) < in_flight:
                 page = _page(sync, backlog.popleft())
-                running.add(asyncio.create_task(_read(sync, page, process, process_part), name=page.title))
+                running.add(asyncio.create_task(_read(sync, page, processing), name=page.title))
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for finished in done:
                 walk.record(finished.result())
@@ -60,7 +52,7 @@ def _page(sync: SyncContext, turn: PageTurn) -> PageRef:
     run = sync.run
     return PageRef(
         org_id=run.org_id,
-        entity=run.entity,
+        entity=sync.entity.name,
         scope=run.scope,
         epoch=run.epoch,
         token=run.token,
@@ -70,11 +62,11 @@ def _page(sync: SyncContext, turn: PageTurn) -> PageRef:
     )
 
 
-async def _read(sync: SyncContext, page: PageRef, process: ProcessPage, process_part: ProcessPage) -> PageReading:
+async def _read(sync: SyncContext, page: PageRef, processing: PageProcessing) -> PageReading:
     try:
-        return reading_of(PageReceipt(**await process(page)))
+        return reading_of(PageReceipt(**await processing.whole(page)))
     except POISONOUS as error:
-        return await _isolate(sync, page, error, process_part)
+        return await _isolate(sync, page, error, processing.part)
 
 
 async def _isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:

@@ -1,8 +1,12 @@
-"""Opens and closes what a sync shares between its pages: the database, Redis, one HTTP client, the governors."""
+"""Opens and closes what syncs share in a process: the database, Redis, one HTTP client, a governor per credential."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakKeyDictionary
 
 import httpx
 from redis.asyncio import Redis
@@ -11,43 +15,100 @@ from pco_client.client import PcoClient, user_agent
 from pco_client.redis_governor import RedisGovernor
 from pco_store.database import Database
 from tasks.credentials import Connection, connection_for_org
-from tasks.settings import SyncSettings
+from tasks.receipts import ReceiptStorage, receipt_storage
+from tasks.settings import SyncSettings, read_settings
+
+CREDENTIALS_KEPT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What is open as long as the sync runs."""
+    """What is open as long as any sync of this process runs."""
 
     settings: SyncSettings
     database: Database
     redis: Redis
     http: httpx.AsyncClient
+    _closing: AsyncExitStack
+    _governors: dict[str, RedisGovernor] = field(default_factory=dict)
+    _connections: dict[str, tuple[float, Connection]] = field(default_factory=dict)
+    _receipts: list[ReceiptStorage] = field(default_factory=list)
 
     def client_for(self, connection: Connection) -> PcoClient:
-        """A client that shares the budget of its credential with every other process."""
+        """A client that shares the budget of its credential with every other sync, here and in other processes."""
+        identity = connection.credential.identity
         return PcoClient(
             self.http,
             credential=connection.credential,
-            governor=RedisGovernor(self.redis, connection.credential.identity),
+            governor=self._governors.setdefault(identity, RedisGovernor(self.redis, identity)),
             base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
         )
 
+    async def receipts(self) -> ReceiptStorage:
+        """Where Prefect keeps the pages' receipts."""
+        if not self._receipts:
+            storage = await receipt_storage(self.settings.redis_url)
+            self._closing.push_async_callback(storage.aclose)
+            self._receipts.append(storage)
+        return self._receipts[0]
+
+
+@dataclass(kw_only=True)
+class _Shared:
+    resources: Resources
+    users: int = 0
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Shared]] = WeakKeyDictionary()
+
 
 async def get_client_for_org(org_id: str, resources: Resources) -> PcoClient:
-    """The client of one church. Raises `UnknownOrganizationError`."""
-    return resources.client_for(await connection_for_org(org_id, resources.settings))
+    """The client of one church. Raises `UnknownOrganizationError`.
+
+    Its block is read again after a minute: a fan-out would ask Prefect for it with every child.
+    """
+    now = time.monotonic()
+    known = resources._connections.get(org_id)
+    if known is None or now - known[0] > CREDENTIALS_KEPT_SECONDS:
+        known = (now, await connection_for_org(org_id, resources.settings))
+        resources._connections[org_id] = known
+    return resources.client_for(known[1])
 
 
 @asynccontextmanager
 async def opened_resources(settings: SyncSettings) -> AsyncIterator[Resources]:
-    """Everything opened for the block; connections are made when first used."""
+    """The resources of these settings: opened by the first sync of this event loop, closed by the last one."""
+    known = _shared.setdefault(asyncio.get_running_loop(), [])
+    shared = next((one for one in known if one.resources.settings == settings), None)
+    if shared is None:
+        shared = _Shared(resources=_open(settings))
+        known.append(shared)
+    shared.users += 1
+    try:
+        yield shared.resources
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            known.remove(shared)
+            await shared.resources._closing.aclose()
+
+
+@asynccontextmanager
+async def resident() -> AsyncIterator[None]:
+    """Keeps the resources of this process's environment open between its syncs: for a worker that lives long."""
+    async with opened_resources(read_settings()):
+        yield
+
+
+def _open(settings: SyncSettings) -> Resources:
+    """Connections are made when first used."""
     database = Database(settings.database_url.get_secret_value(), pool_size=min(settings.pages_in_flight, 8) + 2)
     redis: Redis = Redis.from_url(settings.redis_url.get_secret_value())
     limits = httpx.Limits(max_connections=settings.pages_in_flight, max_keepalive_connections=settings.pages_in_flight)
-    try:
-        async with httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits) as http:
-            yield Resources(settings=settings, database=database, redis=redis, http=http)
-    finally:
-        await redis.aclose()
-        await database.aclose()
+    http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits)
+    closing = AsyncExitStack()
+    closing.push_async_callback(database.aclose)
+    closing.push_async_callback(redis.aclose)
+    closing.push_async_callback(http.aclose)
+    return Resources(settings=settings, database=database, redis=redis, http=http, _closing=closing)

@@ -9,6 +9,7 @@ from prefect.context import TaskRunContext
 
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest
+from pco_store.children import insert_children
 from pco_store.ledger import PageReceipt, check_fence, page_receipt, record_page
 from pco_store.quarantine import Quarantined, put_quarantined
 from pco_store.upsert import upsert_rows
@@ -70,15 +71,22 @@ def _cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
     log_prints=False,
 )
 async def process_page(page: PageRef) -> dict[str, Any]:
-    """Apply one page exactly once and return its receipt (`PageReceipt` as a dict).
+    """Apply one page exactly once, as a task of the current sync, and return its receipt (`PageReceipt` as a dict).
+
+    Raises what `apply_page` raises; `tasks.retries` decides what is tried again.
+    """
+    return asdict(await apply_page(current_sync(), page, attempt=_attempt()))
+
+
+async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageReceipt:
+    """Fetch one page, and commit its rows, its children, its quarantine and its checkpoint in one transaction.
 
     A page that the ledger holds is not fetched again. Raises the client's errors, `LeaseLost` when another execution
-    has taken over, and the store's errors; `tasks.retries` decides which of them are tried again.
+    has taken over, and the store's errors.
     """
-    sync = current_sync()
-    committed = await _committed(sync, page)
+    committed = await _committed(sync, page, attempt)
     if committed is not None:
-        return asdict(committed)
+        return committed
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     transformed = transform_page(
         fetched.page.records,
@@ -109,20 +117,20 @@ async def process_page(page: PageRef) -> dict[str, Any]:
             waited_seconds=fetched.waited_seconds,
         )
         await put_quarantined(connection, _quarantined(sync, page, transformed))
+        if sync.spawn is not None:
+            await insert_children(connection, sync.spawn.children_of(transformed.ids))
         await record_page(connection, sync.run, receipt, transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
     sync.counters.quarantined += receipt.quarantined
     sync.counters.waited_seconds += receipt.waited_seconds
-    return asdict(receipt)
+    return receipt
 
 
 def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
     """What to ask PCO for. The order is PCO's default, by id: it never changes while a record lives."""
-    path = sync.entity.list_path
-    assert path is not None, "parameters admit listed entities only"
     return PageRequest(
-        path=path,
+        path=sync.path,
         api_version=sync.entity.api_version,
         offset=page.offset,
         per_page=page.size,
@@ -149,14 +157,14 @@ def _check_window(sync: SyncContext, page: Page, transformed: TransformedPage) -
     sync.counters.window_ignored = True
 
 
-async def _committed(sync: SyncContext, page: PageRef) -> PageReceipt | None:
+async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageReceipt | None:
     """The receipt of this page, if an earlier execution or an earlier attempt committed it.
 
     What earlier executions committed was read once at the start, and nobody else can commit while we hold the fence.
     Only an attempt whose commit went through although its answer never reached us has to be looked up.
     """
     known = sync.committed.get((page.reading, page.offset, page.size))
-    if known is not None or _attempt() == 1:
+    if known is not None or attempt == 1:
         return known
     sync.counters.retries += 1
     async with sync.database.transaction() as connection:

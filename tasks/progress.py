@@ -41,8 +41,6 @@ class ProgressReport:
     walk: Walk
     redis: Redis
     flow_run_id: str
-    began_with_pages: int
-    began_with_rows: int
     started: float
     _artifact: UUID | None = None
     _redis_is_away: bool = False
@@ -50,17 +48,18 @@ class ProgressReport:
     def snapshot(self, state: str) -> dict[str, str]:
         """The progress in numbers."""
         counters = self.sync.counters
-        pages = self.began_with_pages + counters.pages
+        done_before = self.sync.committed.values()
+        pages = len(done_before) + counters.pages
         total_pages = self.walk.page_count
         seconds = time.monotonic() - self.started
         return {
             "state": state,
             "epoch": self.sync.run.epoch,
             "flow_run_id": self.flow_run_id,
-            "began_with_pages": str(self.began_with_pages),
+            "began_with_pages": str(len(done_before)),
             "pages": str(pages),
             "total_pages": "" if total_pages is None else str(max(total_pages, pages)),
-            "rows": str(self.began_with_rows + counters.rows),
+            "rows": str(sum(one.rows for one in done_before) + counters.rows),
             "rows_per_second": f"{counters.rows / seconds if seconds > 0 else 0:.1f}",
             "retries": str(counters.retries),
             "quarantined": str(counters.quarantined),

@@ -8,6 +8,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PCO_BASE_URL = "https://api.planningcenteronline.com"
 
 
+SYNC_ENTITY = "sync-entity/pco-sync"
+SYNC_CHILDREN = "sync-children/pco-sync"
+SYNC_CHILD = "sync-child/pco-sync"
+"""The deployments that prefect.yaml makes."""
+
+
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names each variable and what it should be."""
 
@@ -23,6 +29,15 @@ class SyncSettings(BaseSettings):
     org_id: str | None = Field(default=None, description="The church whose credentials stand in the environment")
     application_id: SecretStr | None = Field(default=None, description="Personal Access Token: application id")
     secret: SecretStr | None = Field(default=None, description="Personal Access Token: secret")
+    sync_entity_deployment: str = Field(
+        default=SYNC_ENTITY, description="The deployment that continues a sync whose process died"
+    )
+    sync_children_deployment: str = Field(
+        default=SYNC_CHILDREN, description="The deployment that continues a fan-out whose process died"
+    )
+    sync_child_deployment: str = Field(
+        default=SYNC_CHILD, description="The deployment that runs the children of a fan-out"
+    )
     contact: str = Field(default="", description="Who runs this, for PCO's support; part of the User-Agent")
     page_size: Annotated[int, Field(ge=1, le=100)] = Field(default=100, description="Records per request")
     pages_in_flight: Annotated[int, Field(ge=1, le=100)] = Field(

@@ -1,6 +1,6 @@
 """What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from sqlalchemy import Table
 
 from pco_catalog.catalog import Entity
+from pco_catalog.chains import Level
 from pco_client.client import PcoClient
+from pco_store.children import NewChildren
 from pco_store.database import Database
-from pco_store.ledger import PageReceipt, RunHandle
+from pco_store.ledger import PageReceipt, RunHandle, RunWindow
 from tasks.window import Window
 
 
@@ -28,15 +30,43 @@ class Counters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spawn:
+    """What every record of a page gets in a fan-out: a child that reads the list `level` below it."""
+
+    root: RunHandle
+    level: Level
+    window: RunWindow
+    parent_scope: str
+
+    def children_of(self, ids: Sequence[str]) -> NewChildren:
+        """The children of these records."""
+        return NewChildren(
+            org_id=self.root.org_id,
+            epoch=self.root.epoch,
+            final_entity=self.root.entity,
+            root_id=self.root.run_id,
+            entity=self.level.entity.name,
+            scopes=tuple(self.level.scope_below(self.parent_scope, one) for one in ids),
+            window=self.window,
+            page_size=self.root.page_size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SyncContext:
-    """One execution of one sync. `committed` are the pages of earlier executions, by reading, offset and size."""
+    """One execution of one sync of the list at `path`.
+
+    `committed` are the pages of earlier executions, by reading, offset and size.
+    """
 
     run: RunHandle
     entity: Entity
+    path: str
     table: Table
     window: Window
     client: PcoClient
     database: Database
+    spawn: Spawn | None = None
     committed: Mapping[tuple[int, int, int], PageReceipt] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
 

@@ -11,16 +11,18 @@ quarantine.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 import orjson
 
 from pco_catalog.catalog import Entity
-from pco_client.documents import Json, MalformedRecord, Resource, read_resource
+from pco_client.documents import Json, MalformedRecord, Resource, read_json, read_resource
 
 COLUMN_KINDS: Final = {
     "string": "text",
@@ -34,6 +36,11 @@ COLUMN_KINDS: Final = {
 }
 RELATIONSHIPS: Final = "_relationships"
 UNSTORABLE: Final = "$json"
+_PLAIN: Final = frozenset({"data", "links"})
+_INFINITE_DAYS: Final = frozenset({date.min, date.max})
+_INFINITE_INSTANTS: Final = frozenset({datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)})
+"""asyncpg writes Python's first and last as -infinity and infinity."""
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", flags=re.ASCII)
 
 
 class MisfitError(ValueError):
@@ -94,6 +101,8 @@ def transform_page(
 
 def storable_json(value: Json) -> str:
     """JSON text that jsonb can hold and from which `restore_json` gives back exactly `value`."""
+    if isinstance(value, dict) and value.keys() == {UNSTORABLE}:
+        return _escaped(value)
     try:
         text = orjson.dumps(value)
     except TypeError:
@@ -104,13 +113,16 @@ def storable_json(value: Json) -> str:
 def restore_json(stored: object) -> object:
     """The value that `storable_json` stored."""
     if isinstance(stored, dict) and stored.keys() == {UNSTORABLE}:
-        return json.loads(str(stored[UNSTORABLE]))
+        return read_json(str(stored[UNSTORABLE]).encode())
     return stored
 
 
 def raw_text(value: Json) -> str:
-    """Any JSON value as ASCII text, so that NUL and lone surrogates fit in a text column."""
-    return json.dumps(value, ensure_ascii=True, default=str)
+    """Any JSON value as ASCII JSON text, so that NUL and lone surrogates fit in a text column; numbers are exact."""
+    try:
+        return json.dumps(value, ensure_ascii=True)
+    except TypeError:  # a number that no float can hold
+        return _text_with_decimals(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,8 +154,9 @@ def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, 
     for name, value in resource.attributes.items():
         convert = columns.get(name)
         if convert is None:
-            page.unknown_attributes.add(name)
-            extra[name] = storable_json(value)
+            safe_name = _extra_name(name)
+            page.unknown_attributes.add(safe_name)
+            extra[safe_name] = storable_json(value)
         elif value is not None:
             if awkward and isinstance(value, str) and _is_awkward_text(value):
                 page.misfits += 1
@@ -175,9 +188,10 @@ def _place_relationships(relationships: Mapping[str, Json], shape: _Shape, row: 
             if not _is_awkward_text(identity):
                 if row[column] is None:
                     row[column] = identity
-                if row[column] == identity and data.keys() == {"type", "id"} and data["type"] == declared:
+                is_told = row[column] == identity and data.keys() == {"type", "id"} and data["type"] == declared
+                if is_told and relationship.keys() <= _PLAIN:
                     continue
-        elif declared is not None and data is None:
+        elif declared is not None and data is None and (relationship is None or relationship.keys() <= _PLAIN):
             continue
         if isinstance(relationship, dict):
             told = {key: value for key, value in relationship.items() if key != "links"}
@@ -215,15 +229,26 @@ def _escaped(value: Json) -> str:
     return json.dumps({UNSTORABLE: raw_text(value)}, ensure_ascii=True)
 
 
+def _text_with_decimals(value: Json) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_text_with_decimals(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_text_with_decimals(one) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=True)
+
+
 def _object_text(members: Mapping[str, str]) -> str:
-    """A JSON object out of values that are JSON text already; a name that jsonb cannot hold is escaped."""
+    """A JSON object out of values that are JSON text already."""
     if not members:
         return "{}"
-    return "{" + ",".join(f"{_member_name(name)}:{text}" for name, text in members.items()) + "}"
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members.items()) + "}"
 
 
-def _member_name(name: str) -> str:
-    return json.dumps(raw_text(name) if _is_awkward_text(name) else name)
+def _extra_name(name: str) -> str:
+    """The attribute's name in `extra`; one that jsonb cannot hold, or that is ours, becomes its JSON text."""
+    return raw_text(name) if name == RELATIONSHIPS or _is_awkward_text(name) else name
 
 
 def _is_awkward_text(text: str) -> bool:
@@ -268,22 +293,21 @@ def _to_boolean(value: Json) -> bool:
 
 
 def _to_date(value: Json) -> date:
-    if isinstance(value, str) and len(value) == 10 and value[4] == "-":
-        return date.fromisoformat(value)
+    if isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-":  # not a week or a day of the year
+        day = date.fromisoformat(value)
+        if day not in _INFINITE_DAYS:
+            return day
     raise MisfitError
 
 
 def _to_instant(value: Json) -> datetime:
     """Exactly this instant: with an offset, and not finer than a microsecond."""
-    if not isinstance(value, str) or len(value) > 32:
+    if not isinstance(value, str) or _INSTANT.fullmatch(value) is None:
         raise MisfitError
-    _, _, fraction = value.partition(".")
-    if len(fraction) - len(fraction.lstrip("0123456789")) > 6:
+    instant = datetime.fromisoformat(value).astimezone(UTC)
+    if instant in _INFINITE_INSTANTS:
         raise MisfitError
-    instant = datetime.fromisoformat(value)
-    if instant.tzinfo is None:
-        raise MisfitError
-    return instant.astimezone(UTC)
+    return instant
 
 
 _CONVERTERS: Final[Mapping[str, Callable[[Json], object]]] = {

@@ -1,23 +1,21 @@
 """Start a sync as a deployment run, at most once per key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import ObjectNotFound
 
-from deployments.names import SYNC_ENTITY
-from pco_store.openings import ConflictPolicy, sync_key
+from pco_store.openings import FAN_OUT_SCOPE, ConflictPolicy, sync_key
+from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY
+from tasks.submitting import find_deployment
 from tasks.window import Mode
 
-DONE_BY_OTHERS = ("AlreadyRunning",)
+DONE_BY_OTHERS: Final = ("AlreadyRunning",)
 """Names of completed states in which a run left the work to another run, which may have died since."""
-
-
-class NotDeployedError(Exception):
-    """Prefect does not know the deployment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +30,7 @@ async def start_sync(
     org_id: str,
     entity: str,
     *,
+    deployment: str = SYNC_ENTITY,
     epoch: str | None = None,
     on_conflict: ConflictPolicy = "join",
     mode: Mode = "full",
@@ -44,22 +43,39 @@ async def start_sync(
 
     Raises `NotDeployedError`.
     """
-    parameters: dict[str, Any] = {"org_id": org_id, "entity": entity, "mode": mode, "on_conflict": on_conflict}
-    if epoch is not None:
-        parameters["epoch"] = epoch
+    parameters = {"org_id": org_id, "entity": entity, "mode": mode, "on_conflict": on_conflict}
+    key = None if epoch is None else sync_key(org_id, entity, epoch)
+    return await _start(deployment, parameters, epoch, key, on_conflict)
+
+
+async def start_fan_out(
+    org_id: str,
+    entity: str,
+    *,
+    deployment: str = SYNC_CHILDREN,
+    epoch: str | None = None,
+    on_conflict: ConflictPolicy = "join",
+    **more: Any,
+) -> Started:
+    """The same for `sync_children`; `more` are its other parameters."""
+    parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
+    key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
+    return await _start(deployment, parameters, epoch, key, on_conflict)
+
+
+async def _start(
+    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, on_conflict: ConflictPolicy
+) -> Started:
     async with get_client() as client:
-        try:
-            deployment = await client.read_deployment_by_name(SYNC_ENTITY)
-        except ObjectNotFound:
-            raise NotDeployedError(f"Prefect does not know the deployment {SYNC_ENTITY}; run `make deploy`") from None
-        if epoch is None:
-            run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        found = await find_deployment(client, deployment)
+        if key is None:
+            run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
             return Started(flow_run=run, is_new=True)
-        return await _once(client, deployment.id, parameters, sync_key(org_id, entity, epoch), on_conflict)
+        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, on_conflict)
 
 
 async def _once(
-    client: PrefectClient, deployment_id: Any, parameters: dict[str, Any], key: str, on_conflict: ConflictPolicy
+    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, on_conflict: ConflictPolicy
 ) -> Started:
     attempt = 1
     while True:

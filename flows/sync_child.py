@@ -1,0 +1,126 @@
+"""sync_child: mirror the lists below one parent, or below a handful of them: the child of a fan-out."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.call_from_anywhere import flow_from_anywhere
+from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain
+from pco_store.children import NewChildren, child_key, claim_children, insert_children
+from pco_store.fan_outs import find_fan_out
+from pco_store.ledger import RunHandle
+from pco_store.openings import FAN_OUT_SCOPE, sync_key
+from tasks.children import ChildrenReport, ChildWork, run_children
+from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.page_processing import as_tasks, directly
+from tasks.run_opening import current_flow_run_id, owner, run_window
+from tasks.settings import read_settings
+from tasks.submitting import top_up
+
+
+@flow_from_anywhere(
+    name="sync-child",
+    description="Mirror what Planning Center lists below one parent (or a handful), exactly and durably.",
+    validate_parameters=True,
+)
+async def sync_child(
+    org_id: OrgId,
+    entity: ChildEntityName,
+    parents: Scopes,
+    epoch: Epoch,
+    fan_out: ChildEntityName | None = None,
+) -> State[dict[str, int]]:
+    """Mirror `entity` below each of `parents`, once per parent and epoch.
+
+    `parents` are ids, or ids with those of their own parents before them (`12/345`). What is done already, or run by
+    somebody else, is left alone. `fan_out` is what the fan-out is for, when the children are parents themselves.
+
+    With one parent every page is a Prefect task; with several, the pages are the ledger's alone.
+
+    Raises the errors of settings, credentials and store; what goes wrong with one parent is written to the ledger, and
+    the flow run fails at the end and says how many.
+    """
+    settings = read_settings()
+    async with opened_resources(settings) as resources:
+        client = await get_client_for_org(org_id, resources)
+        final_entity = fan_out or entity
+        root, runs, others = await _claim(resources, org_id, entity, parents, epoch, final_entity)
+        work = ChildWork(
+            resources=resources,
+            client=client,
+            root=root,
+            processing=await as_tasks(resources) if len(parents) == 1 else directly(settings),
+        )
+        report = ChildrenReport()
+        if runs:
+            report = await run_children(work, runs, in_flight=settings.pages_in_flight)
+        if root is not None:
+            await top_up(resources, root)
+    _log(entity, report, others)
+    return _state(report, others)
+
+
+async def _claim(
+    resources: Resources, org_id: str, entity: str, parents: Sequence[str], epoch: str, final_entity: str
+) -> tuple[RunHandle | None, tuple[RunHandle, ...], dict[str, str]]:
+    """The fan-out, the children that are ours now, and what the others are doing."""
+    keys = [child_key(org_id, entity, epoch, scope, final_entity=final_entity) for scope in parents]
+    async with resources.database.transaction() as connection:
+        root = await find_fan_out(connection, sync_key(org_id, final_entity, epoch, FAN_OUT_SCOPE))
+        below = root.fan_out.below if root is not None and root.fan_out is not None else None
+        level = child_chain(final_entity, below).level_of(entity)
+        wrong = [scope for scope in parents if scope.count("/") + 1 != level.depth]
+        if wrong:
+            raise ValueError(
+                f"parents: {wrong[0]!r} has {wrong[0].count('/') + 1} ids, {level.path} takes {level.depth}"
+            )
+        until = root.started_at if root is not None else datetime.now(UTC)
+        new = NewChildren(
+            org_id=org_id,
+            epoch=epoch,
+            final_entity=final_entity,
+            root_id=root.run_id if root is not None else None,
+            entity=entity,
+            scopes=tuple(parents),
+            window=run_window(level.entity, mode="full", until=until, watermark=None),
+            page_size=resources.settings.page_size,
+        )
+        await insert_children(connection, new)
+        claim = await claim_children(
+            connection,
+            keys,
+            owner=owner(),
+            flow_run_id=current_flow_run_id(),
+            lease_seconds=resources.settings.lease_seconds,
+        )
+    return root, claim.runs, claim.others
+
+
+def _log(entity: str, report: ChildrenReport, others: dict[str, str]) -> None:
+    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing to do"
+    left = f", {len(others)} left to others or done already" if others else ""
+    get_run_logger().info("%s: %s%s; %d pages, %d rows", entity, told, left, report.pages, report.rows)
+
+
+def _state(report: ChildrenReport, others: dict[str, str]) -> State[dict[str, int]]:
+    data = {**report.outcomes, "pages": report.pages, "rows": report.rows}
+    if report.failures:
+        dead = report.outcomes["dead"]
+        first = next(iter(report.errors.items()), ("", ""))
+        message = (
+            f"{report.failures} of {report.outcomes.total()} children failed, {dead} of them are dead, the others are "
+            f"tried again; first: {first[0]}: {first[1]}"
+        )
+        return Failed(message=message[:2000], data=data)
+    if report.outcomes["lost"]:
+        return Cancelled(name="LeftToOthers", message="the fan-out was cancelled, or others took over", data=data)
+    if not report.outcomes and "stopped" in others.values():
+        return Cancelled(name="FanOutCancelled", message="not started: the fan-out is cancelled", data=data)
+    if not report.outcomes:
+        message = "not started again: " + ", ".join(sorted({f"{state}" for state in others.values()}))
+        name = "AlreadyRunning" if "running" in others.values() else "AlreadyCompleted"
+        return Completed(name=name, message=message, data=data)
+    return Completed(message=f"{report.outcomes.total()} children, {report.rows} rows", data=data)

@@ -1,0 +1,123 @@
+"""A fan-out as a whole: how far its children are, and when it is done."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.errors import LeaseLost
+from pco_store.ledger import RunHandle
+from pco_store.openings import handle_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FanOutCounts:
+    """The children of a fan-out by what they are doing, and `state` of the fan-out itself."""
+
+    state: str
+    children: int
+    pending: int
+    submitted: int
+    running: int
+    completed: int
+    absent: int
+    forbidden: int
+    cancelled: int
+    dead: int
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left to be run."""
+        return self.state not in ("running", "awaiting") or (
+            self.state == "awaiting" and not self.pending + self.submitted + self.running
+        )
+
+
+async def count_children(connection: AsyncConnection, root_id: int) -> FanOutCounts:
+    """How far a fan-out is. Raises `LookupError` for a run that is none."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT state, children, pending, submitted, running, completed, absent, forbidden, cancelled, dead
+            FROM sync.fan_outs WHERE run_id = :root_id
+            """
+        ),
+        {"root_id": root_id},
+    )
+    row = result.one_or_none()
+    if row is None:
+        raise LookupError(f"run {root_id} is no fan-out")
+    return FanOutCounts(**row._mapping)
+
+
+async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | None:
+    """The fan-out with this key, to read from: the handle does not hold the fence."""
+    result = await connection.execute(
+        text("SELECT * FROM sync.runs WHERE key = :key AND fan_out IS NOT NULL"), {"key": key}
+    )
+    row = result.one_or_none()
+    return None if row is None else handle_of(row)
+
+
+async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
+    """All parents are read; from here on the children go on by themselves. Raises `LeaseLost`."""
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'awaiting', error = NULL, lease_until = now()
+            WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+            """
+        ),
+        {"run_id": root.run_id, "fence": root.fence},
+    )
+    if result.rowcount != 1:
+        raise LeaseLost(root.key, root.fence)
+
+
+async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
+    """Complete a fan-out whose last child is done; whether this was it."""
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'completed', completed_at = now()
+            WHERE run_id = :root_id AND state = 'awaiting' AND NOT EXISTS (
+                SELECT FROM sync.runs AS child
+                WHERE child.parent_run_id = :root_id AND child.state IN ('pending', 'submitted', 'running'))
+            """
+        ),
+        {"root_id": root_id},
+    )
+    return bool(result.rowcount)
+
+
+async def cancel_fan_out(connection: AsyncConnection, root_id: int) -> bool:
+    """Let no child start any more, and the running ones stop at their next lease; whether there was anything to stop.
+
+    `sync_children` under the same key continues it.
+    """
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'cancelled', fence = fence + 1, lease_until = now()
+            WHERE run_id = :root_id AND fan_out IS NOT NULL AND state IN ('running', 'awaiting', 'failed')
+            """
+        ),
+        {"root_id": root_id},
+    )
+    return bool(result.rowcount)
+
+
+async def unfinished_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
+    """The fan-outs whose children shall go on, to read from."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT * FROM sync.runs
+            WHERE fan_out IS NOT NULL AND (state = 'awaiting' OR (state IN ('running', 'failed') AND EXISTS (
+                SELECT FROM sync.runs AS child
+                WHERE child.parent_run_id = runs.run_id AND child.state IN ('pending', 'submitted', 'running'))))
+            ORDER BY run_id
+            """
+        )
+    )
+    return [handle_of(row) for row in result]

@@ -1,0 +1,202 @@
+"""Runs claimed children of a fan-out: each list is walked and ended on its own, so that none spoils another."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Literal
+
+from prefect.logging import get_run_logger
+
+from pco_catalog.catalog import load_catalog
+from pco_catalog.chains import Chain, chain_to
+from pco_client.client import PcoClient
+from pco_client.errors import Forbidden, NotFound, PlanLacksFeature
+from pco_store.children import ChildEnd, end_child, fail_child, give_back_children, renew_children
+from pco_store.errors import LeaseLost, StoreUnavailable
+from pco_store.ledger import RunHandle
+from tasks.lifespan import Resources
+from tasks.page_processing import PageProcessing
+from tasks.run_opening import reason_of, run_window
+from tasks.run_walk import begin_walk, finish_walk
+from tasks.stopping import is_stopped_by_person
+from tasks.sync_context import Spawn
+
+MOST_ATTEMPTS: Final = 5
+"""How often a child is begun before it is dead; a process that dies costs one, a cancelled one none."""
+FIRST_WAIT_SECONDS: Final = 2.0
+"""How long a child that failed waits before it is tried again; doubled with each attempt."""
+CHILD_PAGES_IN_FLIGHT: Final = 4
+
+Outcome = ChildEnd | Literal["failed", "dead", "lost"]
+"""lost: taken over by another execution, or its fan-out was cancelled."""
+
+
+@dataclass(kw_only=True)
+class ChildrenReport:
+    """What became of the children of one flow run, and what it took."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    pages: int = 0
+    rows: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> int:
+        """Children that were not done, for whatever reason of their own."""
+        return self.outcomes["failed"] + self.outcomes["dead"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildWork:
+    """What the children of one flow run share. `root` is their fan-out; None for children without one."""
+
+    resources: Resources
+    client: PcoClient
+    root: RunHandle | None
+    processing: PageProcessing
+
+    def chain(self, entity: str) -> Chain:
+        """The chain of parents that leads to the children."""
+        if self.root is None or self.root.fan_out is None:
+            return _chain(entity, None)
+        return _chain(self.root.entity, self.root.fan_out.below)
+
+
+@lru_cache(maxsize=256)
+def _chain(entity: str, below: tuple[str, ...] | None) -> Chain:
+    catalog = load_catalog()
+    return chain_to(catalog, catalog.entity(entity), below)
+
+
+async def run_children(work: ChildWork, runs: Sequence[RunHandle], *, in_flight: int) -> ChildrenReport:
+    """Walk every child, `in_flight` at a time, and write down how each ended; the lease of all is kept meanwhile.
+
+    When interrupted, what has not ended is given back for others to run; if a person cancelled us, it is cancelled.
+    """
+    report = ChildrenReport()
+    room = asyncio.Semaphore(in_flight)
+    tasks = {
+        run.run_id: asyncio.create_task(_run_one(work, run, report, room), name=f"{run.entity} {run.scope}")
+        for run in runs
+    }
+    by_id = {run.run_id: run for run in runs}
+
+    def unfinished() -> list[RunHandle]:
+        return [by_id[run_id] for run_id, task in tasks.items() if not task.done()]
+
+    async def keep() -> None:
+        lease_seconds = work.resources.settings.lease_seconds
+        while True:
+            await asyncio.sleep(lease_seconds / 3)
+            held = unfinished()
+            try:
+                async with work.resources.database.transaction() as connection:
+                    still_ours = await renew_children(connection, held, lease_seconds=lease_seconds)
+            except StoreUnavailable as error:
+                get_run_logger().warning("the leases of %d children could not be renewed: %s", len(held), error)
+                continue
+            for run in held:
+                if run.run_id not in still_ours:
+                    tasks[run.run_id].cancel()
+
+    keeper = asyncio.create_task(keep(), name="leases")
+    try:
+        await asyncio.wait(tasks.values())
+    finally:
+        keeper.cancel()
+        left = unfinished()
+        for run in left:
+            tasks[run.run_id].cancel()
+        await asyncio.gather(keeper, *tasks.values(), return_exceptions=True)
+        if left:
+            await _let_go(work, left)
+    for task in tasks.values():
+        if task.cancelled():
+            report.outcomes["lost"] += 1
+        else:
+            task.result()
+    return report
+
+
+async def _let_go(work: ChildWork, left: Sequence[RunHandle]) -> None:
+    """We have to stop: if a person said so, these children stay stopped, else others run them."""
+    stopped = await is_stopped_by_person()
+    try:
+        async with work.resources.database.transaction() as connection:
+            await give_back_children(connection, left, stopped=stopped)
+    except StoreUnavailable as error:
+        get_run_logger().warning("%d children were not given back, their lease will run out: %s", len(left), error)
+
+
+async def _run_one(work: ChildWork, run: RunHandle, report: ChildrenReport, room: asyncio.Semaphore) -> None:
+    """One child from claim to end; raises nothing but `CancelledError` and defects of our own."""
+    async with room:
+        try:
+            outcome = await _walk_and_end(work, run, report)
+        except LeaseLost:
+            outcome = "lost"
+        except StoreUnavailable as error:  # the ledger cannot be told; the child is taken back when its lease ends
+            report.errors[run.scope] = reason_of(error)
+            outcome = "failed"
+    report.outcomes[outcome] += 1
+
+
+async def _walk_and_end(work: ChildWork, run: RunHandle, report: ChildrenReport) -> Outcome:
+    end: ChildEnd = "completed"
+    reason = None
+    try:
+        await _walk(work, run, report)
+    except NotFound as error:
+        end, reason = "absent", reason_of(error)
+    except (Forbidden, PlanLacksFeature) as error:
+        end, reason = "forbidden", reason_of(error)
+    except (LeaseLost, StoreUnavailable):
+        raise
+    except Exception as error:  # noqa: BLE001 - one child's failure, whatever it is, must not end its neighbours
+        return await _fail(work, run, report, error)
+    if reason is not None:
+        report.errors[run.scope] = reason
+    async with work.resources.database.transaction() as connection:
+        await end_child(connection, run, end, error=reason)
+    return end
+
+
+async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None:
+    entity = run.entity
+    chain = work.chain(entity)
+    level = chain.level_of(entity)
+    following = chain.below(entity) if work.root is not None else None
+    spawn = None
+    if following is not None and work.root is not None:
+        window = run_window(following.entity, mode="full", until=work.root.started_at, watermark=None)
+        spawn = Spawn(root=work.root, level=following, window=window, parent_scope=run.scope)
+    sync, walk = await begin_walk(
+        work.resources,
+        work.client,
+        run,
+        level.entity,
+        path=level.path_of(run.scope),
+        spawn=spawn,
+        is_new=run.attempts == 1 and run.fence == 1,
+    )
+    try:
+        await finish_walk(walk, sync, work.processing, in_flight=CHILD_PAGES_IN_FLIGHT)
+    finally:
+        report.pages += sync.counters.pages
+        report.rows += sync.counters.rows
+
+
+async def _fail(work: ChildWork, run: RunHandle, report: ChildrenReport, error: Exception) -> Outcome:
+    reason = report.errors[run.scope] = reason_of(error)
+    async with work.resources.database.transaction() as connection:
+        is_dead = await fail_child(
+            connection,
+            run,
+            error=reason,
+            most_attempts=MOST_ATTEMPTS,
+            wait_seconds=FIRST_WAIT_SECONDS * 2 ** (run.attempts - 1),
+        )
+    get_run_logger().warning("%s %s %s: %s", run.entity, run.scope, "is dead" if is_dead else "failed", reason)
+    return "dead" if is_dead else "failed"

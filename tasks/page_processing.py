@@ -1,0 +1,59 @@
+"""The two ways to process a page: as a Prefect task of its own, or directly where many small lists share a flow run."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from tasks.lifespan import Resources
+from tasks.pages import JITTER, PageRef, apply_page, process_page
+from tasks.retries import PART_DELAYS, Decision, decide, retry_delays
+from tasks.settings import SyncSettings
+from tasks.sync_context import current_sync
+
+ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
+"""Applies a page of the current sync and gives its receipt (`PageReceipt` as a dict)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageProcessing:
+    """`whole` reads a page with all its retries; `part` reads parts of a page that could not be read, with few."""
+
+    whole: ProcessPage
+    part: ProcessPage
+
+
+async def as_tasks(resources: Resources) -> PageProcessing:
+    """One Prefect task per page: named, cached, retried and shown by Prefect."""
+    configure = partial(process_page.with_options, result_storage=await resources.receipts())
+    delays = _delays(resources.settings)
+    return PageProcessing(
+        whole=configure(retries=len(delays), retry_delay_seconds=delays),
+        part=configure(retries=len(PART_DELAYS), retry_delay_seconds=PART_DELAYS),
+    )
+
+
+def directly(settings: SyncSettings) -> PageProcessing:
+    """The same steps and retries without a task: the ledger remembers, Prefect shows the flow run only."""
+    return PageProcessing(
+        whole=partial(_process, delays=_delays(settings)),
+        part=partial(_process, delays=PART_DELAYS),
+    )
+
+
+def _delays(settings: SyncSettings) -> list[float]:
+    return retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+
+
+async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:
+    attempt = 1
+    while True:
+        try:
+            return asdict(await apply_page(current_sync(), page, attempt=attempt))
+        except Exception as error:
+            if attempt > len(delays) or decide(error) is not Decision.RETRY:
+                raise
+        await asyncio.sleep(delays[attempt - 1] * random.uniform(1, 1 + JITTER))  # noqa: S311 - spreads load only
+        attempt += 1

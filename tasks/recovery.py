@@ -1,0 +1,104 @@
+"""Continues what nobody works on any more: syncs, fan-outs, and children whose lease ran out."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict
+
+from pco_store.abandoned import AbandonedRun, abandoned_runs
+from pco_store.fan_outs import unfinished_fan_outs
+from pco_store.ledger import RunHandle
+from pco_store.submissions import SubmittedRun, take_back_submitted, waiting_flow_runs
+from tasks.lifespan import Resources
+from tasks.starting import Started, start_fan_out, start_sync
+from tasks.stopping import mark_crashed
+from tasks.submitting import submit_unanswered, top_up
+
+WAITING_SECONDS: Final = 60.0
+"""After so long without a beginning, it is looked whether a child's flow run still exists."""
+ASKED_AT_ONCE: Final = 100
+
+
+class Recovered(BaseModel):
+    """What one sweep found and did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    syncs_started: int = 0
+    fan_outs_seen: int = 0
+    children_submitted: int = 0
+    children_taken_back: int = 0
+
+
+async def recover(resources: Resources) -> Recovered:
+    """One sweep. Safe to repeat and to run in several places at once. Raises `StoreUnavailable`, `NotDeployedError`."""
+    async with resources.database.transaction() as connection:
+        abandoned = await abandoned_runs(connection)
+        fan_outs = await unfinished_fan_outs(connection)
+    for one in abandoned:
+        await _continue(resources, one)
+    submitted = taken_back = 0
+    for root in fan_outs:
+        taken_back += await _take_back_vanished(resources, root)
+        submitted += await submit_unanswered(resources, root)
+        submitted += await top_up(resources, root)
+    return Recovered(
+        syncs_started=len(abandoned),
+        fan_outs_seen=len(fan_outs),
+        children_submitted=submitted,
+        children_taken_back=taken_back,
+    )
+
+
+async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
+    """Start the run again under its key; the flow run that held it is marked as crashed first."""
+    run, settings = abandoned.run, resources.settings
+    if abandoned.flow_run_id:
+        await mark_crashed([abandoned.flow_run_id], "its process fell silent; the sync is continued by another run")
+    started: Started
+    if run.fan_out is not None:
+        started = await start_fan_out(
+            run.org_id,
+            run.entity,
+            deployment=settings.sync_children_deployment,
+            epoch=run.epoch,
+            below=list(run.fan_out.below),
+            groups_per_run=run.fan_out.groups_per_run,
+            most_under_way=run.fan_out.most_under_way,
+        )
+    else:
+        started = await start_sync(
+            run.org_id,
+            run.entity,
+            deployment=settings.sync_entity_deployment,
+            epoch=run.epoch,
+            mode="delta" if run.mode == "delta" else "full",
+        )
+    get_run_logger().warning("%s had been abandoned; flow run %s continues it", run.key, started.flow_run.id)
+
+
+async def _take_back_vanished(resources: Resources, root: RunHandle) -> int:
+    """Children whose flow run was deleted, cancelled or crashed before it began them."""
+    async with resources.database.transaction() as connection:
+        waiting = await waiting_flow_runs(connection, root.run_id, older_than_seconds=WAITING_SECONDS)
+    gone = [run_id for one in await _over(waiting) for run_id in one.run_ids]
+    if not gone:
+        return 0
+    async with resources.database.transaction() as connection:
+        return await take_back_submitted(connection, gone)
+
+
+async def _over(waiting: Sequence[SubmittedRun]) -> list[SubmittedRun]:
+    alive: set[str] = set()
+    async with get_client() as client:
+        for start in range(0, len(waiting), ASKED_AT_ONCE):
+            ids = [UUID(one.flow_run_id) for one in waiting[start : start + ASKED_AT_ONCE]]
+            runs = await client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=ASKED_AT_ONCE
+            )
+            alive |= {str(run.id) for run in runs if run.state is None or not run.state.is_final()}
+    return [one for one in waiting if one.flow_run_id not in alive]

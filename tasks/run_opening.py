@@ -1,0 +1,89 @@
+"""What a flow asks the ledger for, and what it tells it at the end."""
+
+import os
+import socket
+from datetime import datetime
+
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+
+from pco_catalog.catalog import Entity
+from pco_store.database import Database
+from pco_store.errors import LeaseLost, StoreUnavailable
+from pco_store.ledger import FanOutPlan, FinalState, RunHandle, RunWindow, finish_run
+from pco_store.migrate import check_schema
+from pco_store.openings import ConflictPolicy, RunRequest
+from pco_store.watermarks import read_watermark
+from tasks.lifespan import Resources
+from tasks.window import Mode, choose_window
+
+LONGEST_ERROR = 2000
+"""Characters of an error that the ledger keeps."""
+
+
+def owner() -> str:
+    """Who holds a run, for people who look for it: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def current_flow_run_id() -> str | None:
+    """The flow run we are in."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+
+
+def run_window(entity: Entity, *, mode: Mode, until: datetime, watermark: datetime | None) -> RunWindow:
+    """The window of a run of `entity`, as the ledger keeps it. Raises `ModeNotPossibleError`."""
+    window = choose_window(entity, mode=mode, until=until, watermark=watermark)
+    return RunWindow(attribute=window.attribute, since=window.since, until=window.until)
+
+
+async def run_request(
+    resources: Resources,
+    *,
+    org_id: str,
+    entity: Entity,
+    read_entity: Entity,
+    scope: str,
+    epoch: str | None,
+    on_conflict: ConflictPolicy,
+    mode: Mode,
+    fan_out: FanOutPlan | None = None,
+) -> RunRequest:
+    """A request for a run of `entity` that reads the list of `read_entity`; its window ends now, by the database.
+
+    Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
+    """
+    async with resources.database.transaction() as connection:
+        await check_schema(connection)
+        known = await read_watermark(connection, org_id=org_id, entity=entity.name)
+    return RunRequest(
+        org_id=org_id,
+        entity=entity.name,
+        scope=scope,
+        epoch=epoch,
+        mode=mode,
+        on_conflict=on_conflict,
+        window=run_window(read_entity, mode=mode, until=known.now, watermark=known.watermark),
+        page_size=resources.settings.page_size,
+        owner=owner(),
+        flow_run_id=current_flow_run_id(),
+        lease_seconds=resources.settings.lease_seconds,
+        fan_out=fan_out,
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """An error as the ledger keeps it."""
+    told = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else type(error).__name__
+    return told[:LONGEST_ERROR]
+
+
+async def close_unfinished(database: Database, run: RunHandle, error: BaseException) -> None:
+    """Tell the ledger that nobody works on the run any more, so that the next start continues it at once."""
+    state: FinalState = "failed" if isinstance(error, Exception) else "cancelled"
+    try:
+        async with database.transaction() as connection:
+            await finish_run(connection, run, state, error=reason_of(error))
+    except (LeaseLost, StoreUnavailable) as unsaid:
+        get_run_logger().warning("the ledger was not told that %s ended: %s", run.key, unsaid)

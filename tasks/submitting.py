@@ -1,0 +1,164 @@
+"""Turns pending children into flow runs of the child deployment: safe to repeat, by anyone, at any time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+
+from pco_store.fan_outs import complete_if_done
+from pco_store.ledger import RunHandle
+from pco_store.submissions import (
+    Submission,
+    look_at,
+    record_flow_runs,
+    take_back_expired,
+    take_back_submitted,
+    take_pending,
+    unanswered_submissions,
+)
+from tasks.lifespan import Resources
+from tasks.stopping import mark_crashed
+
+AT_ONCE: Final = 8
+"""Flow runs asked of Prefect at a time."""
+ANSWER_SECONDS: Final = 15.0
+"""After so long without a flow run, the maker of a submission is taken for dead and the submission is made again."""
+
+
+class NotDeployedError(Exception):
+    """Prefect does not know a deployment that is needed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Prefect does not know the deployment {name!r}; run `make deploy`, or set its name (settings)"
+        )
+        self.name = name
+
+    def __reduce__(self) -> tuple[type["NotDeployedError"], tuple[str]]:
+        return type(self), (self.name,)
+
+
+async def find_deployment(client: PrefectClient, name: str) -> DeploymentResponse:
+    """A deployment by `flow/deployment`. Raises `NotDeployedError`."""
+    try:
+        return await client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        raise NotDeployedError(name) from None
+
+
+async def check_children_can_run(name: str) -> str | None:
+    """What keeps children from being run, for a person: no worker polls the pool; None if nothing does.
+
+    Raises `NotDeployedError`.
+    """
+    async with get_client() as client:
+        deployment = await find_deployment(client, name)
+        if deployment.work_pool_name is None:
+            return f"the deployment {name} has no work pool"
+        pool = await client.read_work_pool(deployment.work_pool_name)
+    if pool.is_paused:
+        return f"the work pool {pool.name} is paused"
+    if pool.status is not None and pool.status.value == "NOT_READY":
+        return f"no worker polls the work pool {pool.name}; the children wait until one is started (`make worker`)"
+    return None
+
+
+async def top_up(resources: Resources, root: RunHandle) -> int:
+    """Submit what may be under way, take back what fell silent, complete what is done; how many were submitted.
+
+    Prefect being away is no error here: what is written down and not answered is submitted again later.
+    """
+    plan = root.fan_out
+    assert plan is not None, "only a fan-out has children"
+    async with resources.database.transaction() as connection:
+        outlook = await look_at(connection, root.run_id)
+    if not outlook.wants_more(plan.most_under_way):
+        return 0
+    silent: list[str] = []
+    async with resources.database.transaction() as connection:
+        if outlook.has_expired:
+            silent = await take_back_expired(connection, root.run_id)
+        if not outlook.has_pending and not silent:
+            await complete_if_done(connection, root.run_id)
+            return 0
+        submissions = await take_pending(
+            connection, root.run_id, per_run=plan.groups_per_run, most_under_way=plan.most_under_way
+        )
+    await mark_crashed(silent, "its worker fell silent; others continue its children")
+    return await submit(resources, root, submissions)
+
+
+async def submit_unanswered(resources: Resources, root: RunHandle) -> int:
+    """Make the flow runs of submissions whose maker died in between; how many."""
+    async with resources.database.transaction() as connection:
+        left = await unanswered_submissions(connection, root.run_id, older_than_seconds=ANSWER_SECONDS)
+    return await submit(resources, root, left)
+
+
+async def submit(resources: Resources, root: RunHandle, submissions: Sequence[Submission]) -> int:
+    """Ask Prefect for the flow runs, each under its key, and write down which they are."""
+    if not submissions:
+        return 0
+    room = asyncio.Semaphore(AT_ONCE)
+    async with get_client() as client:
+        try:
+            deployment = await find_deployment(client, resources.settings.sync_child_deployment)
+        except (httpx.HTTPError, NotDeployedError) as error:
+            get_run_logger().warning("%d submissions wait: %s", len(submissions), error)
+            return 0
+
+        async def ask(submission: Submission) -> tuple[Submission, str | None] | None:
+            async with room:
+                return await _create(client, deployment.id, root, submission)
+
+        answers = await asyncio.gather(*(ask(one) for one in submissions))
+    made = [(one[0], one[1]) for one in answers if one is not None and one[1] is not None]
+    spent = [run_id for one in answers if one is not None and one[1] is None for run_id in one[0].run_ids]
+    async with resources.database.transaction() as connection:
+        await record_flow_runs(connection, [(submission, str(flow_run_id)) for submission, flow_run_id in made])
+        if spent:
+            await take_back_submitted(connection, spent)
+    return len(made)
+
+
+async def _create(
+    client: PrefectClient, deployment_id: UUID, root: RunHandle, submission: Submission
+) -> tuple[Submission, str | None] | None:
+    """The flow run for a submission; None in its place if its key belongs to one that is over; None if not answered."""
+    parameters: dict[str, Any] = {
+        "org_id": submission.org_id,
+        "entity": submission.entity,
+        "epoch": submission.epoch,
+        "parents": list(submission.scopes),
+        "fan_out": root.entity,
+    }
+    try:
+        run = await client.create_flow_run_from_deployment(
+            deployment_id,
+            parameters=parameters,
+            name=_name(submission),
+            idempotency_key=submission.key,
+            tags=[f"org:{submission.org_id}", f"entity:{submission.entity}", fan_out_tag(submission.root_id)],
+        )
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        get_run_logger().warning("%s is submitted later: Prefect did not answer (%s)", submission.key, error)
+        return None
+    is_over = run.state is not None and run.state.is_final()
+    return submission, None if is_over else str(run.id)
+
+
+def fan_out_tag(root_id: int) -> str:
+    """The tag that a fan-out's flow run and those of its children share: one click in the UI shows them all."""
+    return f"fan-out:{root_id}"
+
+
+def _name(submission: Submission) -> str:
+    first, more = submission.scopes[0], len(submission.scopes) - 1
+    beside = f" and {more} more" if more else ""
+    return f"{submission.entity} below {first}{beside} org={submission.org_id}"
