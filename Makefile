@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types layers format up down status migrate deploy worker sync connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test check lint types layers format up down status migrate deploy worker sync connect psql bench screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,9 +12,11 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 ORG ?= demo
 ENTITY ?= people.Person
 EPOCH ?=
+SQL ?=
+export SQL
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment and install everything into it
 
@@ -28,6 +30,9 @@ $(READY): pyproject.toml
 
 demo: setup ## run the main job from nothing: servers, simulator, deployment, a people sync, its table
 	@exec $(BIN)/python -m deployments demo
+
+demo-crash: setup ## kill a worker in the middle of a fan-out, and watch the rest go on by itself
+	@exec $(BIN)/python -m deployments demo-crash
 
 test: setup ## pass the whole test suite
 	@exec $(BIN)/python -m pytest
@@ -48,7 +53,7 @@ format: setup ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-up: setup ## start PostgreSQL, Redis and the Prefect server, migrate, and leave them running
+up: setup ## start PostgreSQL, Redis and the Prefect server, migrate, deploy, and leave them running
 	@$(BIN)/python -m deployments up
 
 down: setup ## stop what `make up` started
@@ -72,8 +77,8 @@ connect: setup ## store a church's credentials with Prefect: make connect ORG=my
 sync: setup ## start a sync as a deployment run and watch it: make sync ORG=my-church ENTITY=people.Person
 	@exec $(BIN)/python -m deployments sync $(ORG) $(ENTITY) $(if $(EPOCH),--epoch $(EPOCH))
 
-psql: setup ## open psql on the mirror
-	@exec $(BIN)/python -m deployments psql
+psql: setup ## open psql on the mirror, or run one statement: make psql SQL='TABLE sync.runs'
+	@exec $(BIN)/python -m deployments psql $(if $(SQL),-c "$$SQL")
 
 bench: setup ## measure the numbers of docs/benchmarks.md on this machine (about 25 minutes)
 	@exec $(BIN)/python -m benchmarks

@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("demo", _demo, "run the main job from nothing, with a simulated church")
+    add("demo-crash", _demo_crash, "kill a worker in the middle of a fan-out, and watch the rest go on")
     add("up", _up, "start PostgreSQL, Redis and the Prefect server, migrate, deploy, and leave them running")
     add("down", _down, "stop what runs in the data folder")
     add("status", _status, "say what runs and where")
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("migrate", _migrate, "bring the tables up to date")
     add("deploy", _deploy, "create the work pool and the deployments of prefect.yaml")
     add("worker", _worker, "run a worker until Ctrl-C").add_argument(
-        "--limit", type=int, default=4, help="syncs at a time"
+        "--limit", type=int, default=10, help="flow runs at a time"
     )
     connect = add("connect", _connect, "check a church's Personal Access Token with PCO and store it with Prefect")
     connect.add_argument("org_id")
@@ -90,10 +91,50 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
     sync.add_argument("--mode", choices=("full", "delta"), default="full")
     sync.add_argument("--no-watch", action="store_true", help="return at once")
+    _add_fan_out(add)
     return parser
 
 
+def _add_fan_out(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    fan_out = add("fan-out", _fan_out, "mirror what is listed per parent: a child flow run for each, and watch them")
+    fan_out.add_argument("org_id")
+    fan_out.add_argument("entity", help="such as groups.Membership")
+    fan_out.add_argument("--epoch", required=True, help="which turn; the same one again continues it")
+    fan_out.add_argument("--below", help="the parents, outermost first: groups.Group,groups.Event")
+    fan_out.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
+    fan_out.add_argument("--groups-per-run", type=int, default=1, help="parents per child flow run")
+    fan_out.add_argument("--most-under-way", type=int, default=200, help="children submitted and unfinished at a time")
+    fan_out.add_argument("--no-watch", action="store_true", help="return at once")
+    add("fan-outs", _fan_outs, "list a church's fan-outs and its dead children").add_argument("org_id")
+    for name, run, text in (
+        ("replay", _replay, "give the dead and cancelled children of a fan-out their attempts again"),
+        ("cancel", _cancel, "stop a fan-out: no child starts any more, and the running ones stop"),
+    ):
+        command = add(name, run, text)
+        command.add_argument("org_id")
+        command.add_argument("entity")
+        command.add_argument("--epoch", required=True)
+
+
 def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
+    def run(running: ExitStack) -> bool:
+        from deployments.demo import run_demo
+
+        return run_demo(services, console, running)
+
+    return _demonstrate(services, console, run)
+
+
+def _demo_crash(_: argparse.Namespace, services: Services, console: Console) -> int:
+    def run(running: ExitStack) -> bool:
+        from deployments.demo_crash import run_crash_demo
+
+        return run_crash_demo(services, console, running)
+
+    return _demonstrate(services, console, run)
+
+
+def _demonstrate(services: Services, console: Console, run: Callable[[ExitStack], bool]) -> int:
     was_up = services.is_running
     with ExitStack() as running:
         console.print("\n[bold]Planning Center to Postgres[/], with an invented church\n")
@@ -105,9 +146,7 @@ def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
         running.callback(_ignore_interrupts, console)
         services.start(lambda name: console.print(f"  starting {name}", style="dim"))
         complete_environment(services)
-        from deployments.demo import run_demo
-
-        ok = run_demo(services, console, running)
+        ok = run(running)
         if ok and not was_up and sys.stdin.isatty() and sys.stdout.isatty():
             console.print("The servers stay up for you to look around. Ctrl-C stops them; the data stays.")
             with suppress(KeyboardInterrupt):
@@ -124,7 +163,7 @@ def _up(_: argparse.Namespace, services: Services, console: Console) -> int:
 
 
 def _down(_: argparse.Namespace, services: Services, console: Console) -> int:
-    for name in ("worker", "simulator"):
+    for name in ("worker", "worker-2", "simulator"):
         if ServerProcess(name=name, home=services.home).stop():
             console.print(f"stopped {name}")
     for name in services.stop():
@@ -183,11 +222,10 @@ def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:
 
 def _worker(options: argparse.Namespace, services: Services, __: Console) -> int:
     complete_environment(services)
-    from deployments.worker import worker_command
+    from deployments.worker import worker_command, worker_environment
 
-    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")  # Prefect's 15 s make a first sync look stuck
     command = worker_command(options.limit)
-    os.execv(command[0], command)
+    os.execve(command[0], command, worker_environment(os.environ))
 
 
 def _connect(options: argparse.Namespace, services: Services, console: Console) -> int:
@@ -215,6 +253,34 @@ def _sync(options: argparse.Namespace, services: Services, console: Console) -> 
     from deployments.sync import sync
 
     return asyncio.run(sync(options, console))
+
+
+def _fan_out(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.fan_out import fan_out
+
+    return asyncio.run(fan_out(options, console))
+
+
+def _fan_outs(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.fan_out import show_fan_outs
+
+    return asyncio.run(show_fan_outs(options.org_id, console))
+
+
+def _replay(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.fan_out import replay
+
+    return asyncio.run(replay(options, console))
+
+
+def _cancel(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.fan_out import cancel
+
+    return asyncio.run(cancel(options, console))
 
 
 def _take_interrupts() -> None:

@@ -1,6 +1,8 @@
 """What a command line may name: checked by the flow's own rules, before anything is asked of Prefect or PCO."""
 
-from flows.parameters import check_entity, check_org_id
+from collections.abc import Sequence
+
+from flows.parameters import check_entity, check_org_id, child_chain
 
 
 class WrongArgumentError(Exception):
@@ -13,5 +15,14 @@ def check_arguments(org_id: str, entity: str | None = None) -> None:
         check_org_id(org_id)
         if entity is not None:
             check_entity(entity)
+    except ValueError as error:
+        raise WrongArgumentError(str(error)) from None
+
+
+def check_fan_out(org_id: str, entity: str, below: Sequence[str] | None) -> None:
+    """The same for a fan-out. Raises `WrongArgumentError`."""
+    check_arguments(org_id)
+    try:
+        child_chain(entity, below)
     except ValueError as error:
         raise WrongArgumentError(str(error)) from None

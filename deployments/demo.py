@@ -14,10 +14,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.utilities.urls import url_for
 from rich.console import Console
 
+from deployments.demo_fan_out import GROUPS, demo_fan_outs
+from deployments.names import DEPLOYMENTS
 from deployments.provision import provision, save_credentials
 from deployments.report import show_mirror
 from deployments.watch import watch
-from deployments.worker import worker_command, worker_process
+from deployments.worker import worker_command, worker_environment, worker_process
 from embedded.server_process import ServerProcess, free_port
 from embedded.services import Services
 from pco_catalog.catalog import load_catalog
@@ -27,41 +29,67 @@ from tasks.starting import start_sync
 
 ORG = "demo"
 ENTITY = "people.Person"
-PEOPLE = 9_000
+PEOPLE = 6_000
 APPLICATION_ID = "demo-application"
 SECRET = "demo-secret"  # noqa: S105 - opens nothing but the simulator
 PROJECT = Path(__file__).parent.parent
 
 
 def run_demo(services: Services, console: Console, running: ExitStack) -> bool:
-    """Run it; what it starts is put on `running` to be ended. Whether the sync completed."""
-    _tick(console, "PostgreSQL, Redis", "real servers from Python wheels")
-    _tick(console, "Prefect", services.prefect.ui_url)
-    simulator = ServerProcess(name="simulator", home=services.home)
-    running.callback(simulator.stop)
-    base_url = _start_simulator(simulator)
-    _tick(console, "simulated PCO", f"{base_url}, {PEOPLE:,} people, PCO's rate limit")
-    asyncio.run(migrate(os.environ["PCO_SYNC_DATABASE_URL"]))
-    _tick(console, "tables", f"{len(load_catalog().entities())} kinds of records, a schema per product")
-    asyncio.run(_provision(base_url))
-    _tick(console, "deployment", f"{SYNC_ENTITY}, from prefect.yaml")
-    worker = worker_process(services.home)
-    running.callback(worker.stop)
-    _start_worker(worker)
-    _tick(console, "worker", "of the work pool pco-sync")
+    """Run it; what it starts is put on `running` to be ended. Whether everything completed."""
+    prepare_demo(services, console, running, groups=GROUPS, rate_limit="100/20", latency_ms=60)
+    start_worker(services, running, name="worker", limit=10)
+    tick(console, "worker", "of the work pool pco-sync, in one process")
     console.print()
     run = asyncio.run(_sync(console))
     if run.state is None or not run.state.is_completed():
         said = run.state.message if run.state else "no state"
-        console.print(f"\n[red]the sync did not complete[/]: {said}\n  worker's log: {worker.log}", soft_wrap=True)
+        log = worker_process(services.home).log
+        console.print(f"\n[red]the sync did not complete[/]: {said}\n  worker's log: {log}", soft_wrap=True)
         return False
+    ok = asyncio.run(demo_fan_outs(ORG, console))
     console.print()
     asyncio.run(show_mirror(ORG, console))
     _say_what_next(run, console)
-    return True
+    return ok
 
 
-def _tick(console: Console, what: str, how: str) -> None:
+def prepare_demo(
+    services: Services, console: Console, running: ExitStack, *, groups: int, rate_limit: str, latency_ms: int
+) -> None:
+    """The simulated church, the tables and the deployments; what is started is put on `running` to be ended."""
+    tick(console, "PostgreSQL, Redis", "real servers from Python wheels")
+    tick(console, "Prefect", services.prefect.ui_url)
+    simulator = ServerProcess(name="simulator", home=services.home)
+    running.callback(simulator.stop)
+    base_url = _start_simulator(simulator, groups=groups, rate_limit=rate_limit, latency_ms=latency_ms)
+    limited = "no rate limit" if rate_limit == "none" else "PCO's rate limit"
+    tick(console, "simulated PCO", f"{base_url}, {PEOPLE:,} people, {limited}")
+    asyncio.run(migrate(os.environ["PCO_SYNC_DATABASE_URL"]))
+    tick(console, "tables", f"{len(load_catalog().entities())} kinds of records, a schema per product")
+    asyncio.run(_provision(base_url))
+    tick(console, "deployments", f"{len(DEPLOYMENTS)} flows, from prefect.yaml")
+
+
+def start_worker(services: Services, running: ExitStack, *, name: str, limit: int) -> int:
+    """A warm worker with a short lease, so that what dies goes on soon; its pid."""
+    process = worker_process(services.home, name)
+    running.callback(process.stop)
+    process.stop()
+    environment = {
+        **worker_environment(os.environ),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_COLORS": "false",
+        "PCO_SYNC_LEASE_SECONDS": "10",
+    }
+    process.start(worker_command(limit=limit), environment=environment, is_ready=lambda: True, facts={})
+    record = process.running()
+    assert record is not None
+    return record["pid"]
+
+
+def tick(console: Console, what: str, how: str) -> None:
+    """A line that says what is there."""
     console.print(f"  [green]✓[/] {what:<19} {how}", highlight=False, soft_wrap=True)
 
 
@@ -90,26 +118,21 @@ async def _left_waiting() -> FlowRun | None:
     )
 
 
-def _start_simulator(process: ServerProcess) -> str:
+def _start_simulator(process: ServerProcess, *, groups: int, rate_limit: str, latency_ms: int) -> str:
     process.stop()
     port = free_port(8899)
     base_url = f"http://127.0.0.1:{port}"
     process.start(
         [
             sys.executable, "-m", "pco_simulator", "--port", str(port), "--people", str(PEOPLE), "--seed", "1",
-            "--latency-ms", "60", "--rate-limit", "100/20", "--app-id", APPLICATION_ID, "--secret", SECRET,
+            "--groups", str(groups), "--latency-ms", str(latency_ms), "--rate-limit", rate_limit,
+            "--app-id", APPLICATION_ID, "--secret", SECRET,
         ],
         environment={**os.environ, "PYTHONPATH": str(PROJECT)},
         is_ready=lambda: _answers(f"{base_url}/_simulator/stats"),
         facts={"port": port},
     )  # fmt: skip
     return base_url
-
-
-def _start_worker(process: ServerProcess) -> None:
-    process.stop()
-    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_COLORS": "false"}
-    process.start(worker_command(limit=2), environment=environment, is_ready=lambda: True, facts={})
 
 
 def _answers(url: str) -> bool:

@@ -1,12 +1,23 @@
 """A warm worker on our work pool."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from deployments.names import WORK_POOL, WORK_POOL_TYPE
 from embedded.server_process import ServerProcess
 
 PROJECT = Path(__file__).parent.parent
+
+RESIDENT: Final = "tasks.resident:stay"
+"""What stays in our workers beside their runs: open connections, and the recovery of what died elsewhere."""
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker; what is set in it already stays."""
+    ours = {"PCO_WORKER_RESIDENTS": RESIDENT, "PREFECT_WORKER_QUERY_SECONDS": "2"}  # Prefect's 15 s look stuck
+    return {**ours, **environment}
 
 
 def worker_command(limit: int) -> list[str]:
@@ -17,6 +28,6 @@ def worker_command(limit: int) -> list[str]:
     ]  # fmt: skip
 
 
-def worker_process(home: Path) -> ServerProcess:
-    """The worker that a demo keeps in the background."""
-    return ServerProcess(name="worker", home=home)
+def worker_process(home: Path, name: str = "worker") -> ServerProcess:
+    """A worker that a demo keeps in the background."""
+    return ServerProcess(name=name, home=home)

@@ -37,10 +37,11 @@ class ServerProcess:
         """The facts `start` was given, if that very process still runs."""
         try:
             facts: dict[str, int | float] = json.loads(self._record.read_text())
-            started = psutil.Process(int(facts["pid"])).create_time()
+            process = psutil.Process(int(facts["pid"]))
+            started, is_dead = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
         except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
             return None
-        if abs(started - facts["started"]) > 0.01:
+        if is_dead or abs(started - facts["started"]) > 0.01:
             return None
         return {key: int(value) for key, value in facts.items()}
 
@@ -77,7 +78,10 @@ class ServerProcess:
                 time.sleep(0.05)
         except BaseException:
             self.stop()
+            process.wait()
             raise
+        # It runs on without us and is found by its record; a Popen that is dropped while its child runs would warn.
+        process.returncode = 0
 
     def stop(self, patience: float = 15.0) -> bool:
         """End the process and its children; whether there was one."""

@@ -58,6 +58,7 @@ class Services:
             "PREFECT_API_URL": self.prefect.api_url,
             "PREFECT_HOME": str(self.home / "prefect"),
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+            "DO_NOT_TRACK": "1",  # Prefect's client reports its use to its makers otherwise
             "PCO_SYNC_DATABASE_URL": self.postgres.url(MIRROR_DATABASE),
             "PCO_SYNC_REDIS_URL": self.redis.url,
         }

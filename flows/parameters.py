@@ -22,6 +22,7 @@ _EPOCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}")
 
 
 def check_org_id(value: str) -> str:
+    """The value, if a church may be called so. Raises `ValueError`."""
     if _ORG_ID.fullmatch(value) is None:
         raise ValueError("org_id must be 1 to 63 lower-case letters, digits and dashes, such as 'grace'")
     return value
@@ -34,6 +35,7 @@ def _check_epoch(value: str) -> str:
 
 
 def check_entity(value: str) -> str:
+    """The value, if it can be mirrored. Raises `ValueError`."""
     listed_entity(value)
     return value
 

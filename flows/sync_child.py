@@ -3,19 +3,30 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import httpx
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain
-from pco_store.children import NewChildren, child_key, claim_children, insert_children
+from pco_store.children import (
+    Claim,
+    NewChildren,
+    child_key,
+    claim_children,
+    insert_children,
+    reopen_for_children,
+)
+from pco_store.errors import StoreUnavailable
 from pco_store.fan_outs import find_fan_out
 from pco_store.ledger import RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, sync_key
 from tasks.children import ChildrenReport, ChildWork, run_children
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks, directly
+from tasks.patience import patiently
 from tasks.run_opening import current_flow_run_id, owner, run_window
 from tasks.settings import read_settings
 from tasks.submitting import top_up
@@ -58,7 +69,7 @@ async def sync_child(
         if runs:
             report = await run_children(work, runs, in_flight=settings.pages_in_flight)
         if root is not None:
-            await top_up(resources, root)
+            await _push_on(resources, root)
     _log(entity, report, others)
     return _state(report, others)
 
@@ -67,36 +78,62 @@ async def _claim(
     resources: Resources, org_id: str, entity: str, parents: Sequence[str], epoch: str, final_entity: str
 ) -> tuple[RunHandle | None, tuple[RunHandle, ...], dict[str, str]]:
     """The fan-out, the children that are ours now, and what the others are doing."""
-    keys = [child_key(org_id, entity, epoch, scope, final_entity=final_entity) for scope in parents]
-    async with resources.database.transaction() as connection:
+
+    async def claim(connection: AsyncConnection) -> tuple[RunHandle | None, Claim]:
         root = await find_fan_out(connection, sync_key(org_id, final_entity, epoch, FAN_OUT_SCOPE))
-        below = root.fan_out.below if root is not None and root.fan_out is not None else None
-        level = child_chain(final_entity, below).level_of(entity)
-        wrong = [scope for scope in parents if scope.count("/") + 1 != level.depth]
-        if wrong:
-            raise ValueError(
-                f"parents: {wrong[0]!r} has {wrong[0].count('/') + 1} ids, {level.path} takes {level.depth}"
-            )
-        until = root.started_at if root is not None else datetime.now(UTC)
-        new = NewChildren(
-            org_id=org_id,
-            epoch=epoch,
-            final_entity=final_entity,
-            root_id=root.run_id if root is not None else None,
-            entity=entity,
-            scopes=tuple(parents),
-            window=run_window(level.entity, mode="full", until=until, watermark=None),
-            page_size=resources.settings.page_size,
-        )
-        await insert_children(connection, new)
+        new = _children(root, org_id, entity, parents, epoch, final_entity, resources.settings.page_size)
+        inserted = await insert_children(connection, new)
+        if inserted and root is not None:
+            await reopen_for_children(connection, root.run_id)
         claim = await claim_children(
             connection,
-            keys,
+            [child_key(org_id, entity, epoch, scope, final_entity=final_entity) for scope in parents],
             owner=owner(),
             flow_run_id=current_flow_run_id(),
             lease_seconds=resources.settings.lease_seconds,
         )
-    return root, claim.runs, claim.others
+        return root, claim
+
+    root, claimed = await patiently(resources, claim)
+    return root, claimed.runs, claimed.others
+
+
+def _children(
+    root: RunHandle | None,
+    org_id: str,
+    entity: str,
+    parents: Sequence[str],
+    epoch: str,
+    final_entity: str,
+    page_size: int,
+) -> NewChildren:
+    """The children as they are inserted if they are run by hand before their fan-out, or without one."""
+    if root is None and entity != final_entity:
+        raise ValueError(f"fan_out: there is no fan-out of {final_entity} in epoch {epoch}, so nothing would follow")
+    below = root.fan_out.below if root is not None and root.fan_out is not None else None
+    level = child_chain(final_entity, below).level_of(entity)
+    wrong = [scope for scope in parents if scope.count("/") + 1 != level.depth]
+    if wrong:
+        raise ValueError(f"parents: {wrong[0]!r} has {wrong[0].count('/') + 1} ids, {level.path} takes {level.depth}")
+    until = root.started_at if root is not None else datetime.now(UTC)
+    return NewChildren(
+        org_id=org_id,
+        epoch=epoch,
+        final_entity=final_entity,
+        root_id=root.run_id if root is not None else None,
+        entity=entity,
+        scopes=tuple(parents),
+        window=run_window(level.entity, mode="full", until=until, watermark=None),
+        page_size=page_size,
+    )
+
+
+async def _push_on(resources: Resources, root: RunHandle) -> None:
+    """Children that ended make room for others. If that fails, ours are done all the same, and the recovery does it."""
+    try:
+        await top_up(resources, root)
+    except (StoreUnavailable, httpx.HTTPError) as error:
+        get_run_logger().warning("%s is pushed on later: %s", root.key, error)
 
 
 def _log(entity: str, report: ChildrenReport, others: dict[str, str]) -> None:

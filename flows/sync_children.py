@@ -24,6 +24,7 @@ from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks
+from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
 from tasks.run_opening import close_unfinished, current_flow_run_id, run_request, run_window
 from tasks.run_walk import begin_walk, finish_walk
@@ -125,8 +126,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
         )
         async with shown(report), keep_submitting(resources, run) as submitted:
             await finish_walk(walk, sync, await as_tasks(resources), in_flight=resources.settings.pages_in_flight)
-        async with resources.database.transaction() as connection:
-            await await_children(connection, run)
+        await patiently(resources, lambda connection: await_children(connection, run))
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise

@@ -53,8 +53,11 @@ class Chain:
         return [level.parent.name for level in self.levels]
 
     def level_of(self, entity: str) -> Level:
-        """The level that lists an entity. Raises `LookupError`."""
-        return next(level for level in self.levels if level.entity.name == entity)
+        """The level that lists an entity. Raises `NoChainError`."""
+        for level in self.levels:
+            if level.entity.name == entity:
+                return level
+        raise NoChainError(f"{entity} is not on the way {' > '.join([*self.names, self.levels[-1].entity.name])}")
 
     def below(self, entity: str) -> Level | None:
         """The level whose parents are the records of `entity`."""

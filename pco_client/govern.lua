@@ -1,42 +1,50 @@
 -- The budget of one credential, for many processes; the arithmetic of rate_limit.Budget, in one atomic step.
--- KEYS: 1 permits taken (zset by time), 2 state (hash), 3 waiting lanes (zset by end of their claim),
+-- KEYS: 1 permits taken (zset by time), 2 state (hash), 3 lanes that asked lately (zset by end of their claim),
 --       4 permits taken per lane: prefix of one zset for each lane
--- ARGV: 1 lane ('' takes no permit), 2 deep (0/1), 3 margin, 4 waiting seconds, 5 claimed wait, 6 remembered seconds,
---       7 default limit, 8 default deep limit, 9 default period, 10 answers to learn from (JSON list)
--- Answer: {granted (0/1), seconds to wait (text), time of this server (text)}
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local permits, state, waiting, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local lane, deep = ARGV[1], ARGV[2]
-local margin, waiting_seconds, claimed_wait, remembered = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local defaults = {['0'] = tonumber(ARGV[7]), ['1'] = tonumber(ARGV[8])}
-local ttl = math.ceil(remembered) * 2
+-- ARGV: 1 lane, 2 take a permit (0/1), 3 deep (0/1), 4 answers to learn from (JSON list, or ''),
+--       5 time in seconds ('': this server's), 6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds,
+--       10 default limit, 11 default deep limit, 12 default period
+-- Answer: {granted (0/1), seconds to wait (text), time (text)}
+local now = tonumber(ARGV[5])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+local permits, state, claims, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lane, deep = ARGV[1], ARGV[3]
+local margin, claim_seconds, claimed_wait = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local defaults = {['0'] = tonumber(ARGV[10]), ['1'] = tonumber(ARGV[11])}
 
 local known = redis.call('HMGET', state, 'limit:0', 'limit:1', 'period', 'blocked_until')
 local limits = {['0'] = tonumber(known[1]) or defaults['0'], ['1'] = tonumber(known[2]) or defaults['1']}
-local period = tonumber(known[3]) or tonumber(ARGV[9])
+local period = tonumber(known[3]) or tonumber(ARGV[12])
 local blocked_until = tonumber(known[4]) or 0
+local remembered, ttl
+
+local function remember()
+  remembered = math.max(tonumber(ARGV[9]), period + margin)
+  ttl = math.ceil(remembered) * 2
+end
+remember()
 
 local function add_permit(name)
   local number = redis.call('HINCRBY', state, 'taken', 1)
   redis.call('ZADD', permits, string.format('%.6f', now), number)
   redis.call('EXPIRE', permits, ttl)
   redis.call('EXPIRE', state, ttl * 10)
-  if name ~= '' then
+  if name then
+    redis.call('ZREMRANGEBYSCORE', lanes .. name, '-inf', string.format('%.6f', now - remembered))
     redis.call('ZADD', lanes .. name, string.format('%.6f', now), number)
     redis.call('EXPIRE', lanes .. name, ttl)
   end
 end
 
 local function used(name, horizon)
-  redis.call('ZREMRANGEBYSCORE', lanes .. name, '-inf', string.format('%.6f', horizon))
-  return redis.call('ZCARD', lanes .. name)
+  return redis.call('ZCOUNT', lanes .. name, string.format('(%.6f', horizon), '+inf')
 end
 
-redis.call('ZREMRANGEBYSCORE', permits, '-inf', string.format('%.6f', now - remembered))
-
-if ARGV[10] ~= '' then
-  for _, answer in ipairs(cjson.decode(ARGV[10])) do
+if ARGV[4] ~= '' then
+  for _, answer in ipairs(cjson.decode(ARGV[4])) do
     local tier = tostring(answer.deep)
     if answer.limit > 0 and limits[tier] ~= answer.limit then
       limits[tier] = answer.limit
@@ -45,6 +53,7 @@ if ARGV[10] ~= '' then
     if answer.period > 0 and period ~= answer.period then
       period = answer.period
       redis.call('HSET', state, 'period', answer.period)
+      remember()
     end
     if answer.retry_after > 0 and now + answer.retry_after > blocked_until then
       blocked_until = now + answer.retry_after
@@ -54,7 +63,7 @@ if ARGV[10] ~= '' then
       local horizon = string.format('(%.6f', answer.taken_at - period - margin)
       local foreign = math.min(answer.count, limits[tier]) - redis.call('ZCOUNT', permits, horizon, '+inf')
       for _ = 1, foreign do
-        add_permit('')
+        add_permit(nil)
       end
     end
   end
@@ -64,13 +73,18 @@ local function answer(granted, seconds)
   return {granted, string.format('%.6f', seconds), string.format('%.6f', now)}
 end
 
-if lane == '' then
+redis.call('ZREMRANGEBYSCORE', permits, '-inf', string.format('%.6f', now - remembered))
+if ARGV[2] == '0' then
   return answer(0, 0)
 end
 
+local function claim(until_time)
+  redis.call('ZADD', claims, string.format('%.6f', until_time), lane)
+  redis.call('EXPIRE', claims, ttl)
+end
+
 local function wait(seconds)
-  redis.call('ZADD', waiting, string.format('%.6f', now + seconds + waiting_seconds), lane)
-  redis.call('EXPIRE', waiting, ttl)
+  claim(now + seconds + claim_seconds)
   return answer(0, seconds)
 end
 
@@ -78,26 +92,25 @@ if now < blocked_until then
   return wait(blocked_until - now)
 end
 local horizon = now - period - margin
-local limit = limits[deep]
+local limit = deep == '1' and math.min(limits['0'], limits['1']) or limits['0']
 local taken = redis.call('ZCOUNT', permits, string.format('(%.6f', horizon), '+inf')
 local free = limit - taken
 if free <= 0 then
   local frees_up = redis.call('ZRANGEBYSCORE', permits, string.format('(%.6f', horizon), '+inf', 'WITHSCORES', 'LIMIT', taken - limit, 1)
   return wait(math.max(tonumber(frees_up[2]) + period + margin - now, 0.001))
 end
-redis.call('ZREMRANGEBYSCORE', waiting, '-inf', string.format('%.6f', now))
-local others = redis.call('ZCARD', waiting)
-if others > 0 and free <= others then
-  local mine, claims = used(lane, horizon), 0
-  for _, other in ipairs(redis.call('ZRANGE', waiting, 0, -1)) do
+redis.call('ZREMRANGEBYSCORE', claims, '-inf', string.format('%.6f', now))
+if free <= redis.call('ZCARD', claims) then
+  local mine, claimed = used(lane, horizon), 0
+  for _, other in ipairs(redis.call('ZRANGE', claims, 0, -1)) do
     if other ~= lane and used(other, horizon) < mine then
-      claims = claims + 1
+      claimed = claimed + 1
     end
   end
-  if free <= claims then
+  if free <= claimed then
     return wait(claimed_wait)
   end
 end
 add_permit(lane)
-redis.call('ZREM', waiting, lane)
+claim(now + claim_seconds)
 return answer(1, 0)

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 DEFAULT_LIMIT: Final = 100
@@ -17,8 +18,8 @@ DEFAULT_PERIOD: Final = 20.0
 DEEP_OFFSET: Final = 30_000
 MARGIN: Final = 0.25
 """Seconds by which our window is longer than PCO's: requests do not all travel equally fast."""
-WAITING_SECONDS: Final = 2.0
-"""A lane that was told to wait keeps its claim for so long after the time it was told."""
+CLAIM_SECONDS: Final = 2.0
+"""A lane keeps its claim for so long after its last permit, or after the time it was told to come back."""
 CLAIMED_WAIT: Final = 0.05
 """How long to wait for the permits that other lanes have a claim on."""
 REMEMBERED_SECONDS: Final = 90.0
@@ -73,8 +74,8 @@ class Grant:
 class Budget:
     """The sliding log of one credential: when permits were taken, by which lane, and what PCO said.
 
-    A permit is given when fewer than `limit` were taken in the last `period` (plus margin). Lanes that wait and have
-    taken less than the asking one keep a claim on the last permits, one each, so a backfill cannot starve a delta.
+    A permit is given when fewer than `limit` were taken in the last `period` (plus margin). Lanes that asked lately and
+    have taken less than the asking one have a claim on the last permits, one each, so a backfill cannot starve a delta.
     `govern.lua` is the same arithmetic for many processes; a test holds the two against each other.
     """
 
@@ -82,28 +83,31 @@ class Budget:
     period: float = DEFAULT_PERIOD
     margin: float = MARGIN
     blocked_until: float = 0.0
-    _window: deque[tuple[float, str]] = field(default_factory=deque)
-    _past: deque[float] = field(default_factory=deque)
+    _window: deque[tuple[float, str | None]] = field(default_factory=deque)
+    """Permits by the time they were taken; those of other programs have no lane."""
+    _past: deque[tuple[float, str | None]] = field(default_factory=deque)
+    """Permits that left the window and are remembered."""
     _used: dict[str, int] = field(default_factory=dict)
-    _waiting: dict[str, float] = field(default_factory=dict)
+    _claims: dict[str, float] = field(default_factory=dict)
 
     def take(self, *, now: float, lane: str, deep: bool) -> Grant:
         """Take a permit if there is one."""
         self._forget(now)
         wait = self._wait(now, lane, deep)
         if wait > 0:
-            self._waiting[lane] = now + wait + WAITING_SECONDS
+            self._claims[lane] = now + wait + CLAIM_SECONDS
             return Grant(wait_seconds=wait)
         self._window.append((now, lane))
-        self._used[lane] = self._used.get(lane, 0) + 1
-        self._waiting.pop(lane, None)
+        self._count(lane, 1)
+        self._claims[lane] = now + CLAIM_SECONDS
         return Grant(wait_seconds=0.0)
 
     def observe(self, *, now: float, sent_at: float, deep: bool, reading: RateReading, refused: bool) -> None:
         """Learn from an answer to a request whose permit was taken at `sent_at`.
 
         If PCO counted more requests in its period than we took permits for, another program uses the credential: the
-        difference is added to the log.
+        difference is added to the log. Permits taken after this one are held to be counted, too, because requests
+        overtake each other: while several are on their way, fewer are taken for foreign than there may be.
         """
         if reading.limit is not None and reading.limit > 0:
             self.limits[deep] = reading.limit
@@ -115,14 +119,14 @@ class Budget:
         if reading.count is None:
             return
         horizon = sent_at - self.period - self.margin
-        ours = len(self._window) + sum(1 for taken in self._past if taken > horizon)
+        ours = len(self._window) + sum(1 for _ in takewhile(lambda one: one[0] > horizon, reversed(self._past)))
         foreign = min(reading.count, self.limits[deep]) - ours
-        self._window.extend((now, "") for _ in range(foreign))
+        self._window.extend((now, None) for _ in range(foreign))
 
     def _wait(self, now: float, lane: str, deep: bool) -> float:
         if now < self.blocked_until:
             return self.blocked_until - now
-        limit = self.limits[deep]
+        limit = min(self.limits.values()) if deep else self.limits[False]
         free = limit - len(self._window)
         if free <= 0:
             frees_up = self._window[len(self._window) - limit][0]
@@ -130,7 +134,7 @@ class Budget:
         mine = self._used.get(lane, 0)
         claims = sum(
             1
-            for other, until in self._waiting.items()
+            for other, until in self._claims.items()
             if other != lane and until > now and self._used.get(other, 0) < mine
         )
         return 0.0 if free > claims else CLAIMED_WAIT
@@ -138,13 +142,18 @@ class Budget:
     def _forget(self, now: float) -> None:
         horizon = now - self.period - self.margin
         while self._window and self._window[0][0] <= horizon:
-            taken, lane = self._window.popleft()
-            self._past.append(taken)
-            if lane:
-                self._used[lane] -= 1
-                if not self._used[lane]:
-                    del self._used[lane]
-        while self._past and self._past[0] <= now - REMEMBERED_SECONDS:
+            self._past.append(self._window.popleft())
+            self._count(self._past[-1][1], -1)
+        while self._past and self._past[-1][0] > horizon:  # the period has become longer
+            self._window.appendleft(self._past.pop())
+            self._count(self._window[0][1], 1)
+        while self._past and self._past[0][0] <= now - REMEMBERED_SECONDS:
             self._past.popleft()
-        if len(self._waiting) > 1:
-            self._waiting = {lane: until for lane, until in self._waiting.items() if until > now}
+        if len(self._claims) > 1:
+            self._claims = {lane: until for lane, until in self._claims.items() if until > now}
+
+    def _count(self, lane: str | None, change: int) -> None:
+        if lane is not None:
+            used = self._used.pop(lane, 0) + change
+            if used:
+                self._used[lane] = used

@@ -3,28 +3,78 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from pco_client.governor import GovernorUnavailable, Lanes, Permit, spread
 from pco_client.rate_limit import (
+    CLAIM_SECONDS,
     CLAIMED_WAIT,
     DEFAULT_DEEP_LIMIT,
     DEFAULT_LIMIT,
     DEFAULT_PERIOD,
     MARGIN,
     REMEMBERED_SECONDS,
-    WAITING_SECONDS,
+    Grant,
     RateReading,
 )
+
+T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 30.0
 """How long Redis may be away before a request is given up. Sending without a permit could spend others' budget."""
 LEARNED_AT_ONCE: Final = 64
+"""So many answers are kept until the next permit; then they are told without one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What an answer said about the rate, and the permit it was asked with."""
+
+    permit: Permit
+    reading: RateReading
+    refused: bool
+
+
+class SharedBudget:
+    """`rate_limit.Budget` of one credential, for every process: one script in Redis, one atomic step at a time."""
+
+    def __init__(self, redis: Redis, identity: str, *, margin: float = MARGIN) -> None:
+        base = f"pco-sync-budget:{{{identity}}}"
+        self._keys = [f"{base}:permits", f"{base}:state", f"{base}:claims", f"{base}:lane:"]
+        source = resources.files("pco_client").joinpath("govern.lua").read_text(encoding="utf-8")
+        self._script = redis.register_script(source)
+        self._settings = [
+            margin,
+            CLAIM_SECONDS,
+            CLAIMED_WAIT,
+            REMEMBERED_SECONDS,
+            DEFAULT_LIMIT,
+            DEFAULT_DEEP_LIMIT,
+            DEFAULT_PERIOD,
+        ]
+
+    async def take(
+        self, *, lane: str, deep: bool, answers: Sequence[Answer] = (), now: float | None = None
+    ) -> tuple[Grant, float]:
+        """Learn from `answers`, then take a permit if there is one; also the time it was, on Redis' clock or `now`."""
+        granted, wait_seconds, time_then = await self._run(lane, 1, int(deep), answers, now)
+        return Grant(wait_seconds=0.0 if granted else float(wait_seconds)), float(time_then)
+
+    async def learn(self, answers: Sequence[Answer], *, now: float | None = None) -> None:
+        """Learn from `answers` only."""
+        await self._run("", 0, 0, answers, now)
+
+    async def _run(self, lane: str, take: int, deep: int, answers: Sequence[Answer], now: float | None) -> Any:
+        told = json.dumps([_told(one) for one in answers]) if answers else ""
+        time_text = "" if now is None else f"{now:.6f}"
+        return await self._script(keys=self._keys, args=[lane, take, deep, told, time_text, *self._settings])
 
 
 class RedisGovernor:
@@ -42,66 +92,56 @@ class RedisGovernor:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        base = f"pco-sync-budget:{{{identity}}}"
-        self._keys = [f"{base}:permits", f"{base}:state", f"{base}:waiting", f"{base}:lane:"]
-        source = resources.files("pco_client").joinpath("govern.lua").read_text(encoding="utf-8")
-        self._script = redis.register_script(source)
-        self._settings = [
-            margin,
-            WAITING_SECONDS,
-            CLAIMED_WAIT,
-            REMEMBERED_SECONDS,
-            DEFAULT_LIMIT,
-            DEFAULT_DEEP_LIMIT,
-            DEFAULT_PERIOD,
-        ]
+        self._budget = SharedBudget(redis, identity, margin=margin)
         self._now = now
         self._sleep = sleep
         self._lanes = Lanes()
-        self._unlearned: list[dict[str, float]] = []
+        self._unlearned: list[Answer] = []
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         """Wait until a request may be sent."""
         waited = 0.0
         async with self._lanes.turn(lane):
             while True:
-                granted, wait_seconds, taken_at = await self._ask(lane, deep)
-                if granted:
+                ask = partial(self._budget.take, lane=lane, deep=deep, answers=self._take_unlearned())
+                grant, taken_at = await self._patiently(ask)
+                if grant.is_granted:
                     return Permit(taken_at=taken_at, deep=deep, waited_seconds=waited)
-                waited += wait_seconds
-                await self._sleep(wait_seconds)
+                waited += grant.wait_seconds
+                await self._sleep(grant.wait_seconds)
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
         """Learn from the answer: at once if it was a refusal, so that all wait; else with the next permit."""
-        reading = spread(reading)
-        self._unlearned.append(
-            {
-                "deep": int(permit.deep),
-                "limit": reading.limit or 0,
-                "period": reading.period_seconds or 0,
-                "count": -1 if reading.count is None else reading.count,
-                "retry_after": (reading.retry_after_seconds or 1.0) if refused else 0.0,
-                "taken_at": permit.taken_at,
-            }
-        )
+        self._unlearned.append(Answer(permit=permit, reading=spread(reading), refused=refused))
         if refused or len(self._unlearned) >= LEARNED_AT_ONCE:
-            await self._ask("", permit.deep)
+            await self._patiently(partial(self._budget.learn, self._take_unlearned()))
 
     async def aclose(self) -> None:
         """The connection belongs to whoever gave it."""
 
-    async def _ask(self, lane: str, deep: bool) -> tuple[bool, float, float]:
-        learned, self._unlearned = self._unlearned, []
-        answers = json.dumps(learned) if learned else ""
-        arguments: list[Any] = [lane, int(deep), *self._settings, answers]
+    def _take_unlearned(self) -> list[Answer]:
+        answers, self._unlearned = self._unlearned, []
+        return answers
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         begun, pause = self._now(), 0.1
         while True:
             try:
-                granted, wait_seconds, now = await self._script(keys=self._keys, args=arguments)
+                return await ask()
             except (RedisError, OSError) as error:
                 if self._now() - begun > PATIENCE_SECONDS:
                     raise GovernorUnavailable(f"Redis cannot be reached ({type(error).__name__})") from None
                 await self._sleep(pause)
                 pause = min(pause * 2, 5.0)
-            else:
-                return bool(granted), float(wait_seconds), float(now)
+
+
+def _told(answer: Answer) -> dict[str, float]:
+    reading = answer.reading
+    return {
+        "deep": int(answer.permit.deep),
+        "limit": reading.limit or 0,
+        "period": reading.period_seconds or 0,
+        "count": -1 if reading.count is None else reading.count,
+        "retry_after": (reading.retry_after_seconds or 1.0) if answer.refused else 0.0,
+        "taken_at": answer.permit.taken_at,
+    }

@@ -1,5 +1,6 @@
 """Recorded answers for tests: an httpx transport, so that nothing is patched."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,10 @@ import httpx
 
 
 class RecordedTransport(httpx.AsyncBaseTransport):
-    """Replays captures (`method`, `url`, `status`, `headers`, `body`) by method, path and query, in any order."""
+    """Replays captures (`method`, `url`, `status`, `headers`, `body`) by method, path and query, in any order.
+
+    A body that is an object is sent as JSON; text is sent as it is, and null as nothing.
+    """
 
     def __init__(self, captures: Sequence[Mapping[str, Any]]) -> None:
         self.requests: list[httpx.Request] = []
@@ -22,10 +26,16 @@ class RecordedTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             capture["status"],
             headers=capture["headers"],
-            content=(capture["body"] or "").encode("utf-8"),
+            content=_content(capture["body"]),
             request=request,
         )
 
 
 def _key(method: str, url: httpx.URL) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return method, url.path, tuple(sorted(url.params.multi_items()))
+
+
+def _content(body: Any) -> bytes:
+    if body is None:
+        return b""
+    return body.encode("utf-8") if isinstance(body, str) else json.dumps(body).encode("utf-8")

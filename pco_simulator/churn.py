@@ -81,7 +81,7 @@ class Change:
         owner = {"person": {"data": {"type": "Person", "id": str(kept)}}}
         for name in _MOVED_BY_A_MERGE:
             moved = world.collection(name)
-            for identifier in moved.children_of("person", str(gone)):
+            for identifier in list(moved.children_of("person", gone)):
                 moved.edit(identifier, {}, owner)
 
 

@@ -3,7 +3,7 @@
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -12,6 +12,9 @@ from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.invention import time_text
 from pco_simulator.inventor import Inventor
 from pco_simulator.records import Record, related_ids
+
+_RENDERED_KEPT: Final = 250_000
+"""Of larger collections the rest is rendered each time, to keep memory small: such are read once, parent by parent."""
 
 
 class Collection:
@@ -25,7 +28,7 @@ class Collection:
         self._changed: dict[int, Record] = {}
         self._rendered: dict[int, bytes] = {}
         self._columns: dict[str, dict[int, Any]] = {}
-        self._children: dict[str, tuple[int, dict[str, list[int]]]] = {}
+        self._children: dict[str, dict[int, list[int]]] = {}
 
     @property
     def name(self) -> str:
@@ -53,7 +56,10 @@ class Collection:
         """The record as an element of a JSON list; prepared once."""
         known = self._rendered.get(identifier)
         if known is None:
-            known = self._rendered[identifier] = orjson.dumps(self.document(identifier))
+            # copied, because orjson leaves the result in a buffer of several times its size
+            known = bytes(memoryview(orjson.dumps(self.document(identifier))))
+            if len(self._rendered) < _RENDERED_KEPT:
+                self._rendered[identifier] = known
         return known
 
     def asked_for(self, identifier: int, name: str) -> Any:
@@ -70,16 +76,15 @@ class Collection:
             known = self._columns[name] = {identifier: self._value(identifier, name) for identifier in self.ids}
         return known
 
-    def children_of(self, relationship: str, owner: str) -> Sequence[int]:
-        """The ids of the records whose relationship names `owner`."""
+    def children_of(self, relationship: str, owner: int) -> Sequence[int]:
+        """The ids of the records whose relationship names `owner`, in the order of the ids."""
         known = self._children.get(relationship)
-        if known is None or known[0] != self.version:
-            index: dict[str, list[int]] = {}
+        if known is None:
+            known = self._children[relationship] = {}
             for identifier in self.ids:
-                for one in related_ids(self.record(identifier).relationships.get(relationship)):
-                    index.setdefault(one, []).append(identifier)
-            known = self._children[relationship] = (self.version, index)
-        return known[1].get(owner, [])
+                for one in self._owners(identifier, relationship):
+                    known.setdefault(one, []).append(identifier)
+        return known.get(owner, ())
 
     def create(self, attributes: Mapping[str, Any], identifier: int | None = None) -> int:
         """A new record, created now; with the highest id if none is given. Raises `ValueError` for one that exists."""
@@ -98,11 +103,13 @@ class Collection:
     def edit(self, identifier: int, attributes: Mapping[str, Any], related: Mapping[str, Any] | None = None) -> None:
         """Change attributes and relationships; `updated_at` becomes now unless it is given."""
         record = self.record(identifier)
+        self._leave_owners(identifier)
         stamped = {"updated_at": time_text(datetime.now(UTC))} if "updated_at" in record.attributes else {}
         self._put(record, {**stamped, **attributes}, related or {})
 
     def delete(self, identifier: int) -> None:
         """The record is gone, and everything behind it moves up one place."""
+        self._leave_owners(identifier)
         self._changed[identifier] = self.record(identifier)
         self.ids.remove(identifier)
         self.version += 1
@@ -125,7 +132,21 @@ class Collection:
         self._rendered.pop(record.id, None)
         for name, column in self._columns.items():
             column[record.id] = self._value(record.id, name)
+        for relationship, children in self._children.items():
+            for owner in self._owners(record.id, relationship):
+                bisect.insort(children.setdefault(owner, []), record.id)
         self.version += 1
+
+    def _leave_owners(self, identifier: int) -> None:
+        for relationship, children in self._children.items():
+            for owner in self._owners(identifier, relationship):
+                children[owner].remove(identifier)
+
+    def _owners(self, identifier: int, relationship: str) -> Sequence[int]:
+        changed = self._changed.get(identifier)
+        if changed is None:
+            return self._inventor.related(relationship, number_of(identifier))
+        return [int(one) for one in related_ids(changed.relationships.get(relationship))]
 
     def _value(self, identifier: int, name: str) -> Any:
         if name == "id":

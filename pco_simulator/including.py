@@ -34,7 +34,7 @@ def _related(world: World, collection: Collection, document: dict[str, Any], nam
     target, owner = world.collection_of(product, _singular(name)), collection.entity.table_name
     if target is None or owner not in target.entity.relationships:
         return []
-    children = [target.document(one) for one in target.children_of(owner, document["id"])]
+    children = [target.document(one) for one in target.children_of(owner, int(document["id"]))]
     document["relationships"] = {
         **document["relationships"],
         name: {

@@ -1,7 +1,7 @@
 """Invents the records of one entity, whole or one attribute at a time."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pco_catalog.catalog import Entity, Relationship
@@ -60,6 +60,16 @@ class Inventor:
             },
         )
 
+    def related(self, name: str, number: int) -> Sequence[int]:
+        """The ids that a relationship of a record names, without inventing the rest of it."""
+        relationship = self.entity.relationships.get(name)
+        if relationship is None or relationship.resource == "Organization":
+            return ()
+        if relationship.many:
+            return [record_id(one) for one in self._targets_of(name, relationship.resource, number)]
+        target = self._target(name, relationship.resource, number)
+        return () if target is None else (record_id(target),)
+
     def _path(self, number: int) -> str:
         """The list at top level, or the one below the parent."""
         entity = self.entity
@@ -74,15 +84,18 @@ class Inventor:
 
     def _related(self, name: str, relationship: Relationship, number: int, path: str) -> dict[str, Any]:
         if relationship.many:
-            several = agreeing_targets(self.entity.name, name)
-            count = self._count_of(relationship.resource)
-            numbers = [one for one in several(number) if one < count] if several else []
+            numbers = self._targets_of(name, relationship.resource, number)
             data = [{"type": relationship.resource, "id": str(record_id(one))} for one in numbers]
             return {"links": {"related": f"{PCO}{path}/{name}"}, "data": data}
         if relationship.resource == "Organization":
             return {"data": ORGANIZATION}
         target = self._target(name, relationship.resource, number)
         return {"data": None if target is None else {"type": relationship.resource, "id": str(record_id(target))}}
+
+    def _targets_of(self, name: str, resource: str, number: int) -> Sequence[int]:
+        several = agreeing_targets(self.entity.name, name)
+        count = self._count_of(resource)
+        return [one for one in several(number) if one < count] if several else []
 
     def _target(self, name: str, resource: str, number: int) -> int | None:
         if name not in self._targets:

@@ -118,6 +118,6 @@ class World:
         collection = self.collection(entity.name)
         for name, one in entity.relationships.items():
             if name == owner or (one.many and one.resource == kind):
-                return self._list_place(entity, collection.children_of(name, owner_id), parent)
+                return self._list_place(entity, collection.children_of(name, int(owner_id)), parent)
         related = related_ids(owners.record(int(owner_id)).relationships.get(edge))
         return self._list_place(entity, [int(one) for one in related if collection.holds(int(one))], parent)

@@ -22,6 +22,11 @@ ChildEnd = Literal["completed", "absent", "forbidden", "cancelled"]
 STOPPED: str = "('cancelled', 'closed')"
 """States of a fan-out in which its children neither start nor go on."""
 
+FIRST_PENDING: str = """(SELECT run_id FROM sync.runs WHERE parent_run_id = :root_id AND state = 'pending'
+                         ORDER BY submissions, run_id LIMIT 1)"""
+"""The child to be submitted next, or null. Only the index `runs_pending` has this order: of an EXISTS, Postgres thinks
+that it will soon come across a row in the whole table, and there may be none."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewChildren:
@@ -55,8 +60,11 @@ def child_key(org_id: str, entity: str, epoch: str, scope: str, *, final_entity:
 
 
 async def insert_children(connection: AsyncConnection, new: NewChildren) -> int:
-    """Insert those that are not there yet, as pending, in the transaction of their parents' page; how many."""
-    scopes = list(dict.fromkeys(new.scopes))
+    """Insert those that are not there yet, as pending, in the transaction of their parents' page; how many.
+
+    A child that somebody ran by hand belongs to no fan-out; it is taken in, else it would be missing there.
+    """
+    scopes = sorted(set(new.scopes), key=lambda scope: (len(scope), scope))  # in one order, so that none deadlock
     if not scopes:
         return 0
     keys = [child_key(new.org_id, new.entity, new.epoch, scope, final_entity=new.final_entity) for scope in scopes]
@@ -68,7 +76,8 @@ async def insert_children(connection: AsyncConnection, new: NewChildren) -> int:
             SELECT :org_id, :entity, child.scope, :epoch, child.key, 'pending', 'full', 0, '', now(),
                 :window_attribute, :window_until, :page_size, :root_id
             FROM unnest(CAST(:scopes AS text[]), CAST(:keys AS text[])) AS child (scope, key)
-            ON CONFLICT (key) DO NOTHING
+            ON CONFLICT (key) DO UPDATE SET parent_run_id = EXCLUDED.parent_run_id
+            WHERE runs.parent_run_id IS NULL AND EXCLUDED.parent_run_id IS NOT NULL
             """
         ),
         {
@@ -89,7 +98,10 @@ async def insert_children(connection: AsyncConnection, new: NewChildren) -> int:
 async def claim_children(
     connection: AsyncConnection, keys: Sequence[str], *, owner: str, flow_run_id: str | None, lease_seconds: float
 ) -> Claim:
-    """Become the only writer of those children that nobody works on, and that are not done."""
+    """Become the only writer of those children that nobody works on, and that are not done.
+
+    Where the fan-out is cancelled nothing starts; what was submitted waits for somebody to continue the fan-out.
+    """
     wanted = await connection.execute(
         text(
             f"""
@@ -103,12 +115,23 @@ async def claim_children(
         ),
         {"keys": list(keys)},
     )
-    free, others = [], {}
+    free, stopped, others = [], [], {}
     for row in wanted:
         if row.is_free and not row.is_stopped:
             free.append(row.run_id)
+        elif row.is_free:
+            stopped.append(row.run_id)
+            others[row.scope] = "stopped"
         else:
-            others[row.scope] = "stopped" if row.is_free else row.state
+            others[row.scope] = row.state
+    if stopped:
+        await connection.execute(
+            text(
+                "UPDATE sync.runs SET state = 'pending' "
+                "WHERE run_id = ANY(CAST(:run_ids AS bigint[])) AND state = 'submitted'"
+            ),
+            {"run_ids": stopped},
+        )
     taken = await connection.execute(
         text(
             """
@@ -131,12 +154,16 @@ async def renew_children(
     result = await connection.execute(
         text(
             f"""
+            WITH ours AS (
+                SELECT child.run_id FROM sync.runs AS child
+                JOIN unnest(CAST(:run_ids AS bigint[]), CAST(:fences AS bigint[])) AS held (run_id, fence)
+                  ON child.run_id = held.run_id AND child.fence = held.fence
+                WHERE child.state = 'running' AND NOT EXISTS (
+                    SELECT FROM sync.runs AS root WHERE root.run_id = child.parent_run_id AND root.state IN {STOPPED})
+                ORDER BY child.run_id FOR UPDATE OF child
+            )
             UPDATE sync.runs AS child SET lease_until = now() + make_interval(secs => :lease_seconds)
-            FROM unnest(CAST(:run_ids AS bigint[]), CAST(:fences AS bigint[])) AS held (run_id, fence)
-            WHERE child.run_id = held.run_id AND child.fence = held.fence AND child.state = 'running'
-              AND NOT EXISTS (SELECT FROM sync.runs AS root
-                              WHERE root.run_id = child.parent_run_id AND root.state IN {STOPPED})
-            RETURNING child.run_id
+            FROM ours WHERE child.run_id = ours.run_id RETURNING child.run_id
             """  # noqa: S608 - own constants
         ),
         {
@@ -149,12 +176,12 @@ async def renew_children(
 
 
 async def end_child(connection: AsyncConnection, run: RunHandle, end: ChildEnd, *, error: str | None = None) -> None:
-    """The child is done with in this epoch. Raises `LeaseLost` when it is not ours any more."""
+    """The child is done with in this epoch; safe to repeat. Raises `LeaseLost` when it is not ours any more."""
     result = await connection.execute(
         text(
             """
             UPDATE sync.runs SET state = :state, error = :error, lease_until = now(), completed_at = now()
-            WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', :state)
             """
         ),
         {"state": end, "error": error, "run_id": run.run_id, "fence": run.fence},
@@ -227,14 +254,25 @@ async def revive_children(connection: AsyncConnection, root_id: int) -> int:
         {"root_id": root_id},
     )
     if revived.rowcount:
-        await connection.execute(
-            text(
-                "UPDATE sync.runs SET state = 'awaiting', completed_at = NULL "
-                "WHERE run_id = :id AND state = 'completed'"
-            ),
-            {"id": root_id},
-        )
+        await reopen_for_children(connection, root_id)
     return int(revived.rowcount)
+
+
+async def reopen_for_children(connection: AsyncConnection, root_id: int) -> None:
+    """Children were added or revived: let a fan-out that was complete await them. Raises `LeaseLost` if it is closed.
+
+    The row is locked first, as completing does: else each could miss what the other is about to commit.
+    """
+    root = await connection.execute(
+        text("SELECT key, fence, state FROM sync.runs WHERE run_id = :id FOR UPDATE"), {"id": root_id}
+    )
+    key, fence, state = root.one()
+    if state == "closed":
+        raise LeaseLost(key, fence)
+    if state == "completed":
+        await connection.execute(
+            text("UPDATE sync.runs SET state = 'awaiting', completed_at = NULL WHERE run_id = :id"), {"id": root_id}
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

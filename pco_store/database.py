@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -23,17 +23,25 @@ _AWAY = (
 
 
 class Database:
-    """One Postgres, one pool. Every use of it goes through `transaction()` or `dedicated()`."""
+    """One Postgres, one pool. Every use of it goes through `transaction()` or `dedicated()`.
+
+    `sessions` are connections outside of the pool: a sync keeps one for as long as it runs, and as many syncs as the
+    pool has connections would leave none for their own transactions.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         parsed = make_url(url).set(drivername="postgresql+asyncpg")
+        connect_args = {"timeout": 20, "server_settings": {"application_name": "pco-sync"}}
         self.engine: AsyncEngine = create_async_engine(
             parsed,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=60,
             hide_parameters=True,
-            connect_args={"timeout": 20, "server_settings": {"application_name": "pco-sync"}},
+            connect_args=connect_args,
+        )
+        self.sessions: AsyncEngine = create_async_engine(
+            parsed, poolclass=NullPool, hide_parameters=True, connect_args=connect_args
         )
 
     @asynccontextmanager
@@ -51,13 +59,14 @@ class Database:
     async def dedicated(self) -> AsyncIterator[AsyncConnection]:
         """A connection of its own in autocommit, for session locks. Raises `StoreUnavailable`."""
         with unavailable_means_retry():
-            async with self.engine.connect() as connection:
+            async with self.sessions.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        await self.sessions.dispose()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.children import FIRST_PENDING
 from pco_store.errors import LeaseLost
 from pco_store.ledger import RunHandle
 from pco_store.openings import handle_of
@@ -60,12 +61,12 @@ async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | Non
 
 
 async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
-    """All parents are read; from here on the children go on by themselves. Raises `LeaseLost`."""
+    """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`."""
     result = await connection.execute(
         text(
             """
             UPDATE sync.runs SET state = 'awaiting', error = NULL, lease_until = now()
-            WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', 'awaiting')
             """
         ),
         {"run_id": root.run_id, "fence": root.fence},
@@ -75,15 +76,19 @@ async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
 
 
 async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
-    """Complete a fan-out whose last child is done; whether this was it."""
+    """Complete a fan-out whose last child is done; whether this was it.
+
+    The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us.
+    """
+    await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
     result = await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs SET state = 'completed', completed_at = now()
-            WHERE run_id = :root_id AND state = 'awaiting' AND NOT EXISTS (
-                SELECT FROM sync.runs AS child
-                WHERE child.parent_run_id = :root_id AND child.state IN ('pending', 'submitted', 'running'))
-            """
+            WHERE run_id = :root_id AND state = 'awaiting' AND {FIRST_PENDING} IS NULL
+              AND (SELECT count(*) FROM sync.runs AS child
+                   WHERE child.parent_run_id = :root_id AND child.state IN ('submitted', 'running')) = 0
+            """  # noqa: S608 - own constants
         ),
         {"root_id": root_id},
     )

@@ -115,7 +115,7 @@ def _not_opened(found: Row[Any], why: Any) -> NotOpened:
 
 async def _new_session(database: Database) -> AsyncConnection:
     with unavailable_means_retry():
-        session = await database.engine.connect()
+        session = await database.sessions.connect()
         await session.execution_options(isolation_level="AUTOCOMMIT")
         return session
 

@@ -202,6 +202,16 @@ async def finish_run(
         raise LeaseLost(run.key, run.fence)
 
 
+async def abandon_run(connection: AsyncConnection, run: RunHandle) -> None:
+    """Let anybody continue the run at once: its process has to go. What is not ours any more stays as it is."""
+    await connection.execute(
+        text(
+            "UPDATE sync.runs SET lease_until = now() WHERE run_id = :run_id AND fence = :fence AND state = 'running'"
+        ),
+        {"run_id": run.run_id, "fence": run.fence},
+    )
+
+
 def _receipt(row: Row[Any]) -> PageReceipt:
     return PageReceipt(**row._mapping)
 

@@ -46,7 +46,7 @@ class RunRow(SQLModel, table=True):
         Index("runs_turn_once", "org_id", "entity", "scope", "turn", unique=True),
         Index("runs_unfinished", "lease_until", postgresql_where=text("state = 'running'")),
         Index("runs_of_fan_out", "parent_run_id", "run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
-        Index("runs_pending", "parent_run_id", "run_id", postgresql_where=text("state = 'pending'")),
+        Index("runs_pending", "parent_run_id", "submissions", "run_id", postgresql_where=text("state = 'pending'")),
         Index("runs_under_way", "parent_run_id", postgresql_where=text("state IN ('submitted', 'running')")),
         Index("runs_submitted", "submitted_at", postgresql_where=text("state = 'submitted'")),
         {"schema": LEDGER_SCHEMA},

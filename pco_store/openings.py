@@ -57,9 +57,10 @@ FAN_OUT_SCOPE: Final = "*"
 
 
 def sync_key(org_id: str, entity: str, epoch: str, scope: str = "") -> str:
-    """The idempotency key of a sync; no clock in it."""
-    if scope == FAN_OUT_SCOPE:
-        return f"sync-children:{org_id}:{entity}:{epoch}"
+    """The idempotency key of a sync; no clock in it.
+
+    An epoch may hold colons and a scope may not, so the scope has to stand in every key of a fan-out, its own included.
+    """
     if scope:
         return f"sync-children:{org_id}:{entity}:{scope}:{epoch}"
     return f"sync-entity:{org_id}:{entity}:{epoch}"
@@ -160,17 +161,25 @@ async def take_over(connection: AsyncConnection, run_id: int, request: RunReques
 
 
 async def close_run(connection: AsyncConnection, run_id: int) -> None:
-    """Give up an epoch and its children: the keys become free, and their holders cannot commit any more."""
-    await connection.execute(
-        text(
-            """
-            UPDATE sync.runs
-            SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
-            WHERE run_id = :run_id OR parent_run_id = :run_id
-            """
-        ),
-        {"run_id": run_id},
-    )
+    """Give up an epoch and its children: the keys become free, and their holders cannot commit any more.
+
+    It waits for pages that are being committed; these may add children, so it looks again until there are none.
+    """
+    while True:
+        closed = await connection.execute(
+            text(
+                """
+                UPDATE sync.runs
+                SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
+                WHERE run_id IN (SELECT run_id FROM sync.runs
+                                 WHERE (run_id = :run_id OR parent_run_id = :run_id) AND state <> 'closed'
+                                 ORDER BY run_id FOR UPDATE)
+                """
+            ),
+            {"run_id": run_id},
+        )
+        if not closed.rowcount:
+            return
 
 
 def handle_of(row: Row[Any]) -> RunHandle:

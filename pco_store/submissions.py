@@ -8,14 +8,15 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.children import STOPPED
+from pco_store.children import FIRST_PENDING, STOPPED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """Children that one flow run shall work on. `key` is its idempotency key with Prefect: that of the first child,
+    """Children that one flow run shall work on. `key` is its idempotency key with Prefect: that of the first child.
 
-    with how many follow it, and with the number of the attempt from the second one on.
+    After it stand, in characters that no key has: how many there are, the number of the attempt from the second one on,
+    and the fan-out itself if it was restarted, since Prefect remembers the keys of the first one.
     """
 
     root_id: int
@@ -53,13 +54,11 @@ async def look_at(connection: AsyncConnection, root_id: int) -> Outlook:
     """The outlook of a fan-out, without waiting for anybody."""
     result = await connection.execute(
         text(
-            """
-            SELECT (SELECT count(*) FROM sync.runs
-                    WHERE parent_run_id = :root_id AND state IN ('submitted', 'running')) AS under_way,
-                   EXISTS (SELECT FROM sync.runs WHERE parent_run_id = :root_id AND state = 'pending') AS has_pending,
-                   EXISTS (SELECT FROM sync.runs WHERE parent_run_id = :root_id AND state = 'running'
-                           AND lease_until < now()) AS has_expired
-            """
+            f"""
+            SELECT count(*) AS under_way, {FIRST_PENDING} IS NOT NULL AS has_pending,
+                   coalesce(bool_or(state = 'running' AND lease_until < now()), false) AS has_expired
+            FROM sync.runs WHERE parent_run_id = :root_id AND state IN ('submitted', 'running')
+            """  # noqa: S608 - own constants
         ),
         {"root_id": root_id},
     )
@@ -70,6 +69,8 @@ async def take_pending(
     connection: AsyncConnection, root_id: int, *, per_run: int, most_under_way: int
 ) -> list[Submission]:
     """Mark as submitted what may be under way beside what is; nothing while more than three quarters of it are.
+
+    What was never submitted goes first.
 
     Callers wait for each other, so that together they keep the bound.
     """
@@ -89,12 +90,22 @@ async def take_pending(
             SELECT run_id, org_id, entity, epoch, scope, key, submissions FROM sync.runs AS child
             WHERE parent_run_id = :root_id AND state = 'pending' AND (not_before IS NULL OR not_before <= now())
               AND NOT EXISTS (SELECT FROM sync.runs AS root WHERE root.run_id = :root_id AND root.state IN {STOPPED})
-            ORDER BY run_id LIMIT :room FOR UPDATE OF child SKIP LOCKED
+            ORDER BY submissions, run_id LIMIT :room FOR UPDATE OF child SKIP LOCKED
             """  # noqa: S608 - own constants
         ),
         {"root_id": root_id, "room": room},
     )
-    submissions = _bundled(root_id, result.all(), per_run)
+    was_restarted = await connection.scalar(
+        text(
+            """
+            SELECT EXISTS (SELECT FROM sync.runs AS old WHERE (old.org_id, old.entity, old.scope, old.epoch)
+                           = (root.org_id, root.entity, root.scope, root.epoch) AND old.state = 'closed')
+            FROM sync.runs AS root WHERE root.run_id = :root_id
+            """
+        ),
+        {"root_id": root_id},
+    )
+    submissions = _bundled(root_id, result.all(), per_run, suffix=f"~{root_id}" if was_restarted else "")
     await connection.execute(
         text(
             """
@@ -113,17 +124,27 @@ async def take_pending(
     return submissions
 
 
-async def take_back_expired(connection: AsyncConnection, root_id: int) -> list[str]:
-    """Children whose holder is silent for longer than its lease are pending again; the flow runs that held them."""
+async def take_back_expired(connection: AsyncConnection, root_id: int, *, most_attempts: int) -> list[str]:
+    """Children whose holder is silent for longer than its lease are pending again; the flow runs that held them.
+
+    One that was begun `most_attempts` times is dead: it may be what ends its processes. What somebody is just writing
+    to is not silent.
+    """
     result = await connection.execute(
         text(
             """
-            UPDATE sync.runs SET state = 'pending', fence = fence + 1, not_before = NULL
-            WHERE parent_run_id = :root_id AND state = 'running' AND lease_until < now()
+            UPDATE sync.runs
+            SET state = CASE WHEN attempts >= :most_attempts THEN 'dead' ELSE 'pending' END,
+                error = CASE WHEN attempts >= :most_attempts THEN 'its process fell silent, ' || attempts || ' times'
+                             ELSE error END,
+                fence = fence + 1, not_before = NULL
+            WHERE run_id IN (SELECT run_id FROM sync.runs
+                             WHERE parent_run_id = :root_id AND state = 'running' AND lease_until < now()
+                             ORDER BY run_id FOR UPDATE SKIP LOCKED)
             RETURNING flow_run_id
             """
         ),
-        {"root_id": root_id},
+        {"root_id": root_id, "most_attempts": most_attempts},
     )
     return sorted({flow_run_id for flow_run_id in result.scalars() if flow_run_id})
 
@@ -196,7 +217,7 @@ async def take_back_submitted(connection: AsyncConnection, run_ids: Sequence[int
     return int(result.rowcount)
 
 
-def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int) -> list[Submission]:
+def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int, *, suffix: str) -> list[Submission]:
     """Bundles of one entity each; a child that failed before gets a flow run of its own."""
     submissions = []
     fresh = [row for row in rows if row.submissions == 0]
@@ -204,10 +225,10 @@ def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int) -> list[Submi
         children = list(same)
         for start in range(0, len(children), per_run):
             bundle = children[start : start + per_run]
-            more = f"+{len(bundle) - 1}" if len(bundle) > 1 else ""
-            submissions.append(_submission(root_id, f"{bundle[0].key}{more}", bundle))
+            more = f"*{len(bundle)}" if len(bundle) > 1 else ""
+            submissions.append(_submission(root_id, f"{bundle[0].key}{suffix}{more}", bundle))
     submissions += [
-        _submission(root_id, f"{row.key}#{row.submissions + 1}", [row]) for row in rows if row.submissions > 0
+        _submission(root_id, f"{row.key}{suffix}#{row.submissions + 1}", [row]) for row in rows if row.submissions > 0
     ]
     return submissions
 

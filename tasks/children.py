@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
-from prefect.logging import get_run_logger
-
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain, chain_to
 from pco_client.client import PcoClient
@@ -17,14 +15,16 @@ from pco_store.children import ChildEnd, end_child, fail_child, give_back_childr
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.ledger import RunHandle
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
 from tasks.page_processing import PageProcessing
+from tasks.patience import patiently
 from tasks.run_opening import reason_of, run_window
 from tasks.run_walk import begin_walk, finish_walk
 from tasks.stopping import is_stopped_by_person
 from tasks.sync_context import Spawn
 
 MOST_ATTEMPTS: Final = 5
-"""How often a child is begun before it is dead; a process that dies costs one, a cancelled one none."""
+"""How often a child is begun before a failure makes it dead; a process that dies counts, a cancelled one does not."""
 FIRST_WAIT_SECONDS: Final = 2.0
 """How long a child that failed waits before it is tried again; doubled with each attempt."""
 CHILD_PAGES_IN_FLIGHT: Final = 4
@@ -41,6 +41,8 @@ class ChildrenReport:
     pages: int = 0
     rows: int = 0
     errors: dict[str, str] = field(default_factory=dict)
+    ending: set[int] = field(default_factory=set)
+    """Children whose end is being written: what they did stands, nothing interrupts them any more."""
 
     @property
     def failures(self) -> int:
@@ -90,15 +92,15 @@ async def run_children(work: ChildWork, runs: Sequence[RunHandle], *, in_flight:
         lease_seconds = work.resources.settings.lease_seconds
         while True:
             await asyncio.sleep(lease_seconds / 3)
-            held = unfinished()
+            held = [run for run in unfinished() if run.run_id not in report.ending]
             try:
                 async with work.resources.database.transaction() as connection:
                     still_ours = await renew_children(connection, held, lease_seconds=lease_seconds)
             except StoreUnavailable as error:
-                get_run_logger().warning("the leases of %d children could not be renewed: %s", len(held), error)
+                sync_logger().warning("the leases of %d children could not be renewed: %s", len(held), error)
                 continue
             for run in held:
-                if run.run_id not in still_ours:
+                if run.run_id not in still_ours and run.run_id not in report.ending:
                     tasks[run.run_id].cancel()
 
     keeper = asyncio.create_task(keep(), name="leases")
@@ -111,7 +113,9 @@ async def run_children(work: ChildWork, runs: Sequence[RunHandle], *, in_flight:
             tasks[run.run_id].cancel()
         await asyncio.gather(keeper, *tasks.values(), return_exceptions=True)
         if left:
-            await _let_go(work, left)
+            await _let_go(work, left, stopped=await is_stopped_by_person())
+    if dropped := [by_id[run_id] for run_id, task in tasks.items() if task.cancelled()]:
+        await _let_go(work, dropped, stopped=False)  # of a cancelled fan-out: whoever continues it finds them waiting
     for task in tasks.values():
         if task.cancelled():
             report.outcomes["lost"] += 1
@@ -120,14 +124,13 @@ async def run_children(work: ChildWork, runs: Sequence[RunHandle], *, in_flight:
     return report
 
 
-async def _let_go(work: ChildWork, left: Sequence[RunHandle]) -> None:
+async def _let_go(work: ChildWork, left: Sequence[RunHandle], *, stopped: bool) -> None:
     """We have to stop: if a person said so, these children stay stopped, else others run them."""
-    stopped = await is_stopped_by_person()
     try:
         async with work.resources.database.transaction() as connection:
             await give_back_children(connection, left, stopped=stopped)
     except StoreUnavailable as error:
-        get_run_logger().warning("%d children were not given back, their lease will run out: %s", len(left), error)
+        sync_logger().warning("%d children were not given back, their lease will run out: %s", len(left), error)
 
 
 async def _run_one(work: ChildWork, run: RunHandle, report: ChildrenReport, room: asyncio.Semaphore) -> None:
@@ -158,8 +161,8 @@ async def _walk_and_end(work: ChildWork, run: RunHandle, report: ChildrenReport)
         return await _fail(work, run, report, error)
     if reason is not None:
         report.errors[run.scope] = reason
-    async with work.resources.database.transaction() as connection:
-        await end_child(connection, run, end, error=reason)
+    report.ending.add(run.run_id)
+    await patiently(work.resources, lambda connection: end_child(connection, run, end, error=reason))
     return end
 
 
@@ -190,13 +193,16 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
 
 async def _fail(work: ChildWork, run: RunHandle, report: ChildrenReport, error: Exception) -> Outcome:
     reason = report.errors[run.scope] = reason_of(error)
-    async with work.resources.database.transaction() as connection:
-        is_dead = await fail_child(
+    report.ending.add(run.run_id)
+    is_dead = await patiently(
+        work.resources,
+        lambda connection: fail_child(
             connection,
             run,
             error=reason,
             most_attempts=MOST_ATTEMPTS,
             wait_seconds=FIRST_WAIT_SECONDS * 2 ** (run.attempts - 1),
-        )
-    get_run_logger().warning("%s %s %s: %s", run.entity, run.scope, "is dead" if is_dead else "failed", reason)
+        ),
+    )
+    sync_logger().warning("%s %s %s: %s", run.entity, run.scope, "is dead" if is_dead else "failed", reason)
     return "dead" if is_dead else "failed"

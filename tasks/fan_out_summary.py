@@ -5,11 +5,11 @@ from typing import Literal
 import httpx
 from prefect.artifacts import acreate_link_artifact, acreate_table_artifact
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.logging import get_run_logger
 from prefect.settings import get_current_settings
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.fan_outs import FanOutCounts
+from tasks.logs import sync_logger
 from tasks.progress import artifact_key
 from tasks.submitting import fan_out_tag
 
@@ -86,4 +86,4 @@ async def publish_fan_out(summary: FanOutSummary, root_id: int) -> None:
                 description=told,
             )
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        get_run_logger().warning("the table of the fan-out was not written (%s)", type(error).__name__)
+        sync_logger().warning("the table of the fan-out was not written (%s)", type(error).__name__)

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prefect.logging import get_run_logger
-
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.leases import RunLease
+from tasks.logs import sync_logger
 
 
 @asynccontextmanager
@@ -23,7 +22,7 @@ async def held(lease: RunLease) -> AsyncIterator[None]:
             try:
                 await lease.renew()
             except StoreUnavailable as error:
-                get_run_logger().warning("the lease of %s could not be renewed: %s", lease.run.key, error)
+                sync_logger().warning("the lease of %s could not be renewed: %s", lease.run.key, error)
             except LeaseLost as error:
                 lost.append(error)
                 worker.cancel()
@@ -43,4 +42,4 @@ async def held(lease: RunLease) -> AsyncIterator[None]:
         try:
             await lease.release()
         except StoreUnavailable:
-            get_run_logger().debug("the session lock of %s ended with its connection", lease.run.key)
+            sync_logger().debug("the session lock of %s ended with its connection", lease.run.key)

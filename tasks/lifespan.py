@@ -16,7 +16,7 @@ from pco_client.redis_governor import RedisGovernor
 from pco_store.database import Database
 from tasks.credentials import Connection, connection_for_org
 from tasks.receipts import ReceiptStorage, receipt_storage
-from tasks.settings import SyncSettings, read_settings
+from tasks.settings import SyncSettings
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
 
@@ -92,13 +92,6 @@ async def opened_resources(settings: SyncSettings) -> AsyncIterator[Resources]:
         if not shared.users:
             known.remove(shared)
             await shared.resources._closing.aclose()
-
-
-@asynccontextmanager
-async def resident() -> AsyncIterator[None]:
-    """Keeps the resources of this process's environment open between its syncs: for a worker that lives long."""
-    async with opened_resources(read_settings()):
-        yield
 
 
 def _open(settings: SyncSettings) -> Resources:

@@ -11,10 +11,10 @@ from uuid import UUID
 import httpx
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.logging import get_run_logger
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tasks.logs import sync_logger
 from tasks.sync_context import SyncContext
 from tasks.walk import Walk
 
@@ -79,7 +79,7 @@ class ProgressReport:
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             if not self._redis_is_away:
-                get_run_logger().warning("progress is not shown for now: Redis is away (%s)", type(error).__name__)
+                sync_logger().warning("progress is not shown for now: Redis is away (%s)", type(error).__name__)
             self._redis_is_away = True
         else:
             self._redis_is_away = False
@@ -98,7 +98,7 @@ class ProgressReport:
             else:
                 await aupdate_progress_artifact(self._artifact, percent, description=description)
         except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-            get_run_logger().debug("the progress artifact was not written (%s)", type(error).__name__)
+            sync_logger().debug("the progress artifact was not written (%s)", type(error).__name__)
 
     async def keep_telling(self) -> None:
         """Tell until cancelled."""

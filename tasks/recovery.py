@@ -1,25 +1,27 @@
 """Continues what nobody works on any more: syncs, fan-outs, and children whose lease ran out."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import text
 
 from pco_store.abandoned import AbandonedRun, abandoned_runs
 from pco_store.fan_outs import unfinished_fan_outs
 from pco_store.ledger import RunHandle
 from pco_store.submissions import SubmittedRun, take_back_submitted, waiting_flow_runs
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
 from tasks.starting import Started, start_fan_out, start_sync
 from tasks.stopping import mark_crashed
 from tasks.submitting import submit_unanswered, top_up
 
-WAITING_SECONDS: Final = 60.0
-"""After so long without a beginning, it is looked whether a child's flow run still exists."""
+WAITING_SECONDS: Final = 10.0
+"""After so long without a beginning, it is looked what a child's flow run is doing."""
 ASKED_AT_ONCE: Final = 100
 
 
@@ -35,7 +37,17 @@ class Recovered(BaseModel):
 
 
 async def recover(resources: Resources) -> Recovered:
-    """One sweep. Safe to repeat and to run in several places at once. Raises `StoreUnavailable`, `NotDeployedError`."""
+    """One sweep; nothing if another one goes on. Raises `StoreUnavailable`, `NotDeployedError`, and httpx's errors.
+
+    The lock is Postgres's, which ends with its holder: Prefect keeps a concurrency slot of a dead process for minutes,
+    and it is dead processes that this is about.
+    """
+    async with resources.database.dedicated() as session:
+        alone = await session.scalar(text("SELECT pg_try_advisory_lock(hashtextextended('recover', 0))"))
+        return await _sweep(resources) if alone else Recovered()
+
+
+async def _sweep(resources: Resources) -> Recovered:
     async with resources.database.transaction() as connection:
         abandoned = await abandoned_runs(connection)
         fan_outs = await unfinished_fan_outs(connection)
@@ -69,6 +81,7 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
             below=list(run.fan_out.below),
             groups_per_run=run.fan_out.groups_per_run,
             most_under_way=run.fan_out.most_under_way,
+            is_abandoned=True,
         )
     else:
         started = await start_sync(
@@ -77,28 +90,40 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
             deployment=settings.sync_entity_deployment,
             epoch=run.epoch,
             mode="delta" if run.mode == "delta" else "full",
+            is_abandoned=True,
         )
-    get_run_logger().warning("%s had been abandoned; flow run %s continues it", run.key, started.flow_run.id)
+    sync_logger().warning("%s had been abandoned; flow run %s continues it", run.key, started.flow_run.id)
 
 
 async def _take_back_vanished(resources: Resources, root: RunHandle) -> int:
-    """Children whose flow run was deleted, cancelled or crashed before it began them."""
+    """Children whose flow run ended or vanished before it began them, or was taken by a worker that has died."""
+    silence = resources.settings.lease_seconds
     async with resources.database.transaction() as connection:
-        waiting = await waiting_flow_runs(connection, root.run_id, older_than_seconds=WAITING_SECONDS)
-    gone = [run_id for one in await _over(waiting) for run_id in one.run_ids]
-    if not gone:
+        waiting = await waiting_flow_runs(connection, root.run_id, older_than_seconds=silence)
+    if not waiting:
         return 0
+    alive, silent = await _look_at(waiting, silence)
+    await mark_crashed(sorted(silent), "its worker fell silent before it began; another run does its work")
+    gone = [run_id for one in waiting if one.flow_run_id not in alive for run_id in one.run_ids]
     async with resources.database.transaction() as connection:
         return await take_back_submitted(connection, gone)
 
 
-async def _over(waiting: Sequence[SubmittedRun]) -> list[SubmittedRun]:
+async def _look_at(waiting: Sequence[SubmittedRun], silence: float) -> tuple[set[str], set[str]]:
+    """Which flow runs will still begin, and which were taken for so long that their worker must have died."""
     alive: set[str] = set()
+    silent: set[str] = set()
     async with get_client() as client:
         for start in range(0, len(waiting), ASKED_AT_ONCE):
             ids = [UUID(one.flow_run_id) for one in waiting[start : start + ASKED_AT_ONCE]]
             runs = await client.read_flow_runs(
                 flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=ASKED_AT_ONCE
             )
-            alive |= {str(run.id) for run in runs if run.state is None or not run.state.is_final()}
-    return [one for one in waiting if one.flow_run_id not in alive]
+            for run in runs:
+                state = run.state
+                if state is None or state.is_scheduled() or state.is_paused():
+                    alive.add(str(run.id))
+                elif not state.is_final():
+                    is_silent = (datetime.now(UTC) - state.timestamp).total_seconds() > silence
+                    (silent if is_silent else alive).add(str(run.id))
+    return alive, silent

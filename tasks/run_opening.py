@@ -5,16 +5,17 @@ import socket
 from datetime import datetime
 
 from prefect.context import FlowRunContext
-from prefect.logging import get_run_logger
 
 from pco_catalog.catalog import Entity
 from pco_store.database import Database
 from pco_store.errors import LeaseLost, StoreUnavailable
-from pco_store.ledger import FanOutPlan, FinalState, RunHandle, RunWindow, finish_run
+from pco_store.ledger import FanOutPlan, FinalState, RunHandle, RunWindow, abandon_run, finish_run
 from pco_store.migrate import check_schema
 from pco_store.openings import ConflictPolicy, RunRequest
 from pco_store.watermarks import read_watermark
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.stopping import is_stopped_by_person
 from tasks.window import Mode, choose_window
 
 LONGEST_ERROR = 2000
@@ -80,10 +81,22 @@ def reason_of(error: BaseException) -> str:
 
 
 async def close_unfinished(database: Database, run: RunHandle, error: BaseException) -> None:
-    """Tell the ledger that nobody works on the run any more, so that the next start continues it at once."""
-    state: FinalState = "failed" if isinstance(error, Exception) else "cancelled"
+    """Tell the ledger that nobody works on the run any more, so that the next start continues it at once.
+
+    failed: by an error; cancelled: by a person. If only our process has to go, the recovery may continue it.
+    """
     try:
-        async with database.transaction() as connection:
-            await finish_run(connection, run, state, error=reason_of(error))
+        if isinstance(error, Exception):
+            await _finish(database, run, "failed", error)
+        elif await is_stopped_by_person():
+            await _finish(database, run, "cancelled", error)
+        else:
+            async with database.transaction() as connection:
+                await abandon_run(connection, run)
     except (LeaseLost, StoreUnavailable) as unsaid:
-        get_run_logger().warning("the ledger was not told that %s ended: %s", run.key, unsaid)
+        sync_logger().warning("the ledger was not told that %s ended: %s", run.key, unsaid)
+
+
+async def _finish(database: Database, run: RunHandle, state: FinalState, error: BaseException) -> None:
+    async with database.transaction() as connection:
+        await finish_run(connection, run, state, error=reason_of(error))

@@ -46,6 +46,10 @@ class SyncSettings(BaseSettings):
     lease_seconds: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="How long a silent holder keeps a sync that nobody can prove dead"
     )
+    start_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=60.0,
+        description="How long the flow run of a child may take to begin once a worker has it, before it is replaced",
+    )
     retry_first_seconds: Annotated[float, Field(ge=0)] = Field(default=1.0, description="First wait before a retry")
     retry_total_seconds: Annotated[float, Field(ge=0)] = Field(
         default=300.0, description="All waits of one page together"

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from prefect.logging import get_run_logger
-
 from pco_store.errors import StoreUnavailable
 from pco_store.fan_outs import FanOutCounts, count_children
 from pco_store.ledger import RunHandle
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
 from tasks.submitting import submit_unanswered, top_up
 
 LOOK_SECONDS: Final = 0.5
@@ -53,13 +52,13 @@ async def wait_for_children(resources: Resources, root: RunHandle) -> FanOutCoun
             async with resources.database.transaction() as connection:
                 counts = await count_children(connection, root.run_id)
         except StoreUnavailable as error:
-            get_run_logger().warning("waiting for the ledger: %s", error)
+            sync_logger().warning("waiting for the ledger: %s", error)
         else:
             if counts.is_over:
                 return counts
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
-                get_run_logger().info(
+                sync_logger().info(
                     "%d of %d children are done, %d under way, %d dead",
                     counts.completed + counts.absent + counts.forbidden,
                     counts.children,
@@ -74,7 +73,7 @@ async def _keep(resources: Resources, root: RunHandle, submitted: Submitted, eno
         try:
             submitted.count += await top_up(resources, root)
         except StoreUnavailable as error:
-            get_run_logger().warning("nothing was submitted: %s", error)
+            sync_logger().warning("nothing was submitted: %s", error)
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await enough.wait()

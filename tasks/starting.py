@@ -14,8 +14,8 @@ from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY
 from tasks.submitting import find_deployment
 from tasks.window import Mode
 
-DONE_BY_OTHERS: Final = ("AlreadyRunning",)
-"""Names of completed states in which a run left the work to another run, which may have died since."""
+DONE_BY_OTHERS: Final = ("AlreadyRunning", "Spreading")
+"""Names of completed states in which a run left work to others, who may have died or been cancelled since."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +34,19 @@ async def start_sync(
     epoch: str | None = None,
     on_conflict: ConflictPolicy = "join",
     mode: Mode = "full",
+    is_abandoned: bool = False,
 ) -> Started:
     """Ask Prefect for a run of `sync_entity` on the work pool and return at once.
 
     With an epoch, the sync's key is the run's idempotency key: however often it is asked for, there is one run until it
     has ended without having completed; then the next one continues it. Without an epoch the run itself decides, by
-    the ledger, what is to be done.
+    the ledger, what is to be done. `is_abandoned`: the ledger says it is not done, whatever a run of that key says.
 
     Raises `NotDeployedError`.
     """
     parameters = {"org_id": org_id, "entity": entity, "mode": mode, "on_conflict": on_conflict}
     key = None if epoch is None else sync_key(org_id, entity, epoch)
-    return await _start(deployment, parameters, epoch, key, on_conflict)
+    return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
 
 
 async def start_fan_out(
@@ -55,27 +56,35 @@ async def start_fan_out(
     deployment: str = SYNC_CHILDREN,
     epoch: str | None = None,
     on_conflict: ConflictPolicy = "join",
+    is_abandoned: bool = False,
     **more: Any,
 ) -> Started:
     """The same for `sync_children`; `more` are its other parameters."""
     parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
-    return await _start(deployment, parameters, epoch, key, on_conflict)
+    return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
+
+
+async def start_deployment(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
+    """Ask Prefect for a run of any deployment. Raises `NotDeployedError`."""
+    async with get_client() as client:
+        found = await find_deployment(client, deployment)
+        return await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
 
 
 async def _start(
-    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, on_conflict: ConflictPolicy
+    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, *, again: bool
 ) -> Started:
     async with get_client() as client:
         found = await find_deployment(client, deployment)
         if key is None:
             run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
             return Started(flow_run=run, is_new=True)
-        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, on_conflict)
+        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, again=again)
 
 
 async def _once(
-    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, on_conflict: ConflictPolicy
+    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, *, again: bool
 ) -> Started:
     attempt = 1
     while True:
@@ -87,7 +96,7 @@ async def _once(
                 deployment_id, parameters=parameters, idempotency_key=attempt_key
             )
             return Started(flow_run=run, is_new=True)
-        if not _is_over(run) or (_has_done_it(run) and on_conflict != "restart"):
+        if not _is_over(run) or (_has_done_it(run) and not again):
             return Started(flow_run=run, is_new=False)
         attempt += 1
 

@@ -10,8 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.logging import get_run_logger
 from prefect.states import Crashed
+
+from tasks.logs import sync_logger
 
 PATIENCE_SECONDS: Final = 5.0
 
@@ -42,4 +43,4 @@ async def mark_crashed(flow_run_ids: Sequence[str], why: str) -> None:
                 if run.state is not None and not run.state.is_final():
                     await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
             except (httpx.HTTPError, ObjectNotFound, PrefectHTTPStatusError, ValueError) as error:
-                get_run_logger().warning("flow run %s was not marked as crashed: %s", flow_run_id, error)
+                sync_logger().warning("flow run %s was not marked as crashed: %s", flow_run_id, error)

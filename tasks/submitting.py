@@ -8,8 +8,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.logging import get_run_logger
+from prefect.exceptions import ObjectNotFound
 
 from pco_store.fan_outs import complete_if_done
 from pco_store.ledger import RunHandle
@@ -23,10 +22,13 @@ from pco_store.submissions import (
     unanswered_submissions,
 )
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
 from tasks.stopping import mark_crashed
 
 AT_ONCE: Final = 8
 """Flow runs asked of Prefect at a time."""
+MOST_BEGINNINGS: Final = 10
+"""How often a child whose process dies is begun again. More than for a failure: its neighbours die with it."""
 ANSWER_SECONDS: Final = 15.0
 """After so long without a flow run, the maker of a submission is taken for dead and the submission is made again."""
 
@@ -83,7 +85,7 @@ async def top_up(resources: Resources, root: RunHandle) -> int:
     silent: list[str] = []
     async with resources.database.transaction() as connection:
         if outlook.has_expired:
-            silent = await take_back_expired(connection, root.run_id)
+            silent = await take_back_expired(connection, root.run_id, most_attempts=MOST_BEGINNINGS)
         if not outlook.has_pending and not silent:
             await complete_if_done(connection, root.run_id)
             return 0
@@ -110,7 +112,7 @@ async def submit(resources: Resources, root: RunHandle, submissions: Sequence[Su
         try:
             deployment = await find_deployment(client, resources.settings.sync_child_deployment)
         except (httpx.HTTPError, NotDeployedError) as error:
-            get_run_logger().warning("%d submissions wait: %s", len(submissions), error)
+            sync_logger().warning("%d submissions wait: %s", len(submissions), error)
             return 0
 
         async def ask(submission: Submission) -> tuple[Submission, str | None] | None:
@@ -146,8 +148,8 @@ async def _create(
             idempotency_key=submission.key,
             tags=[f"org:{submission.org_id}", f"entity:{submission.entity}", fan_out_tag(submission.root_id)],
         )
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        get_run_logger().warning("%s is submitted later: Prefect did not answer (%s)", submission.key, error)
+    except (httpx.HTTPError, ObjectNotFound) as error:
+        sync_logger().warning("%s is submitted later: Prefect did not answer (%s)", submission.key, error)
         return None
     is_over = run.state is not None and run.state.is_final()
     return submission, None if is_over else str(run.id)

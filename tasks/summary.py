@@ -6,10 +6,10 @@ from typing import Literal
 import httpx
 from prefect.artifacts import acreate_table_artifact
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.ledger import RunTotals
+from tasks.logs import sync_logger
 from tasks.progress import artifact_key
 from tasks.sync_context import SyncContext
 
@@ -83,4 +83,4 @@ async def publish_summary(summary: SyncSummary) -> None:
     try:
         await acreate_table_artifact(table, key=key, description=f"{summary.entity} of {summary.org_id}")
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        get_run_logger().warning("the closing table was not written (%s)", type(error).__name__)
+        sync_logger().warning("the closing table was not written (%s)", type(error).__name__)

@@ -14,12 +14,20 @@ from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
 from pco_store.database import Database
 from pco_store.migrate import migrate
+from tests.stack import church, shared_simulator, simulator, stack
+
+__all__ = ["church", "shared_simulator", "simulator", "stack"]
 
 TEMPLATE = "template_pco"
 _numbers = itertools.count(1)
 
 FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """The suite's databases need not survive the machine."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prefect leaves two connections to its server unclosed with every flow run; ours have transports that tell."""
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket .*raddr:ResourceWarning")
 
 
 @pytest.fixture(scope="session")

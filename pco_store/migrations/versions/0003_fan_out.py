@@ -25,7 +25,7 @@ STATEMENTS = (
     """,
     f"ALTER TABLE sync.runs ADD CONSTRAINT runs_state_known CHECK (state IN ({STATES}))",
     "CREATE INDEX runs_of_fan_out ON sync.runs (parent_run_id, run_id) WHERE parent_run_id IS NOT NULL",
-    "CREATE INDEX runs_pending ON sync.runs (parent_run_id, run_id) WHERE state = 'pending'",
+    "CREATE INDEX runs_pending ON sync.runs (parent_run_id, submissions, run_id) WHERE state = 'pending'",
     "CREATE INDEX runs_under_way ON sync.runs (parent_run_id) WHERE state IN ('submitted', 'running')",
     "CREATE INDEX runs_submitted ON sync.runs (submitted_at) WHERE state = 'submitted'",
     """

@@ -1,0 +1,83 @@
+"""`python -m benchmarks [WORKLOAD...] [--runs N] [--json FILE]`: measure, and say which goals are met."""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from benchmarks.bench import Bench
+from benchmarks.figures import Record, machine
+from benchmarks.workloads import memory, w1_no_latency, w3_latency, w4_crash, w5_budget
+from embedded.home import usable_home
+from embedded.services import Services
+
+Workload = tuple[str, Callable[[Bench], None]]
+
+WORKLOADS: Mapping[str, Workload] = {
+    "w1": (w1_no_latency.TITLE, w1_no_latency.measure),
+    "w3": (w3_latency.TITLE, w3_latency.measure),
+    "w4": (w4_crash.TITLE, w4_crash.measure),
+    "w5": (w5_budget.TITLE, w5_budget.measure),
+    "memory": (memory.TITLE, memory.measure),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 when every goal that was measured is met."""
+    options = _parser().parse_args(arguments)
+    unknown = set(options.workloads) - WORKLOADS.keys()
+    if unknown:
+        print(f"error: unknown workload {', '.join(sorted(unknown))}; known: {', '.join(WORKLOADS)}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    console = Console()
+    console.print("  ".join(f"{name} {value}" for name, value in machine().items()), highlight=False)
+    record = Record(console, options.json)
+    home = usable_home(Path(tempfile.mkdtemp(prefix="pcb-")))
+    services = Services(home)
+    try:
+        services.start(lambda name: console.print(f"starting {name}", style="dim"))
+        os.environ.update(services.environment())
+        bench = Bench(services, record, runs=options.runs)
+        for name in options.workloads or WORKLOADS:
+            title, measure = WORKLOADS[name]
+            console.print(f"\n[bold]{name.upper()}[/] {title}", highlight=False)
+            measure(bench)
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        services.stop()
+        shutil.rmtree(home, ignore_errors=True)
+    return 0 if record.show() else 1
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    listed = "\n".join(f"  {name:<8} {title}" for name, (title, _) in WORKLOADS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"{__doc__}\n\nworkloads:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which to measure; none: all")
+    parser.add_argument("--runs", type=int, default=5, help="how often what is quick is repeated (median is told)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and figure as a line of JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

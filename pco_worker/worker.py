@@ -1,0 +1,221 @@
+"""The worker type `warm`: BaseWorker's polling, with runs that are executed in this process."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
+
+import anyio.abc
+import httpx
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.logging.loggers import patch_print
+from prefect.types._datetime import now
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from pco_worker.cancelling import stop_what_is_to_stop
+from pco_worker.draining import drain
+from pco_worker.heartbeats import Heartbeats
+from pco_worker.patience import is_away
+from pco_worker.residents import find_resident
+from pco_worker.running import Running
+from pco_worker.settings import WarmWorkerSettings
+
+T = TypeVar("T")
+
+LONGEST_WAIT_FOR_ROOM = 0.5
+"""Seconds. A worker that has work looks for more at least this often, if it has room."""
+
+
+class WarmWorkerResult(BaseWorkerResult):
+    """How a run ended; only Prefect's base class asks for it."""
+
+
+class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResult]):
+    """Runs the flows of trusted deployments in its own process."""
+
+    type: str = "warm"
+    _display_name = "Warm"
+    _description = (
+        "Run flows in the worker's own long-lived process. Nothing is started for a run: made for very many small ones."
+    )
+
+    def __init__(self, work_pool_name: str, **options: Any) -> None:
+        """As `BaseWorker`. `prefetch_seconds` is not used: there is nothing to be started ahead of time."""
+        self._warm_settings = WarmWorkerSettings()
+        options["limit"] = options.get("limit") or self._warm_settings.limit
+        options["prefetch_seconds"] = 0
+        super().__init__(work_pool_name, **options)
+        self._running = Running(
+            deployment_cache_seconds=self._warm_settings.deployment_cache_seconds,
+            logger=self._logger,
+        )
+        self._room = asyncio.Event()
+        self._runs_once = False
+        self._is_api_away = False
+        self._services = AsyncExitStack()
+        self._tell: Callable[[str], None] = self._logger.info
+
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """A template without variables, and closed: Prefect refuses a deployment that asks for what we cannot give."""
+        return {
+            "job_configuration": {"env": {}},  # Prefect does not take an empty one
+            "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+        }
+
+    async def start(
+        self, run_once: bool = False, with_healthcheck: bool = False, printer: Callable[..., None] = print
+    ) -> None:
+        """As `BaseWorker`; returns after the drain."""
+        self._runs_once = run_once
+        self._tell = printer
+        await super().start(run_once=run_once, with_healthcheck=with_healthcheck, printer=printer)
+
+    async def setup(self) -> None:
+        """Prepare the worker, the thread of the flows, and what watches the runs."""
+        await super().setup()
+        # Prefect's engine patches `print` per run and puts back what it found, which with runs that overlap may be the
+        # patch of another run. Patched here once, it is the same before, between and after them.
+        self._services.enter_context(patch_print())
+        await self._running.start()
+        self._services.push_async_callback(self._running.stop)
+        for name in filter(None, self._warm_settings.residents.split(",")):
+            self._running.stay(name, find_resident(name))
+        for service in (self._watch_for_stops, self._keep_beating):
+            task = asyncio.create_task(service())
+            self._services.push_async_callback(_end, task)
+
+    async def teardown(self, *exc_info: Any) -> None:
+        """Drain, then clean up as `BaseWorker`."""
+        try:
+            await drain(
+                self._running,
+                seconds=self._warm_settings.drain_seconds,
+                cleanup_seconds=self._warm_settings.cleanup_seconds,
+                tell=self._tell,
+            )
+        finally:
+            await self._services.aclose()
+            await super().teardown(*exc_info)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> WarmWorkerResult:
+        """Not what a warm worker does; Prefect calls it for flows that are submitted to a worker object."""
+        raise NotImplementedError("A warm worker runs deployments that it polls; flows cannot be submitted to it")
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take work as long as there is any; an API that does not answer is waited out."""
+        submitted: list[FlowRun] = []
+        while True:
+            known = set(self._submitting_flow_run_ids)
+            found = await self._patiently(super().get_and_submit_flow_runs()) or []
+            new = [one for one in found if one.id not in known]
+            submitted += new
+            if self._runs_once or not (new or self._is_full):
+                return submitted
+            await self._wait_for_room()
+
+    async def _sync_and_initialize(self) -> None:
+        if self.is_setup:
+            await self._patiently(super()._sync_and_initialize())
+        else:
+            await super()._sync_and_initialize()
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """No more than there is room for: the base class fetches 200 each time, over and over."""
+        if self._is_full:
+            return []
+        try:
+            answer = await self.client.request(
+                "POST",
+                "/work_pools/{name}/get_scheduled_flow_runs",
+                path_params={"name": self._work_pool_name},
+                json={
+                    "work_queue_names": sorted(self._work_queues),
+                    "scheduled_before": now("UTC").isoformat(),
+                    "limit": min(int(self.limiter.available_tokens), 200),
+                },
+            )
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == 404:  # the pool is gone; the next heartbeat makes it again or warns
+                return []
+            raise
+        return [WorkerFlowRunResponse.model_validate(one) for one in answer.json()]
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """Execute the run. The base class would read deployment and flow first, and report three states."""
+        try:
+            await self._running.execute(flow_run)
+        except Exception:
+            self._logger.exception("Flow run %s was lost sight of", flow_run.id)
+        finally:
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            self._release_limit_slot(flow_run.id)
+            if self._has_much_room:
+                self._room.set()
+
+    @property
+    def _is_full(self) -> bool:
+        return self.limiter.available_tokens < 1
+
+    @property
+    def _has_much_room(self) -> bool:
+        return 2 * self.limiter.borrowed_tokens <= self.limiter.total_tokens
+
+    async def _wait_for_room(self) -> None:
+        """Until half of the worker is free, or the time for another look has come, and all that was taken is claimed.
+
+        A look before that would find the limits of queues and pools as they were: a run counts only once it is claimed.
+        """
+        if not self._has_much_room:
+            self._room.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), LONGEST_WAIT_FOR_ROOM)
+        while self._has_unclaimed:
+            await asyncio.sleep(0.01)
+
+    @property
+    def _has_unclaimed(self) -> bool:
+        claimed = {one.flow_run.id for one in self._running.active() if one.is_claimed}
+        return not self._submitting_flow_run_ids <= claimed
+
+    async def _watch_for_stops(self) -> None:
+        while True:
+            await asyncio.sleep(self._warm_settings.cancel_poll_seconds)
+            await self._patiently(stop_what_is_to_stop(self.client, self._running))
+
+    async def _keep_beating(self) -> None:
+        heartbeats = Heartbeats()
+        while True:
+            heartbeats.beat(self._running.active())
+            await asyncio.sleep(1)
+
+    async def _patiently(self, request: Coroutine[Any, Any, T]) -> T | None:
+        """What the request returns, or nothing while the API is away. Other refusals of the API are raised."""
+        try:
+            answer = await request
+        except httpx.HTTPError as error:
+            if not is_away(error):
+                raise
+            self._note_absence(error)
+            return None
+        if self._is_api_away:
+            self._is_api_away = False
+            self._logger.info("The Prefect API answers again")
+        return answer
+
+    def _note_absence(self, error: httpx.HTTPError) -> None:
+        if not self._is_api_away:
+            self._is_api_away = True
+            self._logger.warning("The Prefect API does not answer, trying on: %s: %s", type(error).__name__, error)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

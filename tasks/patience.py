@@ -1,0 +1,34 @@
+"""Waits for a ledger that is away: a step that only has to be written down is not lost to a restart of Postgres."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.errors import StoreUnavailable
+from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.retries import retry_delays
+
+T = TypeVar("T")
+
+
+async def patiently(resources: Resources, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """The step in a transaction, again and again while the ledger is away, as long as a page would be tried.
+
+    The step must be safe to repeat after a commit whose answer was lost. Raises `StoreUnavailable` in the end.
+    """
+    settings = resources.settings
+    for delay in retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds):
+        try:
+            return await _once(resources, step)
+        except StoreUnavailable as error:
+            sync_logger().warning("the ledger is away, the next try is in %g s: %s", delay, error)
+        await asyncio.sleep(delay)
+    return await _once(resources, step)
+
+
+async def _once(resources: Resources, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async with resources.database.transaction() as connection:
+        return await step(connection)

@@ -1,0 +1,131 @@
+"""One church under test: how it is synced, what PCO was asked, what stands in its mirror."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State
+from sqlalchemy import text
+
+from flows.sync_entity import sync_entity
+from pco_catalog.catalog import load_catalog
+from pco_simulator.testing import SimulatorProcess
+from pco_store.database import Database
+from pco_store.tables import mirror_table
+from tasks.summary import SyncSummary
+from tests.likeness import differences
+
+PEOPLE = "people.Person"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Church:
+    """`base` is the environment that leads to Prefect."""
+
+    org_id: str
+    base: Mapping[str, str]
+    database_url: str
+    redis_url: str
+    simulator: SimulatorProcess
+
+    def environment(self) -> dict[str, str]:
+        """What a program needs to sync this church."""
+        return {
+            **self.base,
+            "PCO_SYNC_DATABASE_URL": self.database_url,
+            "PCO_SYNC_REDIS_URL": self.redis_url,
+            "PCO_SYNC_ORG_ID": self.org_id,
+            "PCO_SYNC_APPLICATION_ID": self.simulator.app_id,
+            "PCO_SYNC_SECRET": self.simulator.secret,
+            "PCO_SYNC_PCO_BASE_URL": self.simulator.base_url,
+        }
+
+    def served_by(self, simulator: SimulatorProcess) -> "Church":
+        """The same church in another world."""
+        return replace(self, simulator=simulator)
+
+    def sync(self, entity: str = PEOPLE, **parameters: Any) -> SyncSummary:
+        """Run the flow as a plain script does, to its end. Raises what the flow raises."""
+        summary: SyncSummary = sync_entity(self.org_id, entity, **parameters)
+        return summary
+
+    def end(self, entity: str = PEOPLE, **parameters: Any) -> State[Any]:
+        """Run the flow and return its final state, whatever it is."""
+        state: State[Any] = sync_entity(self.org_id, entity, return_state=True, **parameters)
+        return state
+
+    def sql(self, statement: str, **values: Any) -> Sequence[Any]:
+        """Run one statement on the mirror's database and return its rows."""
+
+        async def run() -> Sequence[Any]:
+            database = Database(self.database_url, pool_size=1)
+            try:
+                async with database.transaction() as connection:
+                    result = await connection.execute(text(statement), values)
+                    return result.all() if result.returns_rows else []
+            finally:
+                await database.aclose()
+
+        return asyncio.run(run())
+
+    def rows(self, entity: str = PEOPLE) -> list[dict[str, Any]]:
+        """Every row of this church in the table of an entity."""
+        table = mirror_table(load_catalog().entity(entity))
+        found = self.sql(
+            f'SELECT * FROM "{table.schema}"."{table.name}" WHERE org_id = :org_id ORDER BY id', org_id=self.org_id
+        )
+        return [dict(row._mapping) for row in found]
+
+    def differences(self, entity: str = PEOPLE) -> list[str]:
+        """In what the mirror differs from what stands in PCO now, value by value."""
+        return differences(self.simulator.state(entity), self.rows(entity), load_catalog().entity(entity))
+
+    def reads(self) -> Counter[tuple[str, int]]:
+        """How often each page was asked for, by path and offset; other requests are left out."""
+        return Counter(
+            (one["path"], one["offset"]) for one in self.simulator.access_log() if "per_page=" in one["query"]
+        )
+
+    def committed(self) -> set[int]:
+        """The offsets of the pages that stand in the ledger."""
+        return {row[0] for row in self.sql('SELECT DISTINCT "offset" FROM sync.pages')}
+
+    @asynccontextmanager
+    async def commits_wait(self) -> AsyncIterator[None]:
+        """No page can be committed while the block runs: rows are written, and the checkpoint has to wait."""
+        database = Database(self.database_url, pool_size=1)
+        try:
+            async with database.transaction() as connection:
+                await connection.execute(text("LOCK TABLE sync.pages IN EXCLUSIVE MODE"))
+                yield
+        finally:
+            await database.aclose()
+
+    @contextmanager
+    def commits_waiting(self) -> Iterator[None]:
+        """The same, for a test without an event loop."""
+        waiting = self.commits_wait()
+        with asyncio.Runner() as runner:
+            runner.run(waiting.__aenter__())
+            yield
+            runner.run(waiting.__aexit__(None, None, None))
+
+    def runs(self) -> Sequence[Any]:
+        """The ledger's runs, oldest first."""
+        return self.sql("SELECT * FROM sync.runs ORDER BY run_id")
+
+
+def read_flow_run(identity: Any) -> FlowRun:
+    """A flow run, as the Prefect server knows it."""
+
+    async def read() -> FlowRun:
+        async with get_client() as client:
+            (run,) = await client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[identity])))
+            return run
+
+    return asyncio.run(read())

@@ -1,0 +1,80 @@
+"""A sync of the simulator's people, for tests that need its steps and no Prefect."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+
+from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
+from pco_simulator.testing import SimulatorProcess
+from pco_store.database import Database
+from pco_store.leases import open_run
+from pco_store.openings import Opened
+from tasks.collection import read_collection
+from tasks.page_processing import PageProcessing
+from tasks.pages import PageRef, apply_page
+from tasks.sync_context import SyncContext
+from tasks.walk import Walk
+from tasks.window import Window, choose_window
+from tests.integration.mirror import PEOPLE, PERSON
+from tests.integration.requests import run_request
+
+
+@asynccontextmanager
+async def people_sync(
+    store: Database, simulator: SimulatorProcess, *, epoch: str | None = None, window: Window | None = None
+) -> AsyncIterator[SyncContext]:
+    """A sync that has just been opened."""
+    async with store.transaction() as connection:
+        now = (await connection.execute(text("SELECT now()"))).scalar_one()
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        client = PcoClient(
+            http,
+            credential=PersonalAccessToken(simulator.app_id, simulator.secret),
+            governor=ProcessGovernor(),
+            base_url=simulator.base_url,
+            user_agent="pco-sync tests",
+        )
+        opened, lease = await open_run(store, run_request(epoch=epoch))
+        assert isinstance(opened, Opened)
+        assert lease is not None
+        assert PERSON.list_path is not None
+        yield SyncContext(
+            run=opened.run,
+            entity=PERSON,
+            path=PERSON.list_path,
+            table=PEOPLE,
+            window=window or choose_window(PERSON, mode="full", until=now, watermark=None),
+            client=client,
+            database=store,
+        )
+        await lease.release()
+
+
+def page_of(sync: SyncContext, *, offset: int = 0, size: int = 100) -> PageRef:
+    """One of its pages."""
+    run = sync.run
+    return PageRef(
+        org_id=run.org_id,
+        entity=run.entity,
+        scope=run.scope,
+        epoch=run.epoch,
+        token=run.token,
+        offset=offset,
+        size=size,
+        reading=1,
+    )
+
+
+async def read_all(sync: SyncContext, *, page_size: int) -> None:
+    """Walk the whole collection, each page tried once."""
+
+    async def once(page: PageRef) -> dict[str, Any]:
+        return asdict(await apply_page(sync, page, attempt=1))
+
+    walk = Walk(page_size=page_size, bounded=sync.window.is_bounded)
+    sync = replace(sync, run=replace(sync.run, page_size=page_size))
+    await read_collection(walk, sync, processing=PageProcessing(whole=once, part=once), in_flight=4)

@@ -1,0 +1,100 @@
+"""A database that is away is told from one that is wrong, and neither is told with the data in it."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from embedded.server_process import free_port
+from pco_store.__main__ import main
+from pco_store.database import Database
+from pco_store.errors import StatementRefused, StopStoreError, StoreUnavailable
+from pco_store.leases import open_run
+from tests.integration.requests import run_request
+
+CANARY = "canary-of-a-person"
+
+
+async def refused(store: Database, statement: str, **values: Any) -> str:
+    """What the store says about a statement that Postgres refuses."""
+    with pytest.raises(StatementRefused) as caught:
+        async with store.transaction() as connection:
+            await connection.execute(text(statement), values)
+    assert caught.value.__suppress_context__
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("how", [Database.transaction, Database.dedicated])
+async def test_a_server_that_is_not_there_is_unavailable(how: Any) -> None:
+    nowhere = Database(f"postgresql://someone:{CANARY}@127.0.0.1:{free_port()}/pco")
+    use: AbstractAsyncContextManager[AsyncConnection] = how(nowhere)
+    with pytest.raises(StoreUnavailable, match="the database cannot be reached") as caught:
+        async with use:
+            raise AssertionError("it is there")
+    assert CANARY not in str(caught.value)
+    with pytest.raises(StoreUnavailable):
+        await open_run(nowhere, run_request(epoch="e"))
+    await nowhere.aclose()
+
+
+async def test_a_connection_that_the_server_ends_is_unavailable_and_the_next_one_works(store: Database) -> None:
+    async def ask_after_the_end() -> None:
+        async with store.dedicated() as other, store.transaction() as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            await other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+            await connection.execute(text("SELECT 1"))
+
+    with pytest.raises(StoreUnavailable, match="the database went away"):
+        await ask_after_the_end()
+    async with store.transaction() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"), [("database", "nope", 'database "nope" does not exist'), ("username", "x", 'role "x"')]
+)
+async def test_a_wrong_address_is_refused_in_postgres_own_words(
+    store: Database, part: str, value: str, told: str
+) -> None:
+    address = store.engine.url.set(**{part: value})  # type: ignore[arg-type]
+    wrong = Database(address.render_as_string(hide_password=False))
+    with pytest.raises(StopStoreError, match=told):
+        async with wrong.transaction():
+            pass
+    await wrong.aclose()
+
+
+async def test_a_refused_statement_is_told_without_its_values(store: Database) -> None:
+    watermark = "INSERT INTO sync.watermarks VALUES (:org_id, 'e', '', now(), 1)"
+    assert CANARY not in await refused(store, "SELECT CAST(:value AS integer)", value=CANARY)
+    assert CANARY not in await refused(store, "SELECT CAST(CAST(:value AS text) AS integer)", value=CANARY)
+    assert CANARY not in await refused(store, f"{watermark}, (:org_id, 'e', '', now(), 1)", org_id=CANARY)
+    assert "watermarks_pkey" in await refused(store, f"{watermark}, (:org_id, 'e', '', now(), 1)", org_id=CANARY)
+    told = await refused(store, "INSERT INTO sync.watermarks VALUES (:org_id, NULL, '', now(), 1)", org_id=CANARY)
+    assert "entity" in told
+    assert CANARY not in told
+
+
+async def test_an_error_inside_a_transaction_leaves_nothing_behind(store: Database) -> None:
+    await refused(
+        store, "WITH one AS (INSERT INTO sync.watermarks VALUES ('g', 'e', '', now(), 1) RETURNING 1) SELECT 1 / 0"
+    )
+    async with store.transaction() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM sync.watermarks")) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["upgrade"], ["migrate", "more"]])
+def test_the_command_says_how_it_is_used(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "PCO_SYNC_DATABASE_URL=" in capsys.readouterr().err
+
+
+def test_the_command_says_that_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_DATABASE_URL", f"postgresql://someone:{CANARY}@127.0.0.1:{free_port()}/pco")
+    assert main(["migrate"]) == 1
+    told = capsys.readouterr().err
+    assert told == "the database cannot be reached (ConnectionRefusedError)\n"

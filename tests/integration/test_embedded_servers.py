@@ -1,0 +1,155 @@
+"""The embedded servers: found again by the next command, ended cleanly, and clear about what they cannot do."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from redis import Redis
+
+from embedded.home import UnusableHomeError, services_home, usable_home
+from embedded.postgres import Postgres
+from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment
+
+SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+@pytest.fixture
+def process(home: Path) -> Iterator[ServerProcess]:
+    """A record of a server that does nothing; ended after the test."""
+    one = ServerProcess(name="sleeper", home=home)
+    yield one
+    one.stop()
+
+
+def start(process: ServerProcess, command: list[str] = SLEEPER, *, is_ready: bool = True, patience: float = 60) -> None:
+    process.start(
+        command,
+        environment=inherited_environment(),
+        is_ready=lambda: is_ready,
+        facts={"port": 4711},
+        patience=patience,
+    )
+
+
+def test_a_server_is_found_again_by_the_next_command_and_ended(process: ServerProcess, home: Path) -> None:
+    start(process)
+    found = ServerProcess(name="sleeper", home=home)
+    running = found.running()
+    assert running is not None
+    assert running["port"] == 4711
+
+    assert found.stop()
+
+    assert not psutil.pid_exists(running["pid"])
+    assert process.running() is None
+    assert not process.stop()
+
+
+def test_another_process_with_the_same_pid_is_not_taken_for_the_server(process: ServerProcess, home: Path) -> None:
+    start(process)
+    record = home / "sleeper.json"
+    told = record.read_text()
+    process.stop()
+    pid = told.partition('"pid": ')[2].partition(",")[0]
+    record.write_text(told.replace(pid, str(os.getpid())))
+    assert process.running() is None
+    assert not process.stop()
+
+
+def test_a_server_that_was_killed_does_not_run(process: ServerProcess) -> None:
+    start(process)
+    running = process.running()
+    assert running is not None
+    os.kill(running["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while process.running() is not None:
+        assert time.monotonic() < deadline, "the killed server is still said to run"
+
+
+def test_a_server_that_ends_while_starting_shows_its_last_words(process: ServerProcess) -> None:
+    with pytest.raises(ServerStartError, match="sleeper ended with code 3: the disk is full"):
+        start(process, [sys.executable, "-c", "print('the disk is full', flush=True); exit(3)"], is_ready=False)
+    assert process.running() is None
+
+
+def test_a_server_that_stays_silent_is_ended(process: ServerProcess) -> None:
+    with pytest.raises(ServerStartError, match=r"was not ready in 0.2 s"):
+        start(process, is_ready=False, patience=0.2)
+    assert process.running() is None
+
+
+def test_a_taken_port_is_not_free() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        taken = listener.getsockname()[1]
+        assert free_port(taken) != taken
+    assert free_port(taken) == taken
+
+
+def test_a_server_of_ours_is_not_led_astray_by_our_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PREFECT_API_URL", "PCO_SYNC_SECRET", "PGHOST"):
+        monkeypatch.setenv(name, "elsewhere")
+    environment = inherited_environment(PREFECT_HOME="here")
+    assert "elsewhere" not in environment.values()
+    assert (environment["PREFECT_HOME"], environment["PATH"]) == ("here", os.environ["PATH"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [("x" * 120, "too long for PostgreSQL's socket"), ("my church", "no blanks"), ("it's", "no blanks and quotes")],
+)
+def test_a_folder_that_cannot_hold_the_servers_says_why_and_what_to_set(home: Path, folder: str, told: str) -> None:
+    with pytest.raises(UnusableHomeError, match=told) as caught:
+        usable_home(home / folder)
+    assert "Set PCO_SYNC_HOME" in str(caught.value)
+    assert not (home / folder).exists()
+
+
+def test_a_folder_that_cannot_be_made_says_what_to_set(home: Path) -> None:
+    (home / "a-file").touch()
+    with pytest.raises(UnusableHomeError, match="cannot create the data folder"):
+        usable_home(home / "a-file" / "below")
+
+
+def test_the_data_folder_is_where_one_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PCO_SYNC_HOME", str(home / "mine"))
+    assert services_home() == home / "mine"
+    assert (home / "mine").is_dir()
+
+
+def test_redis_asks_for_its_password(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as known:
+        assert known.ping()
+    with socket.create_connection(("127.0.0.1", urlsplit(redis_url).port or 0), timeout=10) as stranger:
+        stranger.sendall(b"PING\r\n")
+        assert stranger.recv(1024).startswith(b"-NOAUTH")
+
+
+def test_postgres_keeps_its_data_through_a_stop_and_through_the_death_of_the_machine(home: Path) -> None:
+    server = Postgres(usable_home(home / "other"))
+    server.start({"fsync": "off"})
+    try:
+        server.create_database("kept")
+        server.psql("kept", "CREATE TABLE kept AS SELECT 42 AS answer")
+        assert server.psql("kept", "SHOW timezone") == "UTC"
+        assert server.stop()
+        assert not server.is_running
+        assert not server.stop()
+
+        pid_file = server.data / "postmaster.pid"
+        pid_file.write_text(f"{os.getpid()}\n")  # as a machine leaves it that went down; the pid is another's by now
+        assert not server.is_running
+        server.start()
+        server.create_database("kept")
+        assert server.psql("kept", "SELECT answer FROM kept") == "42"
+        assert Postgres(home / "other").is_running
+    finally:
+        server.stop()

@@ -1,0 +1,148 @@
+"""Governors of many processes share one budget through Redis: never over it, and nearly all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from pco_client import GovernorUnavailable, PageRequest, PcoClient, PersonalAccessToken, RedisGovernor
+from pco_client.governor import Permit
+from pco_client.rate_limit import RateReading
+from pco_client.redis_governor import PATIENCE_SECONDS
+from pco_simulator.testing import SimulatorProcess
+
+PEOPLE = PageRequest(path="/people/v2/people", api_version="2025-11-10", per_page=1)
+NOTHING = RateReading(limit=None, period_seconds=None, count=None, retry_after_seconds=None)
+MARGIN = 0.08
+
+
+@pytest.fixture(scope="module")
+def limited() -> Iterator[SimulatorProcess]:
+    """A simulator that allows 40 requests in 2 seconds."""
+    with SimulatorProcess(people=5, groups=1, rate_limit="40/2") as simulator:
+        yield simulator
+
+
+@asynccontextmanager
+async def reader(simulator: SimulatorProcess, redis_url: str) -> AsyncIterator[PcoClient]:
+    """A client with connections of its own, as another process has."""
+    credential = PersonalAccessToken(simulator.app_id, simulator.secret)
+    async with (
+        Redis.from_url(redis_url) as redis,
+        httpx.AsyncClient(base_url=simulator.base_url, trust_env=False) as http,
+    ):
+        governor = RedisGovernor(redis, credential.identity, margin=MARGIN)
+        yield PcoClient(http, credential=credential, governor=governor, base_url=simulator.base_url)
+
+
+async def read(client: PcoClient, requests: int, *, at_once: int, lane: str) -> float:
+    """Send so many requests; the seconds that they waited."""
+    left, waited = iter(range(requests)), 0.0
+
+    async def work() -> None:
+        nonlocal waited
+        for _ in left:
+            waited += (await client.fetch_page(PEOPLE, expected_type="Person", lane=lane)).waited_seconds
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
+    return waited
+
+
+async def test_two_readers_keep_one_limit_and_use_it_up(limited: SimulatorProcess, redis_url: str) -> None:
+    limited.reset_log()
+    async with reader(limited, redis_url) as first, reader(limited, redis_url) as second:
+        await asyncio.gather(
+            read(first, 60, at_once=4, lane="people"),
+            read(second, 60, at_once=4, lane="people"),
+        )
+    stats = limited.stats()
+    assert stats["by_status"] == {"200": 120}
+    assert stats["max_in_window"] <= 40
+    arrivals = [one["at"] for one in limited.access_log()]
+    # a window of 2 s for each 40 requests is all that PCO allows
+    assert 2 * 2.0 / (arrivals[80] - arrivals[0]) >= 0.94
+
+
+async def test_one_refusal_holds_back_every_reader(limited: SimulatorProcess, redis_url: str) -> None:
+    limited.reset_log()
+    limited.faults([{"kind": "429", "at_request": 11, "retry_after": 1}])
+    async with reader(limited, redis_url) as first, reader(limited, redis_url) as second:
+        await asyncio.gather(
+            read(first, 15, at_once=1, lane="people"),
+            read(second, 15, at_once=1, lane="groups"),
+        )
+    log = limited.access_log()
+    assert [one["status"] for one in log].count(429) == 1
+    refused_at = log[10]["at"]
+    # the other reader may have had one request on its way
+    meanwhile = [one for one in log[11:] if one["at"] < refused_at + 1.0]
+    assert len(meanwhile) <= 1
+    assert len(log) == 31
+
+
+async def test_a_request_of_another_program_is_seen_in_the_count(limited: SimulatorProcess, redis_url: str) -> None:
+    limited.reset_log()
+    async with httpx.AsyncClient(base_url=limited.base_url, trust_env=False, headers={"User-Agent": "x"}) as other:
+        for _ in range(30):
+            answer = await other.get("/people/v2/people", auth=(limited.app_id, limited.secret))
+            assert answer.status_code == 200
+    async with reader(limited, redis_url) as client:
+        waited = await read(client, 15, at_once=1, lane="people")
+    assert limited.stats()["refused"] == 0
+    assert waited > 0
+
+
+async def test_a_lane_without_a_name_is_served(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        permit = await asyncio.wait_for(RedisGovernor(redis, "nameless").acquire(lane="", deep=False), 10)
+    assert permit.waited_seconds == 0
+
+
+async def test_redis_may_forget_everything_and_the_governor_goes_on(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        governor = RedisGovernor(redis, "forgotten")
+        await governor.acquire(lane="people", deep=False)
+        await redis.script_flush()
+        await redis.flushall()
+        permit = await governor.acquire(lane="people", deep=False)
+        await governor.observe(permit, NOTHING, refused=False)
+        await governor.aclose()
+        assert await redis.zcard("pco-sync-budget:{forgotten}:permits") == 1
+
+
+async def test_answers_are_kept_until_the_next_permit_but_not_without_end(redis_url: str) -> None:
+    told = RateReading(limit=7, period_seconds=20, count=1, retry_after_seconds=None)
+    async with Redis.from_url(redis_url) as redis:
+        governor = RedisGovernor(redis, "answers")
+        permit = await governor.acquire(lane="people", deep=False)
+        for _ in range(63):
+            await governor.observe(permit, told, refused=False)
+        state = "pco-sync-budget:{answers}:state"
+        assert await redis.hget(state, "limit:0") is None
+        await governor.observe(permit, told, refused=False)
+        assert await redis.hget(state, "limit:0") == b"7"
+
+
+async def test_without_redis_nothing_is_sent_and_after_some_patience_it_is_told() -> None:
+    now, slept = 0.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    async with Redis.from_url("redis://:hunter2@127.0.0.1:1/0") as redis:
+        governor = RedisGovernor(redis, "away", now=lambda: now, sleep=sleep)
+        with pytest.raises(GovernorUnavailable, match="Redis cannot be reached") as caught:
+            await governor.acquire(lane="people", deep=False)
+        assert PATIENCE_SECONDS < now < PATIENCE_SECONDS + 6
+        assert slept[:4] == [0.1, 0.2, 0.4, 0.8]
+        assert max(slept) == 5.0
+        assert "hunter2" not in repr(caught.value)
+        permit = Permit(taken_at=0.0, deep=False, waited_seconds=0.0)
+        await governor.observe(permit, NOTHING, refused=False)
+        with pytest.raises(GovernorUnavailable):
+            await governor.observe(permit, NOTHING, refused=True)

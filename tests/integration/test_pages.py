@@ -1,0 +1,159 @@
+"""A page is applied exactly once, in one transaction; a bad record or a bad place never blocks the others."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pco_simulator.poison import POISONS
+from pco_simulator.testing import SimulatorProcess
+from pco_store.database import Database
+from pco_store.errors import LeaseLost
+from pco_store.ledger import run_totals
+from pco_store.quarantine import list_quarantined
+from tasks.pages import apply_page
+from tasks.window import Window, WindowIgnoredError
+from tests.integration.mirror import at, stored
+from tests.integration.syncing import page_of, people_sync, read_all
+
+PEOPLE_COUNT = 120
+
+
+@pytest.fixture(scope="module")
+def people() -> Iterator[SimulatorProcess]:
+    """A church of its own for this module."""
+    with SimulatorProcess(people=PEOPLE_COUNT, groups=0) as process:
+        yield process
+
+
+@pytest.fixture
+def simulator(people: SimulatorProcess) -> SimulatorProcess:
+    """The church, healthy again and with an empty log."""
+    people.faults([])
+    people.reset_log()
+    return people
+
+
+async def pages_in_ledger(store: Database) -> int:
+    async with store.transaction() as connection:
+        return int(await connection.scalar(text("SELECT count(*) FROM sync.pages")) or 0)
+
+
+def requests(simulator: SimulatorProcess) -> int:
+    return len(simulator.access_log())
+
+
+async def test_a_page_brings_its_rows_and_its_receipt(store: Database, simulator: SimulatorProcess) -> None:
+    async with people_sync(store, simulator) as sync:
+        receipt = await apply_page(sync, page_of(sync), attempt=1)
+
+    assert (receipt.rows, receipt.new, receipt.next_offset, receipt.total_count) == (100, 100, 100, PEOPLE_COUNT)
+    assert receipt.requests == 1
+    assert set(await stored(store)) == {one["id"] for one in simulator.state("people.Person")[:100]}
+    assert await pages_in_ledger(store) == 1
+
+
+async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, simulator: SimulatorProcess) -> None:
+    async with people_sync(store, simulator) as sync:
+        page = page_of(sync)
+        receipt = await apply_page(sync, page, attempt=1)
+        assert await apply_page(sync, page, attempt=2) == receipt  # the commit's answer was lost: it is looked up
+        known = replace(sync, committed={(1, 0, 100): receipt})
+        assert await apply_page(known, page, attempt=1) == receipt  # an earlier execution had committed it
+
+    assert requests(simulator) == 1
+    assert await pages_in_ledger(store) == 1
+
+
+async def test_nothing_is_written_once_another_execution_has_taken_over(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    async with people_sync(store, simulator, epoch="e") as late:
+        async with store.transaction() as connection:
+            await connection.execute(text("UPDATE sync.runs SET fence = fence + 1"))
+        with pytest.raises(LeaseLost):
+            await apply_page(late, page_of(late), attempt=1)
+
+    assert await stored(store) == {}
+    assert await pages_in_ledger(store) == 0
+
+
+def poisoned(simulator: SimulatorProcess) -> dict[str, str]:
+    """One record of the first page for each kind of poison: the kind by the record's id."""
+    people = [one["id"] for one in simulator.state("people.Person")[: len(POISONS)]]
+    simulator.faults(
+        [{"kind": kind, "record_id": record, "permanent": True} for kind, record in zip(POISONS, people, strict=True)]
+    )
+    return dict(zip(people, POISONS, strict=True))
+
+
+async def test_every_kind_of_bad_record_is_stored_or_put_aside_and_blocks_no_other(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    kinds = poisoned(simulator)
+    async with people_sync(store, simulator) as sync:
+        receipt = await apply_page(sync, page_of(sync), attempt=1)
+        async with store.transaction() as connection:
+            aside = await list_quarantined(connection, sync.run.org_id)
+
+    without_identity = {"missing-id", "empty-id", "wrong-record-type", "attributes-list", "not-an-object"}
+    mirror = await stored(store)
+    everyone = {one["id"] for one in simulator.state("people.Person")[:100]}
+    assert everyone - set(mirror) == {record for record, kind in kinds.items() if kind in without_identity}
+    assert receipt.quarantined == len(aside) == len(without_identity)
+    assert all(one.raw for one in aside)
+    assert receipt.rows == 101  # one of them came twice
+    assert receipt.misfits >= 4
+
+
+async def test_a_place_that_cannot_be_served_is_isolated_and_all_other_people_arrive(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    bad = simulator.state("people.Person")[77]["id"]
+    simulator.faults([{"kind": "500", "record_id": bad, "permanent": True}])
+    async with people_sync(store, simulator) as sync:
+        await read_all(sync, page_size=40)
+        async with store.transaction() as connection:
+            (aside,) = await list_quarantined(connection, sync.run.org_id)
+            totals = await run_totals(connection, sync.run)
+
+    assert (aside.offset, aside.record_id, aside.raw) == (77, None, None)
+    assert set(await stored(store)) == {one["id"] for one in simulator.state("people.Person")} - {bad}
+    assert (totals.distinct_ids, totals.quarantined) == (PEOPLE_COUNT - 1, 1)
+
+
+async def test_a_whole_walk_asks_once_for_each_page_and_mirrors_value_by_value(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    async with people_sync(store, simulator) as sync:
+        await read_all(sync, page_size=25)
+
+    assert requests(simulator) == 5
+    mirror = await stored(store)
+    for one in simulator.state("people.Person"):
+        row: dict[str, Any] = mirror[one["id"]]._mapping
+        for name in ("first_name", "last_name", "status", "membership"):
+            assert row[name] == one["attributes"].get(name)
+
+
+async def test_a_delta_whose_filter_is_ignored_stores_nothing(store: Database, simulator: SimulatorProcess) -> None:
+    unknown = Window(attribute="not_a_filter", since=at(0), until=at(1))
+    async with people_sync(store, simulator, window=unknown) as sync:
+        with pytest.raises(WindowIgnoredError, match="Use mode 'full'"):
+            await apply_page(sync, page_of(sync), attempt=1)
+
+    assert await stored(store) == {}
+    assert await pages_in_ledger(store) == 0
+
+
+async def test_a_full_walk_whose_bound_is_ignored_stores_and_no_longer_trusts_the_count(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    unknown = Window(attribute="not_a_filter", since=None, until=at(1))
+    async with people_sync(store, simulator, window=unknown) as sync:
+        await read_all(sync, page_size=100)
+
+    assert sync.counters.window_ignored
+    assert len(await stored(store)) == PEOPLE_COUNT

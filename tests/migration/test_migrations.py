@@ -1,0 +1,150 @@
+"""The migrations make exactly the tables that the models describe; running them is safe at any time."""
+
+import asyncio
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from embedded.postgres import Postgres
+from pco_store.database import Database
+from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StatementRefused
+from pco_store.ledger_tables import LEDGER_SCHEMA
+from pco_store.migrate import check_schema, migrate, newest_migration
+from pco_store.tables import all_mirror_tables, metadata
+
+MIGRATIONS_TABLE = "migrations"
+
+COLUMNS = """
+    SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity::text,
+           pg_get_expr(d.adbin, d.adrelid), (SELECT collname FROM pg_collation WHERE oid = a.attcollation)
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname !~ '^(pg_|information_schema)'
+"""
+CONSTRAINTS = """
+    SELECT n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname !~ '^(pg_|information_schema)'
+"""
+INDEXES = """
+    SELECT schemaname, tablename, indexname, indexdef FROM pg_indexes
+    WHERE schemaname !~ '^(pg_|information_schema)'
+"""
+
+
+def create_from_models(connection: Connection) -> None:
+    tables = all_mirror_tables()
+    for schema in sorted({LEDGER_SCHEMA, *(str(table.schema) for table in tables)}):
+        connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+    metadata.create_all(connection)
+
+
+async def facts(database: Database, query: str) -> AbstractSet[tuple[Any, ...]]:
+    """What Postgres says about all tables but Alembic's own."""
+    async with database.transaction() as connection:
+        found = await connection.execute(text(query))
+        return {tuple(row) for row in found if row[1] != MIGRATIONS_TABLE}
+
+
+async def contents(database: Database) -> AbstractSet[tuple[Any, ...]]:
+    return await facts(database, COLUMNS) | await facts(database, CONSTRAINTS) | await facts(database, INDEXES)
+
+
+async def test_migrations_and_models_make_the_same_columns_constraints_and_indexes(
+    database: Database, empty_database_url: str
+) -> None:
+    modelled = Database(empty_database_url)
+    async with modelled.transaction() as connection:
+        await connection.run_sync(create_from_models)
+    for query in (COLUMNS, CONSTRAINTS, INDEXES):
+        from_migrations, from_models = await facts(database, query), await facts(modelled, query)
+        assert len(from_models) > 200
+        assert from_migrations - from_models == set()
+        assert from_models - from_migrations == set()
+    await modelled.aclose()
+
+
+async def test_alembic_sees_nothing_left_to_migrate(database: Database) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        all_mirror_tables()
+        options = {
+            "include_schemas": True,
+            "compare_type": True,
+            "compare_server_default": True,
+            "version_table": MIGRATIONS_TABLE,
+            "version_table_schema": LEDGER_SCHEMA,
+        }
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    async with database.transaction() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_to_migrate_again_changes_nothing(database: Database, database_url: str) -> None:
+    before = await contents(database)
+    assert await migrate(database_url) == newest_migration()
+    assert await contents(database) == before
+
+
+async def test_two_who_migrate_at_once_both_succeed(empty_database_url: str) -> None:
+    both = await asyncio.gather(migrate(empty_database_url), migrate(empty_database_url))
+    assert set(both) == {newest_migration()}
+    database = Database(empty_database_url)
+    async with database.transaction() as connection:
+        await check_schema(connection)
+        assert await connection.scalar(text(f"SELECT count(*) FROM sync.{MIGRATIONS_TABLE}")) == 1
+    await database.aclose()
+
+
+async def pretend(database: Database, migration: str) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(text(f"UPDATE sync.{MIGRATIONS_TABLE} SET version_num = :v"), {"v": migration})
+
+
+async def check(database: Database) -> None:
+    async with database.transaction() as connection:
+        await check_schema(connection)
+
+
+async def test_a_migrated_database_is_what_this_program_needs(database: Database) -> None:
+    await check(database)
+
+
+async def test_a_database_without_tables_says_how_to_make_them(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    with pytest.raises(SchemaMissing, match="no pco-sync tables yet; run `make migrate`"):
+        await check(database)
+    await database.aclose()
+
+
+async def test_an_older_database_says_how_to_bring_it_up_to_date(database: Database) -> None:
+    await pretend(database, "0001")
+    told = f"at migration 0001, this program needs {newest_migration()}; run `make migrate`"
+    with pytest.raises(SchemaOutdated, match=told):
+        await check(database)
+
+
+async def test_a_newer_database_is_refused_and_not_touched(database: Database, database_url: str) -> None:
+    await pretend(database, "9999")
+    before = await contents(database)
+    with pytest.raises(SchemaNewer, match=r"at migration 9999, which this program .* does not know; update pco-sync"):
+        await check(database)
+    with pytest.raises(SchemaNewer):
+        await migrate(database_url)
+    assert await contents(database) == before
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(
+    postgres: Postgres, empty_database_url: str
+) -> None:
+    name = empty_database_url.split("@/")[1].split("?")[0]
+    postgres.psql(name, "CREATE SCHEMA sync; CREATE TABLE sync.watermarks (in_the_way int)")
+    with pytest.raises(StatementRefused, match='"watermarks" already exists'):
+        await migrate(empty_database_url)
+    assert postgres.psql(name, "SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'sync'") == (
+        "watermarks"
+    )

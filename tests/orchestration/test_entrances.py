@@ -1,0 +1,57 @@
+"""A sync from Python: in a plain script, and where an event loop runs already. Deployments: tests/acceptance."""
+
+import asyncio
+
+import pytest
+
+from flows.sync_entity import sync_entity
+from tasks.summary import SyncSummary
+from tests.church import PEOPLE, Church
+
+FIRST_ENTITIES = (
+    PEOPLE,
+    "people.Email",
+    "people.PhoneNumber",
+    "people.Campus",
+    "people.Household",
+    "groups.Group",
+    "groups.GroupType",
+)
+
+
+def test_a_plain_script_mirrors_every_value_of_every_person(church: Church) -> None:
+    summary: SyncSummary = sync_entity("grace", "people.Person")
+    assert (summary.outcome, summary.records, summary.new, summary.pages) == ("completed", 120, 120, 2)
+    assert church.differences() == []
+
+
+def test_the_first_entities_are_mirrored_side_by_side_where_a_loop_runs(church: Church) -> None:
+    async def main() -> list[SyncSummary]:
+        return await asyncio.gather(*(sync_entity("grace", entity) for entity in FIRST_ENTITIES))
+
+    for summary in asyncio.run(main()):
+        assert (summary.outcome, summary.records) == ("completed", len(church.simulator.state(summary.entity)))
+    assert {entity: church.differences(entity) for entity in FIRST_ENTITIES} == dict.fromkeys(FIRST_ENTITIES, [])
+
+
+def test_the_comparison_sees_a_wrong_a_missing_and_a_surplus_value(church: Church) -> None:
+    church.sync("people.Campus")
+    first, second, third, fourth = (row["id"] for row in church.rows("people.Campus"))
+    church.sql("UPDATE people.campus SET name = name || '!' WHERE id = :id", id=first)
+    church.sql("UPDATE people.campus SET organization_id = NULL WHERE id = :id", id=second)
+    church.sql("""UPDATE people.campus SET extra = extra || '{"more": 1}' WHERE id = :id""", id=third)
+    church.sql("DELETE FROM people.campus WHERE id = :id", id=fourth)
+    told = church.differences("people.Campus")
+    assert [one.split(":")[0] for one in told] == sorted(
+        [f"{first}.name", f"{second}.organization", f"{third}.more", fourth]
+    )
+
+
+@pytest.mark.parametrize("page_size", [7, 100])
+def test_the_page_size_changes_the_requests_and_nothing_else(
+    church: Church, page_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", str(page_size))
+    church.sync()
+    assert church.differences() == []
+    assert sorted(church.reads().values()) == [1] * -(-120 // page_size)

@@ -1,0 +1,339 @@
+"""The budget of one credential: never over the limit, quick to learn, fair between lanes. Time is an argument."""
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pco_client.governor import ProcessGovernor
+from pco_client.rate_limit import CLAIMED_WAIT, MARGIN, Budget, RateReading, read_rate
+
+PERIOD = 20.0
+
+
+def reading(
+    *, limit: int | None = None, period: int | None = None, count: int | None = None, retry_after: float | None = None
+) -> RateReading:
+    return RateReading(limit=limit, period_seconds=period, count=count, retry_after_seconds=retry_after)
+
+
+def take(budget: Budget, now: float, *, lane: str = "people", deep: bool = False) -> float:
+    """The seconds to wait; 0 if a permit was taken."""
+    return budget.take(now=now, lane=lane, deep=deep).wait_seconds
+
+
+def take_all(budget: Budget, now: float, *, lane: str = "people", deep: bool = False) -> int:
+    """How many permits there are at once."""
+    taken = 0
+    while take(budget, now, lane=lane, deep=deep) == 0:
+        taken += 1
+    return taken
+
+
+def learn(
+    budget: Budget,
+    now: float,
+    told: RateReading,
+    *,
+    sent_at: float | None = None,
+    deep: bool = False,
+    refused: bool = False,
+) -> None:
+    budget.observe(now=now, sent_at=now if sent_at is None else sent_at, deep=deep, reading=told, refused=refused)
+
+
+def most_in_any_window(moments: list[float], seconds: float) -> int:
+    return max((sum(1 for other in moments if start <= other < start + seconds) for start in moments), default=0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({}, reading()),
+        ({"x-pco-api-request-rate-limit": "100"}, reading(limit=100)),
+        ({"x-pco-api-request-rate-period": "20"}, reading(period=20)),
+        ({"x-pco-api-request-rate-period": "20 seconds"}, reading(period=20)),
+        ({"x-pco-api-request-rate-count": "118"}, reading(count=118)),
+        ({"x-pco-api-request-rate-limit": "many"}, reading()),
+        ({"retry-after": "-5"}, reading(retry_after=1.0)),
+        ({"retry-after": "19"}, reading(retry_after=19.0)),
+        ({"retry-after": "86400"}, reading(retry_after=300.0)),
+    ],
+)
+def test_the_rate_headers_are_read_in_every_spelling(headers: dict[str, str], told: RateReading) -> None:
+    assert read_rate(headers) == told
+
+
+def test_at_first_pcos_documented_limit_is_given_at_once_and_then_it_waits_for_the_window() -> None:
+    budget = Budget()
+    assert take_all(budget, 0.0) == 100
+    assert take(budget, 0.0) == PERIOD + MARGIN
+    assert take(budget, PERIOD) == MARGIN
+    assert take_all(budget, PERIOD + MARGIN) == 100
+
+
+def test_permits_come_back_one_by_one_as_they_were_taken() -> None:
+    budget = Budget(limits={False: 3, True: 3})
+    for moment in (0.0, 4.0, 9.0):
+        assert take(budget, moment) == 0
+    assert take(budget, 10.0) == 10.25
+    assert take(budget, 20.25) == 0
+    assert take(budget, 20.25) == 4.0
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.floats(0, 9),
+            st.sampled_from(["a", "b", "c"]),
+            st.booleans(),
+            st.none() | st.integers(1, 12),
+        ),
+        max_size=120,
+    ),
+    period=st.sampled_from([2.0, 10.0, 20.0]),
+)
+def test_no_window_ever_holds_more_than_the_limit_in_force(
+    steps: list[tuple[float, str, bool, int | None]], period: float
+) -> None:
+    """Whoever asks whenever, and whatever limit is learned on the way."""
+    budget = Budget(limits={False: 8, True: 5}, period=period)
+    now, limit, taken = 0.0, 8, list[float]()
+    for pause, lane, deep, new_limit in steps:
+        now += pause
+        if new_limit is not None:
+            learn(budget, now, reading(limit=new_limit))
+            limit = new_limit
+        if take(budget, now, lane=lane, deep=deep) == 0:
+            taken.append(now)
+            # the margin makes room for rounding as well as for the way to PCO
+            assert sum(1 for moment in taken if moment > now - period) <= (min(limit, 5) if deep else limit)
+
+
+@given(
+    waits=st.lists(st.tuples(st.sampled_from(["a", "b"]), st.floats(0, 3)), min_size=1, max_size=150),
+    limit=st.integers(1, 9),
+)
+def test_who_waits_as_long_as_told_is_served_and_keeps_the_limit(waits: list[tuple[str, float]], limit: int) -> None:
+    budget = Budget(limits={False: limit, True: limit}, period=5.0)
+    now, taken = 0.0, list[float]()
+    for lane, pause in waits:
+        now += pause
+        for _ in range(100):
+            wait = take(budget, now, lane=lane)
+            if wait == 0:
+                break
+            now += wait
+        else:
+            pytest.fail("waited a hundred times as long as told, and was not served")
+        taken.append(now)
+    assert most_in_any_window(taken, 5.0) <= limit
+
+
+def test_limit_and_period_are_learned_from_any_answer() -> None:
+    budget = Budget()
+    learn(budget, 0.0, reading(limit=7, period=60))
+    assert take_all(budget, 0.0) == 7
+    assert take(budget, 0.0) == 60.25
+
+
+@pytest.mark.parametrize("nonsense", [reading(limit=0, period=0), reading(limit=-5, period=-20), reading(count=-1)])
+def test_nonsense_in_the_headers_changes_nothing(nonsense: RateReading) -> None:
+    budget = Budget()
+    learn(budget, 0.0, nonsense)
+    assert take_all(budget, 0.0) == 100
+    assert take(budget, 0.0) == PERIOD + MARGIN
+
+
+def test_a_sudden_drop_to_10_is_kept_from_the_next_request_on() -> None:
+    budget = Budget()
+    assert sum(take(budget, moment / 10) == 0 for moment in range(60)) == 60
+    learn(budget, 6.0, reading(limit=10))
+    # 50 of the 60 must leave the window before it holds fewer than 10
+    assert take(budget, 6.0) == pytest.approx(5.0 + PERIOD + MARGIN - 6.0)
+    taken = [moment / 10 for moment in range(60, 1200) if take(budget, moment / 10) == 0]
+    assert 40 <= len(taken) <= 50
+    assert most_in_any_window(taken, PERIOD) == 10
+
+
+def test_a_limit_that_rises_again_is_used_at_once() -> None:
+    budget = Budget(limits={False: 10, True: 10})
+    assert take_all(budget, 0.0) == 10
+    learn(budget, 1.0, reading(limit=100))
+    assert take_all(budget, 1.0) == 90
+
+
+def test_a_period_that_becomes_longer_counts_what_was_forgotten() -> None:
+    budget = Budget(limits={False: 10, True: 10})
+    assert take_all(budget, 0.0) == 10
+    assert take(budget, 25.0) == 0
+    learn(budget, 25.0, reading(period=40))
+    assert take(budget, 25.0) == pytest.approx(0.0 + 40.25 - 25.0)
+    assert take_all(budget, 40.25) == 9
+
+
+def test_a_retry_after_holds_back_every_lane_and_every_depth() -> None:
+    budget = Budget()
+    take(budget, 0.0)
+    learn(budget, 1.0, reading(retry_after=7.0), refused=True)
+    assert take(budget, 1.0) == 7.0
+    assert take(budget, 3.0, lane="groups") == 5.0
+    assert take(budget, 7.5, lane="emails", deep=True) == 0.5
+    assert take(budget, 8.0, lane="groups") == 0
+
+
+def test_a_refusal_without_a_wait_holds_back_for_a_second_and_never_shortens_a_longer_one() -> None:
+    budget = Budget()
+    learn(budget, 0.0, reading(retry_after=9.0), refused=True)
+    learn(budget, 1.0, reading(), refused=True)
+    assert take(budget, 2.0) == 7.0
+    other = Budget()
+    learn(other, 0.0, reading(), refused=True)
+    assert take(other, 0.0) == 1.0
+
+
+def test_a_retry_after_without_a_refusal_holds_nobody_back() -> None:
+    budget = Budget()
+    learn(budget, 0.0, reading(retry_after=9.0))
+    assert take(budget, 0.0) == 0
+
+
+def test_deep_requests_have_a_limit_of_their_own_for_everything_that_counts() -> None:
+    budget = Budget()
+    for _ in range(60):
+        take(budget, 0.0)
+    assert take_all(budget, 0.0, deep=True) == 15
+    assert take_all(budget, 0.0) == 25
+    learn(budget, 1.0, reading(limit=10), deep=True)
+    assert take_all(budget, 21.0, deep=True) == 10
+    assert take_all(budget, 21.0) == 90
+
+
+def test_requests_of_another_program_are_seen_in_the_count() -> None:
+    budget = Budget()
+    for _ in range(10):
+        take(budget, 0.0)
+    learn(budget, 0.5, reading(limit=100, count=40), sent_at=0.0)
+    assert take_all(budget, 0.5) == 60
+    assert take(budget, 0.5) == pytest.approx(PERIOD + MARGIN - 0.5)
+
+
+def test_a_count_beyond_the_limit_fills_the_budget_and_no_more() -> None:
+    budget = Budget()
+    learn(budget, 0.0, reading(limit=100, count=5_000))
+    assert take(budget, 0.0) > 0
+    assert take_all(budget, PERIOD + MARGIN) == 100
+
+
+def test_our_own_requests_are_not_taken_for_foreign_ones() -> None:
+    """Answers come late and out of order, and each counts what was sent before and after it."""
+    budget = Budget()
+    for number in range(100):
+        take(budget, number * 0.1)
+    for number in reversed(range(100)):
+        learn(budget, 10.0 + (100 - number) * 0.1, reading(count=number + 1), sent_at=number * 0.1)
+    assert take(budget, PERIOD + MARGIN) == 0
+    assert take(budget, PERIOD + MARGIN) == pytest.approx(0.1)
+
+
+def test_an_answer_that_took_longer_than_the_window_still_knows_our_requests() -> None:
+    budget = Budget()
+    assert take_all(budget, 0.0) == 100
+    learn(budget, 60.0, reading(count=100), sent_at=0.0)
+    assert take_all(budget, 60.0) == 100
+
+
+@dataclass
+class Traffic:
+    """Lanes that ask as soon as they may, a request each at a time, until the time is over."""
+
+    budget: Budget
+    now: float = 0.0
+    taken: dict[str, list[float]] = field(default_factory=dict)
+
+    def run(self, until: float, asks: dict[str, float]) -> None:
+        """`asks`: the lanes, and how many seconds each needs between a permit and the next question."""
+        ready = dict.fromkeys(asks, self.now)
+        while True:
+            lane = min(ready, key=lambda one: ready[one])
+            self.now = ready[lane]
+            if self.now >= until:
+                return
+            wait = take(self.budget, self.now, lane=lane)
+            if wait == 0:
+                self.taken.setdefault(lane, []).append(self.now)
+            ready[lane] = self.now + (wait or asks[lane])
+
+
+@pytest.mark.parametrize(("pause", "least"), [(0.01, 80), (0.2, 15), (0.5, 6)])
+def test_a_small_delta_is_served_while_a_backfill_runs(pause: float, least: int) -> None:
+    """One that asks as eagerly gets its half; one that reads page after page waits a window at most for each."""
+    traffic = Traffic(Budget())
+    traffic.run(45.0, {"backfill": 0.01})
+    traffic.run(110.0, {"backfill": 0.01, "delta": pause})
+    delta = traffic.taken["delta"]
+    assert delta[0] - 45.0 <= PERIOD + MARGIN
+    assert max(after - before for before, after in pairwise(delta)) <= PERIOD + MARGIN
+    assert sum(1 for moment in delta if moment >= 66.0) >= least
+    everything = sorted(moment for lane in traffic.taken.values() for moment in lane)
+    assert most_in_any_window(everything, PERIOD) == 100
+    assert sum(1 for moment in everything if 66.0 <= moment < 66.0 + 2 * (PERIOD + MARGIN)) >= 197
+
+
+def test_lanes_that_ask_alike_share_alike() -> None:
+    traffic = Traffic(Budget())
+    traffic.run(200.0, {"a": 0.02, "b": 0.021, "c": 0.022})
+    counts = [len(moments) for moments in traffic.taken.values()]
+    assert sum(counts) >= 950
+    assert max(counts) - min(counts) <= 10
+
+
+def test_the_last_permit_is_kept_for_the_lane_that_took_less_but_not_for_long() -> None:
+    budget = Budget(limits={False: 5, True: 5})
+    for moment in (0.0, 1.0, 4.0, 4.0, 4.0):
+        assert take(budget, moment, lane="backfill") == 0
+    assert take(budget, 5.0, lane="delta") == 15.25
+    assert take(budget, 20.25, lane="backfill") == CLAIMED_WAIT
+    assert take(budget, 20.25, lane="delta") == 0
+    assert take(budget, 22.0, lane="backfill") == CLAIMED_WAIT  # the delta was served less than 2 seconds ago
+    assert take(budget, 22.25, lane="backfill") == 0
+
+
+def test_a_lane_without_a_name_is_a_lane_like_others() -> None:
+    budget = Budget(limits={False: 2, True: 2})
+    assert [take(budget, moment, lane="") for moment in (0.0, 10.0)] == [0, 0]
+    take(budget, 10.0, lane="delta")
+    assert take(budget, 20.25, lane="") == CLAIMED_WAIT
+    # what it took is forgotten with the window
+    assert take_all(budget, 60.0, lane="") == 2
+
+
+async def test_in_one_process_waiters_of_one_lane_queue_and_their_wait_is_counted_once() -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        await asyncio.sleep(0)
+        now += seconds
+
+    governor = ProcessGovernor(budget=Budget(limits={False: 2, True: 2}), now=lambda: now, sleep=sleep)
+    permits = await asyncio.gather(*(governor.acquire(lane="people", deep=False) for _ in range(5)))
+    assert [permit.taken_at for permit in permits] == [0.0, 0.0, 20.25, 20.25, 40.5]
+    assert [permit.waited_seconds for permit in permits] == [0.0, 0.0, 20.25, 0.0, 20.25]
+    await governor.aclose()
+
+
+async def test_who_gives_up_waiting_leaves_the_lane_to_the_others() -> None:
+    governor = ProcessGovernor(budget=Budget(limits={False: 1, True: 1}, period=0.05, margin=0.0))
+    await governor.acquire(lane="people", deep=False)
+    first = asyncio.create_task(governor.acquire(lane="people", deep=False))
+    second = asyncio.create_task(governor.acquire(lane="people", deep=False))
+    await asyncio.sleep(0)
+    first.cancel()
+    permit = await asyncio.wait_for(second, 5)
+    assert math.isfinite(permit.taken_at)
+    assert first.cancelled()

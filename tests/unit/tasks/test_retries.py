@@ -1,0 +1,92 @@
+"""The table of retries: every error of the client and the store has a decision."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+from redis.exceptions import RedisError
+
+from pco_client import errors as client
+from pco_client.governor import GovernorUnavailable
+from pco_store import errors as store
+from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, retry_delays
+from tasks.walk import WalkStuckError
+from tasks.window import WindowIgnoredError
+
+RETRY, STOP = Decision.RETRY, Decision.STOP
+
+DECISIONS: dict[BaseException, Decision] = {
+    client.Unreachable("refused"): RETRY,
+    client.ServerFault("503"): RETRY,
+    client.UndecodableAnswer("half"): RETRY,
+    client.EdgeBlocked("HTML"): RETRY,
+    client.RateLimited("429", retry_after_seconds=3.0): RETRY,
+    client.NotFound("404"): STOP,
+    client.Forbidden("403"): STOP,
+    client.PlanLacksFeature("402"): STOP,
+    client.Unauthorized("401", hint="BABOON"): STOP,
+    client.BadRequest("422"): STOP,
+    client.UnexpectedDocument("an object"): STOP,
+    client.UnexpectedStatus("418"): STOP,
+    store.StoreUnavailable("refused"): RETRY,
+    store.SchemaMissing(): STOP,
+    store.SchemaOutdated("0001", "0002"): STOP,
+    store.SchemaNewer("0003", "0002"): STOP,
+    store.StatementRefused("no such table"): STOP,
+    store.LeaseLost("sync-entity:grace:people.Person:e", 1): STOP,
+    GovernorUnavailable("away"): RETRY,
+    RedisError("away"): RETRY,
+    WindowIgnoredError("ignored"): STOP,
+    WalkStuckError(0, 3): STOP,
+    KeyError("our own defect"): STOP,
+}
+
+
+@pytest.mark.parametrize(("error", "decision"), DECISIONS.items(), ids=lambda one: type(one).__name__)
+async def test_the_table_decides_about_each_error(error: BaseException, decision: Decision) -> None:
+    assert decide(error) is decision
+    state: State[Any] = Failed(data=error)
+    assert await is_worth_a_retry(cast(Any, None), cast(Any, None), state) is (decision is RETRY)
+
+
+def leaves(kind: type[BaseException]) -> Iterator[type[BaseException]]:
+    """The classes below, that have none below themselves."""
+    below = kind.__subclasses__()
+    if not below:
+        yield kind
+    for one in below:
+        yield from leaves(one)
+
+
+@pytest.mark.parametrize("tree", [client.PcoError, store.StoreError])
+def test_no_error_of_client_and_store_is_left_undecided(tree: type[BaseException]) -> None:
+    assert set(leaves(tree)) <= {type(error) for error in DECISIONS}
+
+
+@pytest.mark.parametrize("error", [one for one in DECISIONS if isinstance(one, client.PcoError)])
+def test_only_what_one_bad_record_can_cause_makes_a_page_be_bisected(error: BaseException) -> None:
+    assert isinstance(error, POISONOUS) is isinstance(error, client.ServerFault | client.UndecodableAnswer)
+    assert not isinstance(error, POISONOUS) or decide(error) is RETRY
+
+
+@given(first=st.floats(0.01, 60), total=st.floats(0.01, 3600))
+def test_waits_double_from_the_first_and_add_up_to_the_total(first: float, total: float) -> None:
+    delays = retry_delays(first=first, total=total)
+    assert sum(delays) == pytest.approx(total)
+    assert delays[0] == min(first, total)
+    assert all(later == earlier * 2 for earlier, later in pairwise(delays[:-1]))
+    assert delays[-1] <= first * 2 ** (len(delays) - 1)
+
+
+def test_by_default_a_page_is_retried_for_five_minutes() -> None:
+    assert retry_delays(first=1.0, total=300.0) == [1, 2, 4, 8, 16, 32, 64, 128, 45]
+
+
+@pytest.mark.parametrize(("first", "total"), [(0.0, 300.0), (1.0, 0.0)])
+def test_no_waits_means_no_retries(first: float, total: float) -> None:
+    assert retry_delays(first=first, total=total) == []
