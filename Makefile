@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test check lint types layers format up down status migrate deploy worker sync connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test check lint types layers format up down status migrate deploy worker sync fan-out connect psql bench screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,6 +76,9 @@ connect: setup ## store a church's credentials with Prefect: make connect ORG=my
 
 sync: setup ## start a sync as a deployment run and watch it: make sync ORG=my-church ENTITY=people.Person
 	@exec $(BIN)/python -m deployments sync $(ORG) $(ENTITY) $(if $(EPOCH),--epoch $(EPOCH))
+
+fan-out: setup ## mirror what is listed per parent: make fan-out ORG=my-church ENTITY=groups.Membership EPOCH=2026-11-25
+	@$(BIN)/python -m deployments fan-out $(ORG) $(ENTITY) --epoch $(if $(EPOCH),$(EPOCH),$(error EPOCH=... names the turn))
 
 psql: setup ## open psql on the mirror, or run one statement: make psql SQL='TABLE sync.runs'
 	@exec $(BIN)/python -m deployments psql $(if $(SQL),-c "$$SQL")

@@ -14,7 +14,17 @@ from rich.console import Console
 
 from benchmarks.bench import Bench
 from benchmarks.figures import Record, machine
-from benchmarks.workloads import memory, w1_no_latency, w3_latency, w4_crash, w5_budget
+from benchmarks.workloads import (
+    f1_children,
+    f2_limited,
+    f3_scheduling,
+    f5_killed,
+    memory,
+    w1_no_latency,
+    w3_latency,
+    w4_crash,
+    w5_budget,
+)
 from embedded.home import usable_home
 from embedded.services import Services
 
@@ -25,7 +35,11 @@ WORKLOADS: Mapping[str, Workload] = {
     "w3": (w3_latency.TITLE, w3_latency.measure),
     "w4": (w4_crash.TITLE, w4_crash.measure),
     "w5": (w5_budget.TITLE, w5_budget.measure),
+    "f1": (f1_children.TITLE, f1_children.measure),
+    "f2": (f2_limited.TITLE, f2_limited.measure),
+    "f5": (f5_killed.TITLE, f5_killed.measure),
     "memory": (memory.TITLE, memory.measure),
+    "f3": (f3_scheduling.TITLE, f3_scheduling.measure),
 }
 
 

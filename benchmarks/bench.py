@@ -86,7 +86,7 @@ class Bench:
     def forget_budget(self) -> None:
         """An empty Redis: no permits of an earlier run, no receipts."""
         with Redis.from_url(self.services.redis.url) as redis:
-            redis.flushall()
+            redis.flushdb()
 
     def settle(self) -> None:
         """Wait until the Prefect server has worked off the events of what ran before."""

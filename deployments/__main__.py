@@ -34,14 +34,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Command = options.run
         return command(options, services, console)
     except KeyboardInterrupt:
-        console.print("\ninterrupted; start it again and it continues")
-        return INTERRUPTED
+        return _say_interrupted(console)
     except Exception as error:
+        if _is_interrupt(error):
+            return _say_interrupted(console)
         told = _told(error)
         if told is None:
             raise
         console.print(f"[red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
         return 1
+
+
+def _say_interrupted(console: Console) -> int:
+    console.print("\ninterrupted; start it again and it continues")
+    return INTERRUPTED
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it began as Ctrl-C: Pydantic, at work while Prefect is imported, makes an error of its own of it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _told(error: Exception) -> str | None:

@@ -81,6 +81,7 @@ def start_worker(services: Services, running: ExitStack, *, name: str, limit: in
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_LOGGING_COLORS": "false",
         "PCO_SYNC_LEASE_SECONDS": "10",
+        "PCO_SYNC_START_SECONDS": "10",
     }
     process.start(worker_command(limit=limit), environment=environment, is_ready=lambda: True, facts={})
     record = process.running()

@@ -28,7 +28,7 @@ async def fan_out(options: argparse.Namespace, console: Console) -> int:
     """Start, watch, report; the exit code is 1 if a child is dead. Raises `WrongArgumentError`, `NotDeployedError`."""
     below = options.below.split(",") if options.below else None
     check_fan_out(options.org_id, options.entity, below)
-    obstacle = await check_children_can_run(os.environ.get("PCO_SYNC_SYNC_CHILD_DEPLOYMENT", "sync-child/pco-sync"))
+    obstacle = await check_children_can_run(os.environ.get("PCO_SYNC_CHILD_DEPLOYMENT", "sync-child/pco-sync"))
     if obstacle:
         console.print(f"[yellow]note:[/] {obstacle}", highlight=False, soft_wrap=True)
     started = await start_fan_out(

@@ -1,4 +1,4 @@
-"""Creates with Prefect what runs need: the work pool, the deployments, the block types, a church's credentials."""
+"""Creates with Prefect what runs need: work pool, deployments, automations, block types, credentials."""
 
 import asyncio
 import sys
@@ -10,6 +10,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from pydantic import SecretStr
 
+from deployments.automations import provision_automations
 from deployments.names import WORK_POOL, WORK_POOL_TYPE
 from pco_worker.worker import WarmWorker
 from tasks.credentials import PcoCredentials
@@ -35,6 +36,7 @@ async def provision() -> None:
             await client.create_work_pool(pool)
     await PcoCredentials.register_type_and_schema()
     await ReceiptStorage.register_type_and_schema()
+    await provision_automations()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "prefect", "--no-prompt", "deploy", "--all"),

@@ -16,7 +16,11 @@ RESIDENT: Final = "tasks.resident:stay"
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker; what is set in it already stays."""
-    ours = {"PCO_WORKER_RESIDENTS": RESIDENT, "PREFECT_WORKER_QUERY_SECONDS": "2"}  # Prefect's 15 s look stuck
+    ours = {
+        "PCO_WORKER_RESIDENTS": RESIDENT,
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # Prefect's 15 s make a first sync look stuck
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the least; automations.yaml counts on it
+    }
     return {**ours, **environment}
 
 

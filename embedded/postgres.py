@@ -43,9 +43,13 @@ class Postgres:
 
     def start(self, settings: Mapping[str, str] | None = None) -> None:
         """Start the server unless it runs; the first time its files are made. `settings` go on top of `SETTINGS`."""
+        self._discard_half_made()
         self._forget_dead_server()
         was_running = self._pid_file.exists()
+        if not (self.data / "PG_VERSION").exists():
+            self._half_made.touch()
         self._server.start()
+        self._half_made.unlink(missing_ok=True)
         if was_running:
             return
         extensions = self._home / "postgres_extensions"
@@ -59,6 +63,7 @@ class Postgres:
 
     def stop(self) -> bool:
         """End the server cleanly, whoever started it; whether it ran."""
+        self._discard_half_made()
         self._forget_dead_server()
         if not self._pid_file.exists():
             return False
@@ -100,6 +105,31 @@ class Postgres:
 
     def _settings_differ(self, wanted: Mapping[str, str]) -> bool:
         return any(self.psql("postgres", f"SHOW {name}") != value for name, value in wanted.items())
+
+    @property
+    def _half_made(self) -> Path:
+        """Stands beside the data while it is made for the first time."""
+        return self._home / "postgres.half-made"
+
+    def _discard_half_made(self) -> None:
+        """Remove what a first start left that was interrupted: such data looks complete, and no server can use it."""
+        if not self._half_made.exists():
+            return
+        makers = [process for process in psutil.process_iter() if self._works_on_data(process)]
+        for process in makers:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(makers, timeout=10)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._half_made.unlink(missing_ok=True)
+
+    def _works_on_data(self, process: psutil.Process) -> bool:
+        try:
+            if process.name() not in ("initdb", "postgres", "pg_ctl"):
+                return False
+            return Path(process.cwd()) == self.data or str(self.data) in process.cmdline()
+        except (psutil.Error, OSError):
+            return False
 
     def _forget_dead_server(self) -> None:
         """Remove the pid file of a server that was killed, whose pid may be another program's by now."""

@@ -9,6 +9,7 @@ from typing import Final
 from embedded.server_process import ServerProcess, free_port, inherited_environment
 
 PREFERRED_PORT: Final = 4200
+PORT_FILE: Final = "prefect-server.port"
 
 SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # nothing about a church's runs leaves the machine
@@ -20,6 +21,21 @@ SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+    # Children wait their turn; to mark each of them as late after 15 s costs one more transition per child.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "3600",
+    # The default of 5 opens and closes connections all the time under load; plans that are kept need not be made again.
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20",
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE": "1000",
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "1000",
+}
+
+REDIS_SETTINGS: Final[Mapping[str, str]] = {
+    # Events, their order and the leases of concurrency slots outlive a restart of the server, and may be shared by
+    # several servers behind one address.
+    "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
+    "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
 }
 
 
@@ -43,15 +59,20 @@ class PrefectServer:
         """What `PREFECT_API_URL` is set to."""
         return f"{self.ui_url}/api"
 
-    def start(self, database_url: str) -> None:
-        """Start the server unless it runs; its tables are made the first time. Raises `ServerStartError`."""
+    def start(self, database_url: str, redis_url: str | None = None) -> None:
+        """Start the server unless it runs; its tables are made the first time. Raises `ServerStartError`.
+
+        With a Redis its events travel through that, as several servers side by side would need.
+        """
         if self._process.running() is not None:
             return
-        port = free_port(PREFERRED_PORT)
+        port = free_port(self._last_port() or PREFERRED_PORT)  # workers go on asking where the server was
+        (self._home / PORT_FILE).write_text(str(port))
         self._process.start(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             environment=inherited_environment(
                 **SETTINGS,
+                **({**REDIS_SETTINGS, "PREFECT_REDIS_MESSAGING_URL": redis_url} if redis_url else {}),
                 PREFECT_HOME=str(self._home / "prefect"),
                 PREFECT_API_DATABASE_CONNECTION_URL=database_url,
                 PREFECT_UI_API_URL=f"http://127.0.0.1:{port}/api",
@@ -64,6 +85,12 @@ class PrefectServer:
     def stop(self) -> bool:
         """End the server; whether it ran."""
         return self._process.stop()
+
+    def _last_port(self) -> int | None:
+        try:
+            return int((self._home / PORT_FILE).read_text())
+        except (OSError, ValueError):
+            return None
 
 
 def _is_healthy(port: int) -> bool:

@@ -32,10 +32,14 @@ class RedisServer:
     @property
     def url(self) -> str:
         """The address, with the password. Raises `RuntimeError` when the server does not run."""
+        return self.database_url(0)
+
+    def database_url(self, number: int) -> str:
+        """The address of one of its databases. Raises `RuntimeError`."""
         running = self._process.running()
         if running is None:
             raise RuntimeError("Redis does not run")
-        return f"redis://:{self._password()}@127.0.0.1:{running['port']}/0"
+        return f"redis://:{self._password()}@127.0.0.1:{running['port']}/{number}"
 
     def start(self) -> None:
         """Start the server unless it runs. Raises `ServerStartError`."""

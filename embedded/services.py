@@ -11,6 +11,8 @@ from embedded.redis_server import RedisServer
 
 MIRROR_DATABASE = "pco"
 PREFECT_DATABASE = "prefect"
+MESSAGING_DATABASE = 1
+"""The number of the Redis database in which the Prefect server's events travel."""
 
 
 class Services:
@@ -40,7 +42,10 @@ class Services:
             tell("Redis")
             self.redis.start()
             tell("Prefect server")
-            self.prefect.start(self.postgres.url(PREFECT_DATABASE, "postgresql+asyncpg"))
+            self.prefect.start(
+                self.postgres.url(PREFECT_DATABASE, "postgresql+asyncpg"),
+                self.redis.database_url(MESSAGING_DATABASE),
+            )
 
     def stop(self) -> tuple[str, ...]:
         """End what runs; the names of what was ended."""

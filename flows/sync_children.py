@@ -19,6 +19,7 @@ from pco_store.fan_outs import FanOutCounts, await_children, cancel_fan_out, cou
 from pco_store.leases import RunLease, open_run
 from pco_store.ledger import FanOutPlan, RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, NotOpened
+from tasks.child_flow_runs import fan_out_tag
 from tasks.conflicts import message_of, name_of
 from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
 from tasks.holding import held
@@ -31,7 +32,7 @@ from tasks.run_walk import begin_walk, finish_walk
 from tasks.settings import read_settings
 from tasks.spreading import keep_submitting, wait_for_children
 from tasks.stopping import is_stopped_by_person
-from tasks.submitting import check_children_can_run, fan_out_tag, top_up
+from tasks.submitting import check_children_can_run, top_up
 from tasks.sync_context import Spawn
 from tasks.tagging import tagged
 
@@ -71,7 +72,7 @@ async def sync_children(
     """
     settings = read_settings()
     chain = child_chain(entity, below)
-    obstacle = await check_children_can_run(settings.sync_child_deployment)
+    obstacle = await check_children_can_run(settings.child_deployment)
     if obstacle:
         get_run_logger().warning(obstacle)
     async with opened_resources(settings) as resources:
@@ -98,6 +99,7 @@ async def sync_children(
         async with tagged(org_id, entity, fan_out_tag(run.run_id)):
             async with held(lease):
                 submitted = await _spread(resources, client, child_chain(entity, run.fan_out.below), lease)
+            submitted += await top_up(resources, run)
             return await _end(resources, run, wait=wait, submitted=submitted, started=started)
 
 
@@ -130,7 +132,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
-    return submitted.count + await top_up(resources, run)
+    return submitted.count
 
 
 async def _end(

@@ -2,23 +2,26 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, EntityName, Epoch, OrgId, listed_entity
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
 from pco_store.leases import RunLease, open_run
-from pco_store.ledger import finish_run, run_totals
+from pco_store.ledger import RunHandle, RunTotals, finish_run, run_totals
 from pco_store.openings import NotOpened
 from pco_store.watermarks import advance_watermark
 from tasks.conflicts import SyncRejectedError, message_of, name_of
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks
+from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
 from tasks.run_opening import close_unfinished, current_flow_run_id, run_request
 from tasks.run_walk import begin_walk, finish_walk
@@ -97,10 +100,7 @@ async def _run(
         )
         async with shown(report), tagged(run.org_id, run.entity):
             await finish_walk(walk, sync, await as_tasks(resources), in_flight=resources.settings.pages_in_flight)
-        async with resources.database.transaction() as connection:
-            totals = await run_totals(connection, run)
-            await advance_watermark(connection, run)
-            await finish_run(connection, run, "completed")
+            totals = await patiently(resources, partial(_complete, run=run))  # before Prefect, which may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
@@ -124,6 +124,13 @@ async def _run(
         message = f"{summary.quarantined} records are in quarantine, in the table sync.quarantine"
         return Completed(name="CompletedWithQuarantine", message=message, data=summary)
     return summary
+
+
+async def _complete(connection: AsyncConnection, run: RunHandle) -> RunTotals:
+    totals = await run_totals(connection, run)
+    await advance_watermark(connection, run)
+    await finish_run(connection, run, "completed")
+    return totals
 
 
 def _not_started(opened: NotOpened, org_id: str, entity: str, on_conflict: ConflictPolicy) -> State[SyncSummary]:

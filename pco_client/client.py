@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
 from pco_client.auth import Credential
 from pco_client.documents import Json, Page
 from pco_client.errors import RateLimited, Unreachable
-from pco_client.governor import Governor, ProcessGovernor
+from pco_client.governor import Governor, Permit, ProcessGovernor
 from pco_client.rate_limit import DEEP_OFFSET, read_rate
 from pco_client.sansio import (
     HttpRequest,
@@ -28,6 +29,7 @@ REFUSALS_ENDURED: Final = 20
 """How many 429 one request waits out; then it is an error, because somebody else spends the whole budget."""
 
 
+@cache
 def user_agent(contact: str = "") -> str:
     """PCO asks for the program and a contact; requests without a User-Agent meet HTML 403s (#1293, #1313)."""
     try:
@@ -45,6 +47,26 @@ class FetchedPage:
     requests: int
     waited_seconds: float
     sent_at: datetime
+
+
+class _PermitTooOldError(Exception):
+    """The request waited so long for a connection that it needs another permit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Writing:
+    """Told by httpx what happens to one request: it is written with a good permit, and the governor learns when."""
+
+    governor: Governor
+    permit: Permit
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """httpx's `trace` extension; events are named `http11.…` or `http2.…`."""
+        step = event.partition(".")[2]
+        if step == "send_request_headers.started" and not self.governor.is_good(self.permit):
+            raise _PermitTooOldError
+        if step in ("send_request_headers.complete", "send_request_headers.failed"):
+            await self.governor.sent(self.permit)
 
 
 class PcoClient:
@@ -102,17 +124,23 @@ class PcoClient:
     async def _send(
         self, request: HttpRequest, *, where: str, lane: str, deep: bool
     ) -> tuple[HttpResponse, int, float, datetime]:
-        waited = 0.0
-        for requests in range(1, REFUSALS_ENDURED + 1):
+        waited, requests = 0.0, 0
+        for _ in range(REFUSALS_ENDURED):
             permit = await self._governor.acquire(lane=lane, deep=deep)
             waited += permit.waited_seconds
             sent_at = datetime.now(UTC)
+            writing = _Writing(governor=self._governor, permit=permit)
             try:
-                answer = await self._http.request(request.method, request.url, headers=dict(request.headers))
+                answer = await self._http.request(
+                    request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
+                )
+            except _PermitTooOldError:
+                continue
             except httpx.TransportError as error:
                 raise Unreachable(f"no answer from PCO ({type(error).__name__})", where=where) from None
             except httpx.DecodingError:
                 raise Unreachable("the answer was cut off or garbled on its way", where=where) from None
+            requests += 1
             refused = answer.status_code == 429
             response = HttpResponse(
                 status=answer.status_code,
@@ -123,7 +151,7 @@ class PcoClient:
             if not refused:
                 return response, requests, waited, sent_at
         raise RateLimited(
-            f"refused {REFUSALS_ENDURED} times although every wait was kept",
+            f"refused {requests} times although every wait was kept",
             retry_after_seconds=20.0,
             where=where,
             status=429,

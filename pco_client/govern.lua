@@ -1,16 +1,16 @@
 -- The budget of one credential, for many processes; the arithmetic of rate_limit.Budget, in one atomic step.
--- KEYS: 1 permits taken (zset by time), 2 state (hash), 3 lanes that asked lately (zset by end of their claim),
---       4 permits taken per lane: prefix of one zset for each lane
--- ARGV: 1 lane, 2 take a permit (0/1), 3 deep (0/1), 4 answers to learn from (JSON list, or ''),
+-- KEYS: 1 permits (zset by time; 'number:lane', those of other programs 'number'), 2 state (hash),
+--       3 lanes that asked lately (zset by end of their claim)
+-- ARGV: 1 lane, 2 take a permit (0/1), 3 deep (0/1), 4 lessons: answers, and when requests were sent (JSON list, or ''),
 --       5 time in seconds ('': this server's), 6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds,
 --       10 default limit, 11 default deep limit, 12 default period
--- Answer: {granted (0/1), seconds to wait (text), time (text)}
+-- Answer: {number of the permit, or 0; seconds to wait (text); time (text)}
 local now = tonumber(ARGV[5])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
-local permits, state, claims, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local permits, state, claims = KEYS[1], KEYS[2], KEYS[3]
 local lane, deep = ARGV[1], ARGV[3]
 local margin, claim_seconds, claimed_wait = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local defaults = {['0'] = tonumber(ARGV[10]), ['1'] = tonumber(ARGV[11])}
@@ -27,50 +27,57 @@ local function remember()
 end
 remember()
 
-local function add_permit(name)
+local function add_permit(suffix)
   local number = redis.call('HINCRBY', state, 'taken', 1)
-  redis.call('ZADD', permits, string.format('%.6f', now), number)
+  redis.call('ZADD', permits, string.format('%.6f', now), number .. suffix)
   redis.call('EXPIRE', permits, ttl)
   redis.call('EXPIRE', state, ttl * 10)
-  if name then
-    redis.call('ZREMRANGEBYSCORE', lanes .. name, '-inf', string.format('%.6f', now - remembered))
-    redis.call('ZADD', lanes .. name, string.format('%.6f', now), number)
-    redis.call('EXPIRE', lanes .. name, ttl)
+  return number
+end
+
+local function move_permit(member, at)
+  local before = redis.call('ZSCORE', permits, member)
+  if before then
+    redis.call('ZADD', permits, string.format('%.6f', at), member)
   end
 end
 
-local function used(name, horizon)
-  return redis.call('ZCOUNT', lanes .. name, string.format('(%.6f', horizon), '+inf')
+local function learn(answer)
+  local tier = tostring(answer.deep)
+  if answer.limit > 0 and limits[tier] ~= answer.limit then
+    limits[tier] = answer.limit
+    redis.call('HSET', state, 'limit:' .. tier, answer.limit)
+  end
+  if answer.period > 0 and period ~= answer.period then
+    period = answer.period
+    redis.call('HSET', state, 'period', answer.period)
+    remember()
+  end
+  if answer.retry_after > 0 and now + answer.retry_after > blocked_until then
+    blocked_until = now + answer.retry_after
+    redis.call('HSET', state, 'blocked_until', string.format('%.6f', blocked_until))
+  end
+  if answer.count >= 0 then
+    local horizon = string.format('(%.6f', answer.taken_at - period - margin)
+    local foreign = math.min(answer.count, limits[tier]) - redis.call('ZCOUNT', permits, horizon, '+inf')
+    for _ = 1, foreign do
+      add_permit('')
+    end
+  end
 end
 
 if ARGV[4] ~= '' then
-  for _, answer in ipairs(cjson.decode(ARGV[4])) do
-    local tier = tostring(answer.deep)
-    if answer.limit > 0 and limits[tier] ~= answer.limit then
-      limits[tier] = answer.limit
-      redis.call('HSET', state, 'limit:' .. tier, answer.limit)
-    end
-    if answer.period > 0 and period ~= answer.period then
-      period = answer.period
-      redis.call('HSET', state, 'period', answer.period)
-      remember()
-    end
-    if answer.retry_after > 0 and now + answer.retry_after > blocked_until then
-      blocked_until = now + answer.retry_after
-      redis.call('HSET', state, 'blocked_until', string.format('%.6f', blocked_until))
-    end
-    if answer.count >= 0 then
-      local horizon = string.format('(%.6f', answer.taken_at - period - margin)
-      local foreign = math.min(answer.count, limits[tier]) - redis.call('ZCOUNT', permits, horizon, '+inf')
-      for _ = 1, foreign do
-        add_permit(nil)
-      end
+  for _, lesson in ipairs(cjson.decode(ARGV[4])) do
+    if lesson.sent_at then
+      move_permit(string.format('%d:%s', lesson.number, lesson.lane), lesson.sent_at)
+    else
+      learn(lesson)
     end
   end
 end
 
-local function answer(granted, seconds)
-  return {granted, string.format('%.6f', seconds), string.format('%.6f', now)}
+local function answer(number, seconds)
+  return {number, string.format('%.6f', seconds), string.format('%.6f', now)}
 end
 
 redis.call('ZREMRANGEBYSCORE', permits, '-inf', string.format('%.6f', now - remembered))
@@ -91,19 +98,25 @@ end
 if now < blocked_until then
   return wait(blocked_until - now)
 end
-local horizon = now - period - margin
+local horizon = string.format('(%.6f', now - period - margin)
 local limit = deep == '1' and math.min(limits['0'], limits['1']) or limits['0']
-local taken = redis.call('ZCOUNT', permits, string.format('(%.6f', horizon), '+inf')
+local taken = redis.call('ZCOUNT', permits, horizon, '+inf')
 local free = limit - taken
 if free <= 0 then
-  local frees_up = redis.call('ZRANGEBYSCORE', permits, string.format('(%.6f', horizon), '+inf', 'WITHSCORES', 'LIMIT', taken - limit, 1)
+  local frees_up = redis.call('ZRANGEBYSCORE', permits, horizon, '+inf', 'WITHSCORES', 'LIMIT', taken - limit, 1)
   return wait(math.max(tonumber(frees_up[2]) + period + margin - now, 0.001))
 end
 redis.call('ZREMRANGEBYSCORE', claims, '-inf', string.format('%.6f', now))
 if free <= redis.call('ZCARD', claims) then
-  local mine, claimed = used(lane, horizon), 0
+  local used, claimed = {}, 0
+  for _, permit in ipairs(redis.call('ZRANGEBYSCORE', permits, horizon, '+inf')) do
+    local name = string.match(permit, '^%d+:(.*)$')
+    if name then
+      used[name] = (used[name] or 0) + 1
+    end
+  end
   for _, other in ipairs(redis.call('ZRANGE', claims, 0, -1)) do
-    if other ~= lane and used(other, horizon) < mine then
+    if other ~= lane and (used[other] or 0) < (used[lane] or 0) then
       claimed = claimed + 1
     end
   end
@@ -111,6 +124,5 @@ if free <= redis.call('ZCARD', claims) then
     return wait(claimed_wait)
   end
 end
-add_permit(lane)
 claim(now + claim_seconds)
-return answer(1, 0)
+return answer(add_permit(':' .. lane), 0)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from pco_client.rate_limit import Budget, Grant, RateReading
+from pco_client.rate_limit import PERMIT_GOOD_SECONDS, Budget, RateReading
 
 
 class GovernorUnavailable(Exception):  # noqa: N818 - named after what was observed
@@ -17,14 +17,18 @@ class GovernorUnavailable(Exception):  # noqa: N818 - named after what was obser
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permit:
-    """The right to send one request now. `taken_at` is on the governor's clock, in seconds.
+    """The right to send one request now: number `number` of its credential.
 
-    `waited_seconds` is how long the budget made this lane stand still for it: permits that queued behind it in the
-    same lane do not count that time again.
+    `taken_at` is on the budget's clock, in seconds; `asked_at` on this process's, just before. `waited_seconds` is how
+    long the budget made this lane stand still for it: permits that queued behind it in the same lane do not count that
+    time again.
     """
 
-    taken_at: float
+    number: int
+    lane: str
     deep: bool
+    taken_at: float
+    asked_at: float
     waited_seconds: float
 
 
@@ -33,6 +37,12 @@ class Governor(Protocol):
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         """Wait until a request may be sent. Raises `GovernorUnavailable`."""
+
+    def is_good(self, permit: Permit) -> bool:
+        """Whether a request may still be written with it; if not, it needs another."""
+
+    async def sent(self, permit: Permit) -> None:
+        """Its request has just been written. Between the permit and that lie connections, handshakes, a busy CPU."""
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
         """Learn from the answer; `refused` says it was a 429."""
@@ -80,22 +90,32 @@ class ProcessGovernor:
         """Wait until a request may be sent."""
         waited = 0.0
         async with self._lanes.turn(lane):
-            while not (grant := self._take(lane, deep)).is_granted:
+            while True:
+                now = self._now()
+                grant = self._budget.take(now=now, lane=lane, deep=deep)
+                if grant.is_granted:
+                    return Permit(
+                        number=grant.number, lane=lane, deep=deep, taken_at=now, asked_at=now, waited_seconds=waited
+                    )
                 waited += grant.wait_seconds
                 await self._sleep(grant.wait_seconds)
-        return Permit(taken_at=self._now(), deep=deep, waited_seconds=waited)
+
+    def is_good(self, permit: Permit) -> bool:
+        """Whether a request may still be written with it."""
+        return self._now() - permit.asked_at <= PERMIT_GOOD_SECONDS
+
+    async def sent(self, permit: Permit) -> None:
+        """Its request has just been written."""
+        self._budget.sent(number=permit.number, at=self._now())
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
         """Learn from the answer."""
         self._budget.observe(
-            now=self._now(), sent_at=permit.taken_at, deep=permit.deep, reading=spread(reading), refused=refused
+            now=self._now(), taken_at=permit.taken_at, deep=permit.deep, reading=spread(reading), refused=refused
         )
 
     async def aclose(self) -> None:
         """Nothing to release."""
-
-    def _take(self, lane: str, deep: bool) -> Grant:
-        return self._budget.take(now=self._now(), lane=lane, deep=deep)
 
 
 def spread(reading: RateReading) -> RateReading:

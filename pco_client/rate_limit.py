@@ -6,10 +6,12 @@ or in a sliding one is not documented, so we keep inside a sliding window, which
 """
 
 import re
-from collections import deque
+from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 DEFAULT_LIMIT: Final = 100
@@ -17,13 +19,17 @@ DEFAULT_DEEP_LIMIT: Final = 75
 DEFAULT_PERIOD: Final = 20.0
 DEEP_OFFSET: Final = 30_000
 MARGIN: Final = 0.25
-"""Seconds by which our window is longer than PCO's: requests do not all travel equally fast."""
+"""Seconds by which our window is longer than PCO's: requests do not all travel equally fast once written."""
 CLAIM_SECONDS: Final = 2.0
 """A lane keeps its claim for so long after its last permit, or after the time it was told to come back."""
 CLAIMED_WAIT: Final = 0.05
 """How long to wait for the permits that other lanes have a claim on."""
 REMEMBERED_SECONDS: Final = 90.0
 """How long a permit is remembered, to compare it with the count in an answer that took its time."""
+LATE_SECONDS: Final = 0.05
+"""A request that is written so soon after its permit was taken needs no correction: the margin has room for it."""
+PERMIT_GOOD_SECONDS: Final = 15.0
+"""A permit that is older is not used any more, so that none leaves the window with its request yet to be written."""
 LONGEST_WAIT: Final = 300.0
 """How many seconds of a Retry-After are believed."""
 
@@ -63,6 +69,8 @@ class Grant:
     """The answer to 'may I send?': yes (`wait_seconds` is 0), or ask again after so many seconds."""
 
     wait_seconds: float
+    number: int = 0
+    """Which permit was taken."""
 
     @property
     def is_granted(self) -> bool:
@@ -72,9 +80,9 @@ class Grant:
 
 @dataclass(kw_only=True)
 class Budget:
-    """The sliding log of one credential: when permits were taken, by which lane, and what PCO said.
+    """The sliding log of one credential: the time, number and lane of its permits, and what PCO said.
 
-    A permit is given when fewer than `limit` were taken in the last `period` (plus margin). Lanes that asked lately and
+    A permit is given when fewer than `limit` count in the last `period` (plus margin). Lanes that asked lately and
     have taken less than the asking one have a claim on the last permits, one each, so a backfill cannot starve a delta.
     `govern.lua` is the same arithmetic for many processes; a test holds the two against each other.
     """
@@ -83,27 +91,34 @@ class Budget:
     period: float = DEFAULT_PERIOD
     margin: float = MARGIN
     blocked_until: float = 0.0
-    _window: deque[tuple[float, str | None]] = field(default_factory=deque)
-    """Permits by the time they were taken; those of other programs have no lane."""
-    _past: deque[tuple[float, str | None]] = field(default_factory=deque)
-    """Permits that left the window and are remembered."""
-    _used: dict[str, int] = field(default_factory=dict)
+    _log: list[tuple[float, int, str | None]] = field(default_factory=list)
+    """By time, as long as remembered; requests of other programs have no lane."""
+    _taken: int = 0
     _claims: dict[str, float] = field(default_factory=dict)
 
     def take(self, *, now: float, lane: str, deep: bool) -> Grant:
         """Take a permit if there is one."""
         self._forget(now)
         wait = self._wait(now, lane, deep)
-        if wait > 0:
-            self._claims[lane] = now + wait + CLAIM_SECONDS
-            return Grant(wait_seconds=wait)
-        self._window.append((now, lane))
-        self._count(lane, 1)
-        self._claims[lane] = now + CLAIM_SECONDS
-        return Grant(wait_seconds=0.0)
+        self._claims[lane] = now + wait + CLAIM_SECONDS
+        return Grant(wait_seconds=wait) if wait > 0 else Grant(wait_seconds=0.0, number=self._add(now, lane))
 
-    def observe(self, *, now: float, sent_at: float, deep: bool, reading: RateReading, refused: bool) -> None:
-        """Learn from an answer to a request whose permit was taken at `sent_at`.
+    def sent(self, *, number: int, at: float) -> None:
+        """The request of permit `number` was written at `at`: that is when PCO counts it. Times only move on.
+
+        Until this is told, a permit counts from when it was taken. So no window of PCO's holds more than the limit
+        as long as a request is written, and that is told, before its permit leaves our window.
+        """
+        for place in reversed(range(len(self._log))):
+            before, other, lane = self._log[place]
+            if other == number:
+                if at > before:
+                    del self._log[place]
+                    insort(self._log, (at, number, lane))
+                return
+
+    def observe(self, *, now: float, taken_at: float, deep: bool, reading: RateReading, refused: bool) -> None:
+        """Learn from an answer to a request whose permit was taken at `taken_at`.
 
         If PCO counted more requests in its period than we took permits for, another program uses the credential: the
         difference is added to the log. Permits taken after this one are held to be counted, too, because requests
@@ -115,45 +130,37 @@ class Budget:
             self.period = float(reading.period_seconds)
         if refused:
             self.blocked_until = max(self.blocked_until, now + (reading.retry_after_seconds or 1.0))
+        if reading.count is not None:
+            ours = len(self._log) - self._window_start(taken_at)
+            for _ in range(min(reading.count, self.limits[deep]) - ours):
+                self._add(now, None)
         self._forget(now)
-        if reading.count is None:
-            return
-        horizon = sent_at - self.period - self.margin
-        ours = len(self._window) + sum(1 for _ in takewhile(lambda one: one[0] > horizon, reversed(self._past)))
-        foreign = min(reading.count, self.limits[deep]) - ours
-        self._window.extend((now, None) for _ in range(foreign))
 
     def _wait(self, now: float, lane: str, deep: bool) -> float:
         if now < self.blocked_until:
             return self.blocked_until - now
         limit = min(self.limits.values()) if deep else self.limits[False]
-        free = limit - len(self._window)
+        start = self._window_start(now)
+        free = limit - (len(self._log) - start)
         if free <= 0:
-            frees_up = self._window[len(self._window) - limit][0]
-            return max(frees_up + self.period + self.margin - now, 0.001)
-        mine = self._used.get(lane, 0)
-        claims = sum(
-            1
-            for other, until in self._claims.items()
-            if other != lane and until > now and self._used.get(other, 0) < mine
-        )
-        return 0.0 if free > claims else CLAIMED_WAIT
+            return max(self._log[-limit][0] + self.period + self.margin - now, 0.001)
+        others = [other for other, until in self._claims.items() if other != lane and until > now]
+        if free > len(others):
+            return 0.0
+        used = Counter(one[2] for one in islice(self._log, start, None))
+        return 0.0 if free > sum(used[other] < used[lane] for other in others) else CLAIMED_WAIT
+
+    def _add(self, at: float, lane: str | None) -> int:
+        self._taken += 1
+        insort(self._log, (at, self._taken, lane))
+        return self._taken
+
+    def _window_start(self, now: float) -> int:
+        """The place in the log of the first permit that counts."""
+        return bisect_right(self._log, now - self.period - self.margin, key=itemgetter(0))
 
     def _forget(self, now: float) -> None:
-        horizon = now - self.period - self.margin
-        while self._window and self._window[0][0] <= horizon:
-            self._past.append(self._window.popleft())
-            self._count(self._past[-1][1], -1)
-        while self._past and self._past[-1][0] > horizon:  # the period has become longer
-            self._window.appendleft(self._past.pop())
-            self._count(self._window[0][1], 1)
-        while self._past and self._past[0][0] <= now - REMEMBERED_SECONDS:
-            self._past.popleft()
+        forgotten = now - max(REMEMBERED_SECONDS, self.period + self.margin)
+        del self._log[: bisect_right(self._log, forgotten, key=itemgetter(0))]
         if len(self._claims) > 1:
             self._claims = {lane: until for lane, until in self._claims.items() if until > now}
-
-    def _count(self, lane: str | None, change: int) -> None:
-        if lane is not None:
-            used = self._used.pop(lane, 0) + change
-            if used:
-                self._used[lane] = used

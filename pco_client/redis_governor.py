@@ -19,7 +19,9 @@ from pco_client.rate_limit import (
     DEFAULT_DEEP_LIMIT,
     DEFAULT_LIMIT,
     DEFAULT_PERIOD,
+    LATE_SECONDS,
     MARGIN,
+    PERMIT_GOOD_SECONDS,
     REMEMBERED_SECONDS,
     Grant,
     RateReading,
@@ -42,12 +44,23 @@ class Answer:
     refused: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """When the request of a permit was written, on the budget's clock."""
+
+    permit: Permit
+    at: float
+
+
+Lesson = Answer | Sending
+
+
 class SharedBudget:
     """`rate_limit.Budget` of one credential, for every process: one script in Redis, one atomic step at a time."""
 
     def __init__(self, redis: Redis, identity: str, *, margin: float = MARGIN) -> None:
         base = f"pco-sync-budget:{{{identity}}}"
-        self._keys = [f"{base}:permits", f"{base}:state", f"{base}:claims", f"{base}:lane:"]
+        self._keys = [f"{base}:permits", f"{base}:state", f"{base}:claims"]
         source = resources.files("pco_client").joinpath("govern.lua").read_text(encoding="utf-8")
         self._script = redis.register_script(source)
         self._settings = [
@@ -61,24 +74,26 @@ class SharedBudget:
         ]
 
     async def take(
-        self, *, lane: str, deep: bool, answers: Sequence[Answer] = (), now: float | None = None
+        self, *, lane: str, deep: bool, lessons: Sequence[Lesson] = (), now: float | None = None
     ) -> tuple[Grant, float]:
-        """Learn from `answers`, then take a permit if there is one; also the time it was, on Redis' clock or `now`."""
-        granted, wait_seconds, time_then = await self._run(lane, 1, int(deep), answers, now)
-        return Grant(wait_seconds=0.0 if granted else float(wait_seconds)), float(time_then)
+        """Learn `lessons`, then take a permit if there is one; also the time it was, on Redis' clock or `now`."""
+        number, wait_seconds, time_then = await self._run(lane, 1, int(deep), lessons, now)
+        return Grant(wait_seconds=0.0 if number else float(wait_seconds), number=number), float(time_then)
 
-    async def learn(self, answers: Sequence[Answer], *, now: float | None = None) -> None:
-        """Learn from `answers` only."""
-        await self._run("", 0, 0, answers, now)
+    async def learn(self, lessons: Sequence[Lesson], *, now: float | None = None) -> None:
+        """Learn `lessons` only."""
+        await self._run("", 0, 0, lessons, now)
 
-    async def _run(self, lane: str, take: int, deep: int, answers: Sequence[Answer], now: float | None) -> Any:
-        told = json.dumps([_told(one) for one in answers]) if answers else ""
+    async def _run(self, lane: str, take: int, deep: int, lessons: Sequence[Lesson], now: float | None) -> Any:
+        told = json.dumps([_told(one) for one in lessons]) if lessons else ""
         time_text = "" if now is None else f"{now:.6f}"
         return await self._script(keys=self._keys, args=[lane, take, deep, told, time_text, *self._settings])
 
 
 class RedisGovernor:
     """All arithmetic happens in one Lua script, on Redis' clock. Answers are learned from with the next permit.
+
+    That a request was written late is told at once: another process may be waiting for this very permit to come back.
 
     Raises `GovernorUnavailable` when Redis is away for longer than `PATIENCE_SECONDS`.
     """
@@ -96,32 +111,54 @@ class RedisGovernor:
         self._now = now
         self._sleep = sleep
         self._lanes = Lanes()
-        self._unlearned: list[Answer] = []
+        self._unlearned: list[Lesson] = []
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         """Wait until a request may be sent."""
         waited = 0.0
         async with self._lanes.turn(lane):
             while True:
-                ask = partial(self._budget.take, lane=lane, deep=deep, answers=self._take_unlearned())
+                asked_at = self._now()
+                ask = partial(self._budget.take, lane=lane, deep=deep, lessons=self._take_unlearned())
                 grant, taken_at = await self._patiently(ask)
                 if grant.is_granted:
-                    return Permit(taken_at=taken_at, deep=deep, waited_seconds=waited)
+                    return Permit(
+                        number=grant.number,
+                        lane=lane,
+                        deep=deep,
+                        taken_at=taken_at,
+                        asked_at=asked_at,
+                        waited_seconds=waited,
+                    )
                 waited += grant.wait_seconds
                 await self._sleep(grant.wait_seconds)
+
+    def is_good(self, permit: Permit) -> bool:
+        """Whether a request may still be written with it."""
+        return self._now() - permit.asked_at <= PERMIT_GOOD_SECONDS
+
+    async def sent(self, permit: Permit) -> None:
+        """Its request has just been written. The time that Redis' answer took to be read counts as late, too."""
+        late = self._now() - permit.asked_at
+        if late > LATE_SECONDS:
+            self._unlearned.append(Sending(permit=permit, at=permit.taken_at + late))
+            await self._learn_now()
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
         """Learn from the answer: at once if it was a refusal, so that all wait; else with the next permit."""
         self._unlearned.append(Answer(permit=permit, reading=spread(reading), refused=refused))
         if refused or len(self._unlearned) >= LEARNED_AT_ONCE:
-            await self._patiently(partial(self._budget.learn, self._take_unlearned()))
+            await self._learn_now()
 
     async def aclose(self) -> None:
         """The connection belongs to whoever gave it."""
 
-    def _take_unlearned(self) -> list[Answer]:
-        answers, self._unlearned = self._unlearned, []
-        return answers
+    async def _learn_now(self) -> None:
+        await self._patiently(partial(self._budget.learn, self._take_unlearned()))
+
+    def _take_unlearned(self) -> list[Lesson]:
+        lessons, self._unlearned = self._unlearned, []
+        return lessons
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         begun, pause = self._now(), 0.1
@@ -135,13 +172,16 @@ class RedisGovernor:
                 pause = min(pause * 2, 5.0)
 
 
-def _told(answer: Answer) -> dict[str, float]:
-    reading = answer.reading
+def _told(lesson: Lesson) -> dict[str, float | str]:
+    permit = lesson.permit
+    if isinstance(lesson, Sending):
+        return {"number": permit.number, "lane": permit.lane, "sent_at": lesson.at}
+    reading = lesson.reading
     return {
-        "deep": int(answer.permit.deep),
+        "deep": int(permit.deep),
         "limit": reading.limit or 0,
         "period": reading.period_seconds or 0,
         "count": -1 if reading.count is None else reading.count,
-        "retry_after": (reading.retry_after_seconds or 1.0) if answer.refused else 0.0,
-        "taken_at": answer.permit.taken_at,
+        "retry_after": (reading.retry_after_seconds or 1.0) if lesson.refused else 0.0,
+        "taken_at": permit.taken_at,
     }

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import asyncpg
-from sqlalchemy import NullPool, make_url
+from sqlalchemy import NullPool, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -14,6 +16,7 @@ from pco_store.errors import StatementRefused, StoreUnavailable
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,
     asyncpg.SerializationError,
@@ -29,7 +32,11 @@ class Database:
     pool has connections would leave none for their own transactions.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, silence_seconds: float = 60.0) -> None:
+        """A transaction in which nothing is done for `silence_seconds` is ended by Postgres, and its locks with it:
+
+        its process sleeps, and others would have to wait for it.
+        """
         parsed = make_url(url).set(drivername="postgresql+asyncpg")
         connect_args = {"timeout": 20, "server_settings": {"application_name": "pco-sync"}}
         self.engine: AsyncEngine = create_async_engine(
@@ -40,6 +47,7 @@ class Database:
             hide_parameters=True,
             connect_args=connect_args,
         )
+        event.listen(self.engine.sync_engine, "connect", partial(_limit_silence, seconds=silence_seconds))
         self.sessions: AsyncEngine = create_async_engine(
             parsed, poolclass=NullPool, hide_parameters=True, connect_args=connect_args
         )
@@ -67,6 +75,14 @@ class Database:
         """Close all connections."""
         await self.engine.dispose()
         await self.sessions.dispose()
+
+
+def _limit_silence(connection: DBAPIConnection, _: object, *, seconds: float) -> None:
+    """Not among the settings a connection begins with: a proxy that pools connections refuses some of those."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {int(seconds * 1000)}")
+    cursor.close()
+    connection.commit()
 
 
 @contextmanager

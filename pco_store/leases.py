@@ -28,19 +28,22 @@ class RunLease:
     _session: AsyncConnection | None
 
     async def renew(self) -> None:
-        """Hold for another `lease_seconds`. Raises `LeaseLost` when the run was taken over, `StoreUnavailable`."""
+        """Hold for another `lease_seconds`, unless we ended the run ourselves.
+
+        Raises `LeaseLost` when the run was taken over, `StoreUnavailable`.
+        """
         with unavailable_means_retry():
             async with self.database.transaction() as connection:
                 result = await connection.execute(
                     text(
                         """
                         UPDATE sync.runs SET lease_until = now() + make_interval(secs => :lease_seconds)
-                        WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+                        WHERE run_id = :run_id AND fence = :fence AND state IN ('running', 'awaiting')
                         """
                     ),
                     {"lease_seconds": self.lease_seconds, "run_id": self.run.run_id, "fence": self.run.fence},
                 )
-                if result.rowcount != 1:
+                if result.rowcount != 1 and not await self._has_our_fence(connection):
                     raise LeaseLost(self.run.key, self.run.fence)
         await self._prove_life()
 
@@ -49,6 +52,13 @@ class RunLease:
         session, self._session = self._session, None
         if session is not None:
             await _end_session(session)
+
+    async def _has_our_fence(self, connection: AsyncConnection) -> bool:
+        """Whether nobody took over: then it was we who ended the run, and only its report is still under way."""
+        fence = await connection.scalar(
+            text("SELECT fence FROM sync.runs WHERE run_id = :run_id"), {"run_id": self.run.run_id}
+        )
+        return bool(fence == self.run.fence)
 
     async def _prove_life(self) -> None:
         """Take the session lock again if its connection was lost, for instance in a restart of Postgres."""

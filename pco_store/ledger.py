@@ -186,14 +186,14 @@ async def run_totals(connection: AsyncConnection, run: RunHandle) -> RunTotals:
 async def finish_run(
     connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None
 ) -> None:
-    """Close the run in this state. Raises `LeaseLost` when it is not ours any more."""
+    """Close the run in this state; safe to repeat. Raises `LeaseLost` when it is not ours any more."""
     result = await connection.execute(
         text(
             """
             UPDATE sync.runs
             SET state = :state, error = :error, lease_until = now(),
                 completed_at = CASE WHEN :state = 'completed' THEN now() END
-            WHERE run_id = :run_id AND fence = :fence AND state = 'running'
+            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', :state)
             """
         ),
         {"state": state, "error": error, "run_id": run.run_id, "fence": run.fence},

@@ -1,7 +1,7 @@
 """Tells Prefect, for all runs of this process, that they are alive.
 
 The events are those of Prefect's own engine (`prefect.flow-run.heartbeat`, every `PREFECT_FLOWS_HEARTBEAT_FREQUENCY`
-seconds, the first when the run begins), so an automation that marks silent runs Crashed takes them the same way.
+seconds, the first soon after the run has begun), so an automation that marks silent runs Crashed takes them as well.
 """
 
 import time
@@ -16,6 +16,10 @@ from pco_worker.active_run import ActiveRun
 EVENT = "prefect.flow-run.heartbeat"
 SHORTEST_INTERVAL = 30
 """Seconds; Prefect's engine sends no more often either."""
+
+FIRST_AFTER = 5
+"""Seconds. A run that is over sooner sends none: its heartbeat might reach the server after its end, and an automation
+would wait for more of them."""
 
 
 class Heartbeats:
@@ -32,7 +36,8 @@ class Heartbeats:
         now = time.monotonic()
         due = now - max(seconds, SHORTEST_INTERVAL)
         running = [one for one in active if one.is_running]
-        self._last = {one.flow_run.id: self._last.get(one.flow_run.id, due) for one in running}
+        first = due + FIRST_AFTER
+        self._last = {one.flow_run.id: self._last.get(one.flow_run.id, first) for one in running}
         for one in running:
             if self._last[one.flow_run.id] <= due:
                 self._last[one.flow_run.id] = now

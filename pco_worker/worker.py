@@ -1,6 +1,7 @@
 """The worker type `warm`: BaseWorker's polling, with runs that are executed in this process."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
@@ -82,6 +83,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         self._services.push_async_callback(self._running.stop)
         for name in filter(None, self._warm_settings.residents.split(",")):
             self._running.stay(name, find_resident(name))
+        gc.freeze()  # what is imported by now stays: the collector need not look at it again and again
         for service in (self._watch_for_stops, self._keep_beating):
             task = asyncio.create_task(service())
             self._services.push_async_callback(_end, task)
@@ -176,7 +178,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             self._room.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._room.wait(), LONGEST_WAIT_FOR_ROOM)
-        while self._has_unclaimed:
+        while self._has_unclaimed:  # noqa: ASYNC110 - the claims are made in another thread
             await asyncio.sleep(0.01)
 
     @property

@@ -14,6 +14,7 @@ from pco_client.errors import Forbidden, NotFound, PlanLacksFeature
 from pco_store.children import ChildEnd, end_child, fail_child, give_back_children, renew_children
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.ledger import RunHandle
+from tasks.interrupting import interrupt
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.page_processing import PageProcessing
@@ -107,11 +108,8 @@ async def run_children(work: ChildWork, runs: Sequence[RunHandle], *, in_flight:
     try:
         await asyncio.wait(tasks.values())
     finally:
-        keeper.cancel()
         left = unfinished()
-        for run in left:
-            tasks[run.run_id].cancel()
-        await asyncio.gather(keeper, *tasks.values(), return_exceptions=True)
+        await interrupt(keeper, *tasks.values())
         if left:
             await _let_go(work, left, stopped=await is_stopped_by_person())
     if dropped := [by_id[run_id] for run_id, task in tasks.items() if task.cancelled()]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pco_client.errors import PcoError
 from pco_store.ledger import PageReceipt, check_fence, record_page
 from pco_store.quarantine import Quarantined, put_quarantined
+from tasks.interrupting import interrupt
 from tasks.page_processing import PageProcessing, ProcessPage
 from tasks.pages import PageRef
 from tasks.retries import POISONOUS
@@ -18,6 +19,7 @@ async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProc
     """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised."""
     backlog: deque[PageTurn] = deque()
     running: set[asyncio.Task[PageReading]] = set()
+    done: set[asyncio.Task[PageReading]] = set()
     try:
         while not walk.is_finished:
             backlog.extend(walk.ready())
@@ -31,9 +33,7 @@ async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProc
                 backlog.clear()
                 walk.distrust_counts()
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await interrupt(*running, *done)  # of several that failed together one is raised, the others are seen here
 
 
 def reading_of(receipt: PageReceipt) -> PageReading:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import Field, SecretStr
 
 from pco_client.auth import Credential, PersonalAccessToken
@@ -74,7 +75,12 @@ def _connection(application_id: SecretStr, secret: SecretStr, base_url: str) -> 
 
 async def _known_organizations(settings: SyncSettings) -> tuple[str, ...]:
     async with get_client() as client:
-        documents = await client.read_block_documents_by_type("pco-credentials")
+        try:
+            documents = await client.read_block_documents_by_type("pco-credentials")
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != 404:
+                raise
+            documents = []  # no church was ever connected, so Prefect does not even know the type
     names = {document.name for document in documents if document.name}
     if settings.org_id and settings.application_id and settings.secret:
         names.add(settings.org_id)

@@ -9,9 +9,9 @@ from prefect.settings import get_current_settings
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.fan_outs import FanOutCounts
+from tasks.child_flow_runs import fan_out_tag
 from tasks.logs import sync_logger
 from tasks.progress import artifact_key
-from tasks.submitting import fan_out_tag
 
 
 class FanOutSummary(BaseModel):

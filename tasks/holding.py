@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.leases import RunLease
+from tasks.interrupting import interrupt
 from tasks.logs import sync_logger
 
 
@@ -37,8 +38,7 @@ async def held(lease: RunLease) -> AsyncIterator[None]:
             raise lost[0] from None
         raise
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        await interrupt(keeper)
         try:
             await lease.release()
         except StoreUnavailable:

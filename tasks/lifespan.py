@@ -96,7 +96,11 @@ async def opened_resources(settings: SyncSettings) -> AsyncIterator[Resources]:
 
 def _open(settings: SyncSettings) -> Resources:
     """Connections are made when first used."""
-    database = Database(settings.database_url.get_secret_value(), pool_size=min(settings.pages_in_flight, 8) + 2)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        pool_size=min(settings.pages_in_flight, 8) + 2,
+        silence_seconds=settings.lease_seconds,
+    )
     redis: Redis = Redis.from_url(settings.redis_url.get_secret_value())
     limits = httpx.Limits(max_connections=settings.pages_in_flight, max_keepalive_connections=settings.pages_in_flight)
     http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.lifespan import Resources
 from tasks.pages import JITTER, PageRef, apply_page, process_page
-from tasks.retries import PART_DELAYS, Decision, decide, retry_delays
+from tasks.retries import Decision, decide, part_delays, retry_delays
 from tasks.settings import SyncSettings
 from tasks.sync_context import current_sync
 
@@ -29,9 +29,10 @@ async def as_tasks(resources: Resources) -> PageProcessing:
     """One Prefect task per page: named, cached, retried and shown by Prefect."""
     configure = partial(process_page.with_options, result_storage=await resources.receipts())
     delays = _delays(resources.settings)
+    of_parts = part_delays(first=resources.settings.retry_first_seconds)
     return PageProcessing(
         whole=configure(retries=len(delays), retry_delay_seconds=delays),
-        part=configure(retries=len(PART_DELAYS), retry_delay_seconds=PART_DELAYS),
+        part=configure(retries=len(of_parts), retry_delay_seconds=of_parts),
     )
 
 
@@ -39,7 +40,7 @@ def directly(settings: SyncSettings) -> PageProcessing:
     """The same steps and retries without a task: the ledger remembers, Prefect shows the flow run only."""
     return PageProcessing(
         whole=partial(_process, delays=_delays(settings)),
-        part=partial(_process, delays=PART_DELAYS),
+        part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
     )
 
 

@@ -1,11 +1,13 @@
 """process_page: fetch a page, transform it, and commit its rows and its checkpoint in one transaction."""
 
+import logging
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from prefect import task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
 
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest
@@ -18,6 +20,7 @@ from tasks.sync_context import SyncContext, current_sync
 from tasks.transform import TransformedPage, transform_page
 from tasks.window import WindowIgnoredError
 
+PROCESS_PAGE: Final = "process-page"
 JITTER: Final = 0.5
 """Retry waits vary by this share, so that pages that failed together do not come back together."""
 
@@ -60,12 +63,26 @@ def _cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
     return page.cache_key
 
 
+class _NoMoreThanTheState(logging.Filter):
+    """Drops "Finished in state Completed()" of page tasks: thousands of lines a sync, which the states say as well."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (
+            record.levelno == logging.INFO
+            and getattr(record, "task_name", None) == PROCESS_PAGE
+            and str(record.msg).startswith("Finished in state")
+        )
+
+
+logging.getLogger("prefect.task_runs").addFilter(_NoMoreThanTheState())
+
+
 @task(
-    name="process-page",
+    name=PROCESS_PAGE,
     task_run_name="{page.title}",
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
     persist_result=True,
-    result_serializer="json",
+    result_serializer=JSONSerializer(),  # by its name it would be looked up again for every page
     retry_condition_fn=is_worth_a_retry,
     retry_jitter_factor=JITTER,
     log_prints=False,

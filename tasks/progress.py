@@ -14,6 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tasks.interrupting import interrupt
 from tasks.logs import sync_logger
 from tasks.sync_context import SyncContext
 from tasks.walk import Walk
@@ -118,14 +119,9 @@ async def shown(report: ProgressReport) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        await _stop(teller)
+        await interrupt(teller)
         await report.tell_redis("stopped")
         raise
-    await _stop(teller)
+    await interrupt(teller)
     await report.tell_redis("completed")
     await report.tell_prefect()
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

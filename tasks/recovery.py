@@ -20,8 +20,6 @@ from tasks.starting import Started, start_fan_out, start_sync
 from tasks.stopping import mark_crashed
 from tasks.submitting import submit_unanswered, top_up
 
-WAITING_SECONDS: Final = 10.0
-"""After so long without a beginning, it is looked what a child's flow run is doing."""
 ASKED_AT_ONCE: Final = 100
 
 
@@ -39,10 +37,11 @@ class Recovered(BaseModel):
 async def recover(resources: Resources) -> Recovered:
     """One sweep; nothing if another one goes on. Raises `StoreUnavailable`, `NotDeployedError`, and httpx's errors.
 
-    The lock is Postgres's, which ends with its holder: Prefect keeps a concurrency slot of a dead process for minutes,
-    and it is dead processes that this is about.
+    The lock is Postgres's, which ends with its holder, or after a while if that only sleeps: Prefect keeps a
+    concurrency slot of a dead process for minutes, and it is dead processes that this is about.
     """
     async with resources.database.dedicated() as session:
+        await session.execute(text("SET idle_session_timeout = '30s'"))
         alone = await session.scalar(text("SELECT pg_try_advisory_lock(hashtextextended('recover', 0))"))
         return await _sweep(resources) if alone else Recovered()
 
@@ -76,7 +75,7 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
         started = await start_fan_out(
             run.org_id,
             run.entity,
-            deployment=settings.sync_children_deployment,
+            deployment=settings.children_deployment,
             epoch=run.epoch,
             below=list(run.fan_out.below),
             groups_per_run=run.fan_out.groups_per_run,
@@ -87,7 +86,7 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
         started = await start_sync(
             run.org_id,
             run.entity,
-            deployment=settings.sync_entity_deployment,
+            deployment=settings.entity_deployment,
             epoch=run.epoch,
             mode="delta" if run.mode == "delta" else "full",
             is_abandoned=True,
@@ -97,9 +96,11 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
 
 async def _take_back_vanished(resources: Resources, root: RunHandle) -> int:
     """Children whose flow run ended or vanished before it began them, or was taken by a worker that has died."""
-    silence = resources.settings.lease_seconds
+    silence = resources.settings.start_seconds
     async with resources.database.transaction() as connection:
-        waiting = await waiting_flow_runs(connection, root.run_id, older_than_seconds=silence)
+        waiting = await waiting_flow_runs(
+            connection, root.run_id, older_than_seconds=min(silence, resources.settings.lease_seconds)
+        )
     if not waiting:
         return 0
     alive, silent = await _look_at(waiting, silence)

@@ -31,9 +31,6 @@ TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
     (StoreUnavailable, Decision.RETRY),
 )
 
-PART_DELAYS: list[float] = [1.0, 2.0]
-"""Waits for the parts of a page that was retried in full before; they only tell a bad record from bad luck."""
-
 POISONOUS: tuple[type[PcoError], ...] = (ServerFault, UndecodableAnswer)
 """Errors that one bad record can cause for its whole page; after the retries such a page is bisected."""
 
@@ -49,6 +46,11 @@ def decide(error: BaseException) -> Decision:
 def retry_delays(*, first: float, total: float) -> list[float]:
     """Waits in seconds that double from `first` and add up to `total`."""
     return list(_delays(first, total))
+
+
+def part_delays(*, first: float) -> list[float]:
+    """Waits for the parts of a page that was retried in full before; they only tell a bad record from bad luck."""
+    return [first, 2 * first]
 
 
 def _delays(first: float, total: float) -> Iterator[float]:

@@ -10,8 +10,8 @@ from pco_catalog.catalog import Entity
 from pco_store.database import Database
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.ledger import FanOutPlan, FinalState, RunHandle, RunWindow, abandon_run, finish_run
-from pco_store.migrate import check_schema
 from pco_store.openings import ConflictPolicy, RunRequest
+from pco_store.schema_check import check_schema
 from pco_store.watermarks import read_watermark
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger

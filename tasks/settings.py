@@ -29,15 +29,13 @@ class SyncSettings(BaseSettings):
     org_id: str | None = Field(default=None, description="The church whose credentials stand in the environment")
     application_id: SecretStr | None = Field(default=None, description="Personal Access Token: application id")
     secret: SecretStr | None = Field(default=None, description="Personal Access Token: secret")
-    sync_entity_deployment: str = Field(
+    entity_deployment: str = Field(
         default=SYNC_ENTITY, description="The deployment that continues a sync whose process died"
     )
-    sync_children_deployment: str = Field(
+    children_deployment: str = Field(
         default=SYNC_CHILDREN, description="The deployment that continues a fan-out whose process died"
     )
-    sync_child_deployment: str = Field(
-        default=SYNC_CHILD, description="The deployment that runs the children of a fan-out"
-    )
+    child_deployment: str = Field(default=SYNC_CHILD, description="The deployment that runs the children of a fan-out")
     contact: str = Field(default="", description="Who runs this, for PCO's support; part of the User-Agent")
     page_size: Annotated[int, Field(ge=1, le=100)] = Field(default=100, description="Records per request")
     pages_in_flight: Annotated[int, Field(ge=1, le=100)] = Field(

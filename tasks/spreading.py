@@ -10,6 +10,7 @@ from typing import Final
 from pco_store.errors import StoreUnavailable
 from pco_store.fan_outs import FanOutCounts, count_children
 from pco_store.ledger import RunHandle
+from tasks.interrupting import interrupt
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.submitting import submit_unanswered, top_up
@@ -35,7 +36,7 @@ async def keep_submitting(resources: Resources, root: RunHandle) -> AsyncIterato
     try:
         yield submitted
     except BaseException:
-        task.cancel()
+        await interrupt(task)
         raise
     finally:  # not cancelled in the middle of a submission, if it can be helped: that one would have to be repeated
         enough.set()

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
@@ -17,16 +16,16 @@ from pco_store.submissions import (
     look_at,
     record_flow_runs,
     take_back_expired,
-    take_back_submitted,
     take_pending,
     unanswered_submissions,
 )
+from tasks.child_flow_runs import PER_REQUEST, make_flow_runs
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.stopping import mark_crashed
 
-AT_ONCE: Final = 8
-"""Flow runs asked of Prefect at a time."""
+AT_ONCE: Final = 2
+"""Requests for flow runs at a time, each for many of them."""
 MOST_BEGINNINGS: Final = 10
 """How often a child whose process dies is begun again. More than for a failure: its neighbours die with it."""
 ANSWER_SECONDS: Final = 15.0
@@ -110,57 +109,17 @@ async def submit(resources: Resources, root: RunHandle, submissions: Sequence[Su
     room = asyncio.Semaphore(AT_ONCE)
     async with get_client() as client:
         try:
-            deployment = await find_deployment(client, resources.settings.sync_child_deployment)
+            deployment = await find_deployment(client, resources.settings.child_deployment)
         except (httpx.HTTPError, NotDeployedError) as error:
             sync_logger().warning("%d submissions wait: %s", len(submissions), error)
             return 0
 
-        async def ask(submission: Submission) -> tuple[Submission, str | None] | None:
+        async def ask(some: Sequence[Submission]) -> int:
             async with room:
-                return await _create(client, deployment.id, root, submission)
+                made = await make_flow_runs(client, deployment.id, root.entity, some)
+            async with resources.database.transaction() as connection:
+                await record_flow_runs(connection, made)
+            return len(made)
 
-        answers = await asyncio.gather(*(ask(one) for one in submissions))
-    made = [(one[0], one[1]) for one in answers if one is not None and one[1] is not None]
-    spent = [run_id for one in answers if one is not None and one[1] is None for run_id in one[0].run_ids]
-    async with resources.database.transaction() as connection:
-        await record_flow_runs(connection, [(submission, str(flow_run_id)) for submission, flow_run_id in made])
-        if spent:
-            await take_back_submitted(connection, spent)
-    return len(made)
-
-
-async def _create(
-    client: PrefectClient, deployment_id: UUID, root: RunHandle, submission: Submission
-) -> tuple[Submission, str | None] | None:
-    """The flow run for a submission; None in its place if its key belongs to one that is over; None if not answered."""
-    parameters: dict[str, Any] = {
-        "org_id": submission.org_id,
-        "entity": submission.entity,
-        "epoch": submission.epoch,
-        "parents": list(submission.scopes),
-        "fan_out": root.entity,
-    }
-    try:
-        run = await client.create_flow_run_from_deployment(
-            deployment_id,
-            parameters=parameters,
-            name=_name(submission),
-            idempotency_key=submission.key,
-            tags=[f"org:{submission.org_id}", f"entity:{submission.entity}", fan_out_tag(submission.root_id)],
-        )
-    except (httpx.HTTPError, ObjectNotFound) as error:
-        sync_logger().warning("%s is submitted later: Prefect did not answer (%s)", submission.key, error)
-        return None
-    is_over = run.state is not None and run.state.is_final()
-    return submission, None if is_over else str(run.id)
-
-
-def fan_out_tag(root_id: int) -> str:
-    """The tag that a fan-out's flow run and those of its children share: one click in the UI shows them all."""
-    return f"fan-out:{root_id}"
-
-
-def _name(submission: Submission) -> str:
-    first, more = submission.scopes[0], len(submission.scopes) - 1
-    beside = f" and {more} more" if more else ""
-    return f"{submission.entity} below {first}{beside} org={submission.org_id}"
+        parts = [submissions[start : start + PER_REQUEST] for start in range(0, len(submissions), PER_REQUEST)]
+        return sum(await asyncio.gather(*(ask(part) for part in parts)))

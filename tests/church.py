@@ -1,9 +1,11 @@
 """One church under test: how it is synced, what PCO was asked, what stands in its mirror."""
 
 import asyncio
+import os
+import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
@@ -95,29 +98,43 @@ class Church:
         """The offsets of the pages that stand in the ledger."""
         return {row[0] for row in self.sql('SELECT DISTINCT "offset" FROM sync.pages')}
 
-    @asynccontextmanager
-    async def commits_wait(self) -> AsyncIterator[None]:
-        """No page can be committed while the block runs: rows are written, and the checkpoint has to wait."""
-        database = Database(self.database_url, pool_size=1)
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """PCO takes connections and does not answer while the block runs."""
+        os.kill(self.simulator.pid, signal.SIGSTOP)
         try:
-            async with database.transaction() as connection:
-                await connection.execute(text("LOCK TABLE sync.pages IN EXCLUSIVE MODE"))
-                yield
+            yield
         finally:
-            await database.aclose()
+            os.kill(self.simulator.pid, signal.SIGCONT)
 
     @contextmanager
-    def commits_waiting(self) -> Iterator[None]:
-        """The same, for a test without an event loop."""
-        waiting = self.commits_wait()
+    def checkpoints_wait(self) -> Iterator[None]:
+        """No page can be committed while the block runs: its rows are written, and its checkpoint has to wait."""
+        database = Database(self.database_url, pool_size=1)
         with asyncio.Runner() as runner:
-            runner.run(waiting.__aenter__())
-            yield
-            runner.run(waiting.__aexit__(None, None, None))
+            transaction = database.transaction()
+            connection = runner.run(transaction.__aenter__())
+            runner.run(_execute(connection, "LOCK TABLE sync.pages IN EXCLUSIVE MODE"))
+            try:
+                yield
+            finally:
+                runner.run(transaction.__aexit__(None, None, None))
+                runner.run(database.aclose())
+
+    def waiting_transactions(self) -> int:
+        """How many connections wait for somebody's lock."""
+        waiting = self.sql(
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return len(waiting)
 
     def runs(self) -> Sequence[Any]:
         """The ledger's runs, oldest first."""
         return self.sql("SELECT * FROM sync.runs ORDER BY run_id")
+
+
+async def _execute(connection: AsyncConnection, statement: str) -> None:
+    await connection.execute(text(statement))
 
 
 def read_flow_run(identity: Any) -> FlowRun:

@@ -14,9 +14,10 @@ from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
 from pco_store.database import Database
 from pco_store.migrate import migrate
+from tests.fleet import fleet, session_fleet
 from tests.stack import church, shared_simulator, simulator, stack
 
-__all__ = ["church", "shared_simulator", "simulator", "stack"]
+__all__ = ["church", "fleet", "session_fleet", "shared_simulator", "simulator", "stack"]
 
 TEMPLATE = "template_pco"
 _numbers = itertools.count(1)

@@ -1,4 +1,4 @@
-"""The whole engine for tests: PostgreSQL, Redis and a Prefect server, started once per session where a test needs them."""
+"""The whole engine for tests: PostgreSQL, Redis and a Prefect server, started once and only where a test needs them."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -36,7 +36,7 @@ def test_a_cancelled_run_stops_soon_and_cleans_up(pool: Pool, tmp_path: Path) ->
     for run in runs.values():
         pool.wait_for(run, "Cancelled", seconds=20)
     assert time.monotonic() - asked < 20
-    for sign in ("async cleaned up", "sync cleaned up", "stubborn heard it"):
+    for sign in ("async cleaned up", "async hook", "sync cleaned up", "stubborn heard it"):
         assert (tmp_path / sign).exists()
     assert not (tmp_path / "async ended").exists()
     (tmp_path / "neighbour may end").touch()

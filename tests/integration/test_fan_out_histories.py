@@ -317,6 +317,7 @@ class Histories(RuleBasedStateMachine):
                 await connection.execute(text("UPDATE sync.runs SET lease_until = now() - interval '1 s'"))
             await self._take_back_expired()
             await self._revive()
+            await be_due(self.store, self.root)
             await self._submit_unanswered()
             for submission in await take(self.store, self.root, per_run=2, most_under_way=MOST_UNDER_WAY):
                 self.prefect[submission.key] = submission

@@ -5,14 +5,14 @@ import itertools
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from embedded.redis_server import RedisServer
 from pco_client.governor import Permit
 from pco_client.rate_limit import Budget, RateReading
-from pco_client.redis_governor import Answer, SharedBudget
+from pco_client.redis_governor import Answer, Sending, SharedBudget
 
 _numbers = itertools.count(1)
 
@@ -36,6 +36,15 @@ class Hear:
     refused: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Send:
+    """It is told that the request of the `back`th last permit was written `after` seconds after the permit."""
+
+    pause: float
+    back: int
+    after: float
+
+
 # Fractions that both sides write without rounding, so that no step falls on either side of an edge.
 _SECONDS = (st.integers(0, 64) | st.integers(0, 64 * 25)).map(lambda number: number / 64)
 _READINGS = st.builds(
@@ -56,50 +65,71 @@ _STEPS = st.lists(
             reading=_READINGS,
             refused=st.sampled_from([False, False, True]),
         ),
+        st.builds(Send, pause=st.sampled_from([0.0, 0.5, 4.0]), back=st.integers(0, 5), after=_SECONDS),
     ),
     min_size=1,
     max_size=60,
 )
 
 
+_FULL_WINDOW = [Ask(pause=0.0, lane="delta", deep=False)] * 6
+
+
 @given(steps=_STEPS)
+@example(
+    steps=[
+        *_FULL_WINDOW,
+        Send(pause=4.0, back=5, after=3.0),
+        Send(pause=0.0, back=4, after=2.0),
+        Send(pause=0.0, back=5, after=1.0),
+        *(Ask(pause=16.25, lane="delta", deep=False), *_FULL_WINDOW),
+    ]
+)
 @settings(max_examples=60, deadline=None)
-def test_the_script_and_the_budget_answer_alike(redis_server: RedisServer, steps: list[Ask | Hear]) -> None:
+def test_the_script_and_the_budget_answer_alike(redis_server: RedisServer, steps: list[Ask | Hear | Send]) -> None:
     told, expected = asyncio.run(both(redis_server.url, steps))
     assert told == pytest.approx(expected, abs=2e-6)
 
 
-async def both(url: str, steps: list[Ask | Hear]) -> tuple[list[float], list[float]]:
-    """What each side told who asked to wait."""
+async def both(url: str, steps: list[Ask | Hear | Send]) -> tuple[list[float], list[float]]:
+    """What each side told who asked: to wait so long, and which permit it is."""
     budget, now = Budget(limits={False: 6, True: 4}), 1_700_000_000.0
     permits: list[Permit] = []
     told, expected = list[float](), list[float]()
     async with Redis.from_url(url) as redis:
         shared = SharedBudget(redis, f"parity-{next(_numbers)}")
-        begin = Answer(
-            permit=Permit(taken_at=now, deep=False, waited_seconds=0.0),
-            reading=RateReading(limit=6, period_seconds=None, count=None, retry_after_seconds=None),
-            refused=False,
+        first = RateReading(limit=6, period_seconds=None, count=None, retry_after_seconds=None)
+        deep = RateReading(limit=4, period_seconds=None, count=None, retry_after_seconds=None)
+        await shared.learn(
+            [
+                Answer(permit=permit_of(0, now), reading=first, refused=False),
+                Answer(permit=permit_of(0, now, deep=True), reading=deep, refused=False),
+            ],
+            now=now,
         )
-        deep = Answer(
-            permit=Permit(taken_at=now, deep=True, waited_seconds=0.0),
-            reading=RateReading(limit=4, period_seconds=None, count=None, retry_after_seconds=None),
-            refused=False,
-        )
-        await shared.learn([begin, deep], now=now)
         for step in steps:
             now += step.pause
             if isinstance(step, Ask):
-                expected.append(budget.take(now=now, lane=step.lane, deep=step.deep).wait_seconds)
+                mine = budget.take(now=now, lane=step.lane, deep=step.deep)
                 grant, at = await shared.take(lane=step.lane, deep=step.deep, now=now)
-                told.append(grant.wait_seconds)
+                expected += [mine.wait_seconds, mine.number]
+                told += [grant.wait_seconds, grant.number]
                 assert at == now
                 if grant.is_granted:
-                    permits.append(Permit(taken_at=now, deep=step.deep, waited_seconds=0.0))
+                    permits.append(permit_of(grant.number, now, lane=step.lane, deep=step.deep))
             elif permits:
                 permit = permits[max(len(permits) - 1 - step.back, 0)]
+                if isinstance(step, Send):
+                    written_at = permit.taken_at + step.after
+                    budget.sent(number=permit.number, at=written_at)
+                    await shared.learn([Sending(permit=permit, at=written_at)], now=now)
+                    continue
                 budget.observe(
-                    now=now, sent_at=permit.taken_at, deep=permit.deep, reading=step.reading, refused=step.refused
+                    now=now, taken_at=permit.taken_at, deep=permit.deep, reading=step.reading, refused=step.refused
                 )
                 await shared.learn([Answer(permit=permit, reading=step.reading, refused=step.refused)], now=now)
     return told, expected
+
+
+def permit_of(number: int, now: float, *, lane: str = "", deep: bool = False) -> Permit:
+    return Permit(number=number, lane=lane, deep=deep, taken_at=now, asked_at=0.0, waited_seconds=0.0)

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from embedded.postgres import Postgres
 from pco_store.database import Database
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StatementRefused
 from pco_store.ledger_tables import LEDGER_SCHEMA
-from pco_store.migrate import check_schema, migrate, newest_migration
+from pco_store.migrate import migrate
+from pco_store.schema_check import VERSIONS, check_schema, known_migrations, newest_migration
 from pco_store.tables import all_mirror_tables, metadata
 
 MIGRATIONS_TABLE = "migrations"
@@ -148,3 +150,10 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     assert postgres.psql(name, "SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'sync'") == (
         "watermarks"
     )
+
+
+def test_the_files_tell_the_same_order_as_alembic() -> None:
+    """`schema_check` knows the migrations by their files' names, so that no sync has to import Alembic."""
+    scripts = ScriptDirectory(str(VERSIONS.parent))
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    assert known_migrations() == newest_first[::-1]

@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect.client.schemas.objects import State, StateType
 
 from flows.sync_entity import SyncRejectedError, sync_entity
 from pco_client.errors import Forbidden
@@ -22,6 +24,16 @@ def church_in_ten_pages(church: Church, monkeypatch: pytest.MonkeyPatch) -> Chur
     return church
 
 
+async def _started(church: Church) -> asyncio.Task[State[Any]]:
+    """A sync that has asked PCO for its first page, and has many to go."""
+    church.simulator.latency(150)
+    running = asyncio.create_task(sync_entity("grace", PEOPLE, epoch="monday", return_state=True))
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(church.reads):  # noqa: ASYNC110 - it is another process that has to act
+            await asyncio.sleep(0.01)
+    return running
+
+
 def test_a_completed_epoch_is_not_started_again_and_its_run_is_linked(church: Church) -> None:
     church.sync(epoch="monday")
     (run,) = church.runs()
@@ -37,10 +49,8 @@ def test_a_running_epoch_is_joined_and_every_page_is_read_once(church_in_ten_pag
     church = church_in_ten_pages
 
     async def main() -> None:
-        async with church.commits_wait():
-            first = asyncio.create_task(sync_entity("grace", PEOPLE, epoch="monday", return_state=True))
-            while not await asyncio.to_thread(church.reads):
-                await asyncio.sleep(0.01)
+        first = await _started(church)
+        with church.silence():
             second = await sync_entity("grace", PEOPLE, epoch="monday", return_state=True)
             third = await sync_entity("grace", PEOPLE, return_state=True)
         ended = await first
@@ -75,16 +85,10 @@ def test_restart_takes_a_running_epoch_from_its_holder_who_says_so(church_in_ten
     church = church_in_ten_pages
 
     async def main() -> None:
-        async with church.commits_wait():
-            first = asyncio.create_task(sync_entity("grace", PEOPLE, epoch="monday", return_state=True))
-            while not await asyncio.to_thread(church.reads):
-                await asyncio.sleep(0.01)
-            second = asyncio.create_task(
-                sync_entity("grace", PEOPLE, epoch="monday", on_conflict="restart", return_state=True)
-            )
-        assert (await second).name == "Completed"
+        first = await _started(church)
+        second = await sync_entity("grace", PEOPLE, epoch="monday", on_conflict="restart", return_state=True)
         ended = await first
-        assert ended.is_failed()
+        assert (ended.type, second.name) == (StateType.FAILED, "Completed")
         assert "another execution has taken over" in str(ended.message)
 
     asyncio.run(main())

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import Flow, flow, get_run_logger, task
+from prefect.client.schemas.objects import FlowRun, State
 
 LONG = 600
 """Seconds; no test waits that long."""
@@ -27,7 +29,12 @@ async def quick(number: int = 0) -> None:
     """Do nothing."""
 
 
-@flow
+def note_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """What a flow does when it is cancelled."""
+    sign(flow_run.parameters["folder"], f"{flow_run.parameters['name']} hook")
+
+
+@flow(on_cancellation=[note_cancellation])
 async def waiting(folder: str, name: str) -> None:
     """Go on until the test says so."""
     sign(folder, f"{name} began")

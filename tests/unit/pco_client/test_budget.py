@@ -39,11 +39,11 @@ def learn(
     now: float,
     told: RateReading,
     *,
-    sent_at: float | None = None,
+    taken_at: float | None = None,
     deep: bool = False,
     refused: bool = False,
 ) -> None:
-    budget.observe(now=now, sent_at=now if sent_at is None else sent_at, deep=deep, reading=told, refused=refused)
+    budget.observe(now=now, taken_at=now if taken_at is None else taken_at, deep=deep, reading=told, refused=refused)
 
 
 def most_in_any_window(moments: list[float], seconds: float) -> int:
@@ -134,6 +134,61 @@ def test_who_waits_as_long_as_told_is_served_and_keeps_the_limit(waits: list[tup
     assert most_in_any_window(taken, 5.0) <= limit
 
 
+@given(
+    requests=st.lists(
+        st.tuples(st.floats(0, 0.5), st.floats(0, 4), st.floats(0, 4), st.sampled_from(["a", "b"])),
+        min_size=1,
+        max_size=80,
+    ),
+    limit=st.integers(1, 9),
+)
+def test_requests_that_are_written_late_keep_the_limit_at_the_time_they_are_written(
+    requests: list[tuple[float, float, float, str]], limit: int
+) -> None:
+    """Each is asked for, written some time after its permit, and that is told some time later still, in any order."""
+    period = 10.0
+    budget = Budget(limits={False: limit, True: limit}, period=period, margin=MARGIN)
+    now, written, untold = 0.0, list[float](), list[tuple[float, int, float]]()
+    for pause, late, untold_for, lane in requests:
+        now += pause
+        while True:
+            for telling in sorted(one for one in untold if one[0] <= now):
+                untold.remove(telling)
+                budget.sent(number=telling[1], at=telling[2])
+            grant = budget.take(now=now, lane=lane, deep=False)
+            if grant.is_granted:
+                break
+            now += grant.wait_seconds
+        written.append(now + late)
+        untold.append((now + late + untold_for, grant.number, now + late))
+    assert most_in_any_window(written, period) <= limit
+
+
+def test_a_permit_counts_from_the_time_its_request_was_written() -> None:
+    budget = Budget(limits={False: 2, True: 2})
+    numbers = [budget.take(now=moment, lane="people", deep=False).number for moment in (0.0, 1.0)]
+    budget.sent(number=numbers[0], at=3.0)
+    assert take(budget, 4.0) == pytest.approx(1.0 + PERIOD + MARGIN - 4.0)
+    assert take(budget, 1.0 + PERIOD + MARGIN) == 0
+    assert take(budget, 1.0 + PERIOD + MARGIN) == pytest.approx(2.0)
+
+
+def test_a_permit_never_counts_from_an_earlier_time_than_it_did_and_an_unknown_one_changes_nothing() -> None:
+    budget = Budget(limits={False: 1, True: 1})
+    number = budget.take(now=10.0, lane="people", deep=False).number
+    for told, at in [(number, 12.0), (number, 11.0), (number, 5.0), (number + 1, 19.0)]:
+        budget.sent(number=told, at=at)
+    assert take(budget, 20.0) == pytest.approx(12.0 + PERIOD + MARGIN - 20.0)
+
+
+def test_a_request_written_after_its_permit_left_the_window_is_counted_again() -> None:
+    budget = Budget(limits={False: 1, True: 1})
+    number = budget.take(now=0.0, lane="people", deep=False).number
+    assert take(budget, 30.0, lane="groups") == 0
+    budget.sent(number=number, at=35.0)
+    assert take(budget, 30.0 + PERIOD + MARGIN) == pytest.approx(5.0)
+
+
 def test_limit_and_period_are_learned_from_any_answer() -> None:
     budget = Budget()
     learn(budget, 0.0, reading(limit=7, period=60))
@@ -196,6 +251,16 @@ def test_a_refusal_without_a_wait_holds_back_for_a_second_and_never_shortens_a_l
     assert take(other, 0.0) == 1.0
 
 
+def test_a_refusal_costs_its_wait_and_one_place_and_then_all_the_rest_is_there_at_once() -> None:
+    budget = Budget()
+    for _ in range(60):
+        take(budget, 0.0)
+    learn(budget, 0.5, reading(limit=100, count=60, retry_after=7.0), refused=True)
+    assert take(budget, 0.5) == 7.0
+    assert take_all(budget, 7.5) == 40
+    assert take_all(budget, PERIOD + MARGIN) == 60
+
+
 def test_a_retry_after_without_a_refusal_holds_nobody_back() -> None:
     budget = Budget()
     learn(budget, 0.0, reading(retry_after=9.0))
@@ -217,7 +282,7 @@ def test_requests_of_another_program_are_seen_in_the_count() -> None:
     budget = Budget()
     for _ in range(10):
         take(budget, 0.0)
-    learn(budget, 0.5, reading(limit=100, count=40), sent_at=0.0)
+    learn(budget, 0.5, reading(limit=100, count=40), taken_at=0.0)
     assert take_all(budget, 0.5) == 60
     assert take(budget, 0.5) == pytest.approx(PERIOD + MARGIN - 0.5)
 
@@ -235,7 +300,7 @@ def test_our_own_requests_are_not_taken_for_foreign_ones() -> None:
     for number in range(100):
         take(budget, number * 0.1)
     for number in reversed(range(100)):
-        learn(budget, 10.0 + (100 - number) * 0.1, reading(count=number + 1), sent_at=number * 0.1)
+        learn(budget, 10.0 + (100 - number) * 0.1, reading(count=number + 1), taken_at=number * 0.1)
     assert take(budget, PERIOD + MARGIN) == 0
     assert take(budget, PERIOD + MARGIN) == pytest.approx(0.1)
 
@@ -243,7 +308,7 @@ def test_our_own_requests_are_not_taken_for_foreign_ones() -> None:
 def test_an_answer_that_took_longer_than_the_window_still_knows_our_requests() -> None:
     budget = Budget()
     assert take_all(budget, 0.0) == 100
-    learn(budget, 60.0, reading(count=100), sent_at=0.0)
+    learn(budget, 60.0, reading(count=100), taken_at=0.0)
     assert take_all(budget, 60.0) == 100
 
 
@@ -325,6 +390,19 @@ async def test_in_one_process_waiters_of_one_lane_queue_and_their_wait_is_counte
     assert [permit.taken_at for permit in permits] == [0.0, 0.0, 20.25, 20.25, 40.5]
     assert [permit.waited_seconds for permit in permits] == [0.0, 0.0, 20.25, 0.0, 20.25]
     await governor.aclose()
+
+
+async def test_in_one_process_a_permit_counts_from_its_writing_and_is_good_for_less_than_a_window() -> None:
+    now = [0.0]
+    budget = Budget(limits={False: 1, True: 1})
+    governor = ProcessGovernor(budget=budget, now=lambda: now[0])
+    permit = await governor.acquire(lane="people", deep=False)
+    now[0] = 15.0
+    assert governor.is_good(permit)
+    await governor.sent(permit)
+    assert take(budget, 20.0) == pytest.approx(15.0 + PERIOD + MARGIN - 20.0)
+    now[0] = 15.1
+    assert not governor.is_good(permit)
 
 
 async def test_who_gives_up_waiting_leaves_the_lane_to_the_others() -> None:

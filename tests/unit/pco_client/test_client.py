@@ -34,10 +34,18 @@ class OpenGate:
 
     asked: list[tuple[str, bool]] = field(default_factory=list)
     learned: list[tuple[RateReading, bool]] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
+    too_old: set[int] = field(default_factory=set)
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         self.asked.append((lane, deep))
-        return Permit(taken_at=0.0, deep=deep, waited_seconds=0.5)
+        return Permit(number=len(self.asked), lane=lane, deep=deep, taken_at=0.0, asked_at=0.0, waited_seconds=0.5)
+
+    def is_good(self, permit: Permit) -> bool:
+        return permit.number not in self.too_old
+
+    async def sent(self, permit: Permit) -> None:
+        self.written.append(permit.number)
 
     async def observe(self, permit: Permit, reading: RateReading, *, refused: bool) -> None:
         self.learned.append((reading, refused))
@@ -174,6 +182,49 @@ async def test_a_retry_after_holds_back_every_request_of_the_credential() -> Non
     fetched = await client.fetch_page(PEOPLE, expected_type="Person")
     assert sum(slept) == pytest.approx(fetched.waited_seconds)
     assert 7.0 <= fetched.waited_seconds <= 7.5
+
+
+@dataclass
+class Tracing(httpx.AsyncBaseTransport):
+    """Tells what httpcore tells while it sends, up to `last`; then it answers, or fails if it did not send."""
+
+    last: str = "receive_response_headers.complete"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        for event in (
+            "connection.connect_tcp.started",
+            "connection.connect_tcp.complete",
+            "http11.send_request_headers.started",
+            "http11.send_request_headers.complete",
+            "http11.receive_response_headers.started",
+            "http11.receive_response_headers.complete",
+        ):
+            await request.extensions["trace"](event, {})
+            if event.endswith(self.last):
+                break
+        if self.last != "receive_response_headers.complete":
+            raise httpx.ReadError("cut")
+        return page_answer(person("1"))
+
+
+@pytest.mark.parametrize(
+    ("last", "written"),
+    [("connect_tcp.complete", []), ("send_request_headers.started", []), ("send_request_headers.complete", [1])],
+)
+async def test_a_permit_is_told_to_be_used_when_its_request_is_written_whether_there_is_an_answer_or_not(
+    last: str, written: list[int]
+) -> None:
+    gate = OpenGate()
+    with pytest.raises(errors.Unreachable):
+        await client_of(Tracing(last), gate).fetch_page(PEOPLE, expected_type="Person")
+    assert gate.written == written
+
+
+async def test_a_request_whose_permit_became_too_old_before_it_was_written_takes_another() -> None:
+    gate = OpenGate(too_old={1, 2})
+    fetched = await client_of(Tracing(), gate).fetch_page(PEOPLE, expected_type="Person")
+    assert (len(gate.asked), gate.written) == (3, [3])
+    assert (fetched.requests, fetched.waited_seconds) == (1, 1.5)
 
 
 async def test_endless_refusals_end_as_an_error() -> None:

@@ -1,0 +1,16 @@
+# The image for Docker and Kubernetes work pools (docs/work-pools.md). An image per commit; nothing is installed at run time.
+FROM python:3.12-slim
+RUN useradd --create-home --uid 10001 pco
+WORKDIR /opt/pco-sync
+COPY pyproject.toml README.md LICENSE ./
+COPY pco_catalog pco_catalog
+COPY pco_client pco_client
+COPY pco_store pco_store
+COPY pco_simulator pco_simulator
+COPY pco_worker pco_worker
+RUN pip install --no-cache-dir .
+COPY flows flows
+COPY tasks tasks
+COPY deployments deployments
+COPY prefect.yaml ./
+USER pco

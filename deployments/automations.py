@@ -1,0 +1,26 @@
+"""Creates or updates the automations of `automations.yaml` with Prefect's server."""
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore
+
+AUTOMATIONS: Final = Path(__file__).with_name("automations.yaml")
+
+
+def read_automations() -> list[AutomationCore]:
+    """What the file says. Raises `pydantic.ValidationError` for what Prefect would not understand."""
+    return [AutomationCore.model_validate(one) for one in yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))]
+
+
+async def provision_automations() -> None:
+    """Bring every automation to what the file says, by its name; others stay as they are."""
+    async with get_client() as client:
+        for automation in read_automations():
+            known = await client.read_automations_by_name(automation.name)
+            if known:
+                await client.update_automation(known[0].id, automation)
+            else:
+                await client.create_automation(automation)

@@ -1,0 +1,141 @@
+"""kill -9 at any instruction costs at most the pages in flight: the next start continues from the ledger."""
+
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.church import PEOPLE, Church
+from tests.crash.sync_process import SyncProcess
+from tests.stack import Stack, wait_until
+
+IN_FLIGHT = 4
+PAGES = 20
+SETTINGS = {"PCO_SYNC_PAGE_SIZE": "6", "PCO_SYNC_PAGES_IN_FLIGHT": str(IN_FLIGHT), "PCO_SYNC_LEASE_SECONDS": "2"}
+
+
+@pytest.fixture
+def church_in_twenty_pages(church: Church, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """A church whose 120 people are twenty pages."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    return church
+
+
+def _process(church: Church, folder: Path, **parameters: str) -> SyncProcess:
+    return SyncProcess({**church.environment(), **SETTINGS}, folder, org_id="grace", entity=PEOPLE, **parameters)
+
+
+def _requests(church: Church) -> int:
+    return int(church.simulator.stats()["requests"])
+
+
+def _kill_after(church: Church, process: SyncProcess, requests: int) -> None:
+    """Kill it when PCO has been asked so many pages; PCO is silent from then until it is dead."""
+    wait_until(lambda: _requests(church) >= requests, f"{requests} requests were sent")
+    with church.silence():
+        process.kill()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_sync_that_is_killed_again_and_again_reads_no_committed_page_twice(
+    church_in_twenty_pages: Church, stack: Stack, tmp_path: Path, seed: int
+) -> None:
+    church, chance = church_in_twenty_pages, random.Random(seed)
+    church.simulator.latency(40)
+    kills = 3
+    lose = [lambda: None, lambda: _empty_redis(church), lambda: _forget_results(church, stack)]
+    chance.shuffle(lose)
+    reads: Counter[tuple[str, int]] = Counter()
+    for lose_something in lose:
+        with _process(church, tmp_path) as process:
+            _kill_after(church, process, chance.randint(1, 6))
+        lose_something()
+        reads += _only_new_pages(church)
+    with _process(church, tmp_path) as process:
+        assert process.result()["state"] == "Completed"
+    reads += _only_new_pages(church)
+    assert len(reads) == PAGES
+    assert sum(reads.values()) <= PAGES + kills * IN_FLIGHT
+    assert church.differences() == []
+    (run,) = church.runs()
+    assert (run.state, run.fence) == ("completed", kills + 1)
+
+
+def _only_new_pages(church: Church) -> Counter[tuple[str, int]]:
+    """What the last process read; makes sure that the ledger did not hold any of it before."""
+    reads = church.reads()
+    held_before = {
+        row[0]
+        for row in church.sql("""
+        SELECT "offset" FROM sync.pages JOIN sync.runs USING (run_id) WHERE pages.fence < runs.fence
+    """)
+    }
+    assert not held_before & {offset for _, offset in reads}
+    church.simulator.reset_log()
+    return reads
+
+
+def _empty_redis(church: Church) -> None:
+    with Redis.from_url(church.redis_url) as redis:
+        redis.flushall()
+
+
+def _forget_results(church: Church, stack: Stack) -> None:
+    """All that Prefect remembers of the pages: receipts and whatever its client keeps in files."""
+    _empty_redis(church)
+    shutil.rmtree(stack.prefect_home / "storage", ignore_errors=True)
+
+
+def test_killed_between_rows_and_checkpoint_neither_is_there(church_in_twenty_pages: Church, tmp_path: Path) -> None:
+    church = church_in_twenty_pages
+    with church.checkpoints_wait(), _process(church, tmp_path) as process:
+        wait_until(lambda: church.waiting_transactions() > 0, "a page waits for its checkpoint")
+        assert church.rows() == []
+        process.kill()
+    assert (church.rows(), church.committed()) == ([], set())
+    assert church.sync().continued
+    assert church.differences() == []
+
+
+def test_two_processes_that_start_at_the_same_instant_give_one_execution(
+    church_in_twenty_pages: Church, tmp_path: Path
+) -> None:
+    church = church_in_twenty_pages
+    church.simulator.latency(40)
+    with _process(church, tmp_path, epoch="monday") as one, _process(church, tmp_path, epoch="monday") as other:
+        ended = sorted((one.result(), other.result()), key=lambda told: str(told["state"]))
+    refused, done = ended
+    assert (refused["state"], done["state"]) in [("AlreadyRunning", "Completed"), ("AlreadyCompleted", "Completed")]
+    assert done["flow_run_id"] in refused["message"]
+    assert church.reads() == Counter(dict.fromkeys(church.reads(), 1))
+    assert len(church.reads()) == PAGES
+    assert church.differences() == []
+
+
+def test_a_process_that_slept_past_its_lease_cannot_write_any_more(
+    church_in_twenty_pages: Church, tmp_path: Path
+) -> None:
+    church = church_in_twenty_pages
+    church.simulator.latency(40)
+    with _process(church, tmp_path, epoch="monday") as sleeper:
+        wait_until(lambda: _requests(church) >= 5, "some pages are read and some are in flight")
+        sleeper.pause()
+        before = church.committed()
+        assert 0 < len(before) < PAGES
+        assert church.end(epoch="monday").name == "AlreadyRunning", "its lease holds"
+        wait_until(lambda: not church.sql("SELECT 1 FROM sync.runs WHERE lease_until > now()"), "the lease ran out")
+        summary = church.sync(epoch="monday")
+        assert (summary.continued, summary.records) == (True, 120)
+        after = church.sql('SELECT "offset", fence FROM sync.pages ORDER BY 1')
+        sleeper.resume()
+        told = sleeper.result()
+    assert told["state"] == "Failed"
+    assert "another execution has taken over" in told["message"]
+    assert church.sql('SELECT "offset", fence FROM sync.pages ORDER BY 1') == after
+    assert {row.offset for row in after if row.fence == 1} == before
+    assert [run.state for run in church.runs()] == ["completed"]
+    assert church.differences() == []

@@ -1,0 +1,71 @@
+"""A server that restarts in the middle costs time, and nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+import embedded.prefect_server
+import embedded.redis_server
+from tests.church import PEOPLE, Church
+from tests.conftest import FAST_AND_FORGETFUL
+from tests.crash.sync_process import SyncProcess
+from tests.stack import Stack, wait_until
+
+PATIENT = {
+    "PCO_SYNC_PAGE_SIZE": "6",
+    "PCO_SYNC_PAGES_IN_FLIGHT": "4",
+    "PCO_SYNC_RETRY_FIRST_SECONDS": "0.2",
+    "PCO_SYNC_RETRY_TOTAL_SECONDS": "30",
+}
+PAGES = 20
+
+
+@pytest.fixture
+def running(church: Church, tmp_path: Path) -> Iterator[SyncProcess]:
+    """A sync that has read some of its twenty pages; the rest is to come."""
+    church.simulator.latency(40)
+    with SyncProcess({**church.environment(), **PATIENT}, tmp_path, org_id="grace", entity=PEOPLE) as process:
+        wait_until(lambda: len(church.committed()) >= 4, "some pages are committed")
+        assert len(church.committed()) < PAGES
+        yield process
+
+
+def test_postgres_restarts(church: Church, running: SyncProcess, stack: Stack) -> None:
+    with church.silence():
+        stack.postgres.stop()
+        stack.postgres.start(FAST_AND_FORGETFUL)
+    assert running.result()["state"] == "Completed"
+    assert church.differences() == []
+    assert sum(church.reads().values()) <= PAGES + 4
+
+
+def test_redis_restarts_empty(
+    church: Church, running: SyncProcess, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(stack.redis.url.rsplit(":", 1)[1].split("/")[0])
+    monkeypatch.setattr(embedded.redis_server, "PREFERRED_PORT", port)
+    with church.silence():
+        with Redis.from_url(stack.redis.url) as redis:
+            redis.flushall()
+        stack.redis.stop()
+        stack.redis.start()
+    assert running.result()["state"] == "Completed"
+    assert church.reads() == Counter(dict.fromkeys(church.reads(), 1))
+    assert church.differences() == []
+
+
+def test_the_prefect_server_restarts(
+    church: Church, running: SyncProcess, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(stack.prefect.ui_url.rsplit(":", 1)[1])
+    monkeypatch.setattr(embedded.prefect_server, "PREFERRED_PORT", port)
+    with church.silence():
+        stack.prefect.stop()
+    wait_until(lambda: church.runs()[0].state == "completed", "all pages are read without Prefect")
+    stack.prefect.start(stack.postgres.url("prefect", "postgresql+asyncpg"))
+    assert running.result()["state"] == "Completed"
+    assert sorted(church.reads().values()) == [1] * PAGES
+    assert church.differences() == []
