@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+from prefect.context import refresh_global_settings_context
 from rich.console import Console
 
 from benchmarks.bench import Bench
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         services.start(lambda name: console.print(f"starting {name}", style="dim"))
         os.environ.update(services.environment())
+        refresh_global_settings_context()  # Prefect read the environment when it was imported
         bench = Bench(services, record, runs=options.runs)
         for name in options.workloads or WORKLOADS:
             title, measure = WORKLOADS[name]

@@ -65,7 +65,7 @@ class _Writing:
         step = event.partition(".")[2]
         if step == "send_request_headers.started" and not self.governor.is_good(self.permit):
             raise _PermitTooOldError
-        if step in ("send_request_headers.complete", "send_request_headers.failed"):
+        if step == "send_request_headers.complete":
             await self.governor.sent(self.permit)
 
 

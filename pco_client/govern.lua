@@ -37,7 +37,7 @@ end
 
 local function move_permit(member, at)
   local before = redis.call('ZSCORE', permits, member)
-  if before then
+  if before and at > tonumber(before) then
     redis.call('ZADD', permits, string.format('%.6f', at), member)
   end
 end

@@ -118,9 +118,8 @@ class RedisGovernor:
         waited = 0.0
         async with self._lanes.turn(lane):
             while True:
-                asked_at = self._now()
-                ask = partial(self._budget.take, lane=lane, deep=deep, lessons=self._take_unlearned())
-                grant, taken_at = await self._patiently(ask)
+                ask = partial(self._ask, lane=lane, deep=deep, lessons=self._take_unlearned())
+                grant, taken_at, asked_at = await self._patiently(ask)
                 if grant.is_granted:
                     return Permit(
                         number=grant.number,
@@ -152,6 +151,11 @@ class RedisGovernor:
 
     async def aclose(self) -> None:
         """The connection belongs to whoever gave it."""
+
+    async def _ask(self, *, lane: str, deep: bool, lessons: Sequence[Lesson]) -> tuple[Grant, float, float]:
+        """The answer, when that was on Redis' clock, and when it was asked on ours."""
+        asked_at = self._now()
+        return *await self._budget.take(lane=lane, deep=deep, lessons=lessons), asked_at
 
     async def _learn_now(self) -> None:
         await self._patiently(partial(self._budget.learn, self._take_unlearned()))

@@ -15,8 +15,8 @@ _MOVED_BY_A_MERGE: Final = ("people.Email", "people.PhoneNumber")
 class Change:
     """One change: at once, or after `after_request` requests and before the answer to the next one.
 
-    `create`: `count` records, or one with the id `id`; `attributes` are set.
-    `edit`: `attributes` are set, and `updated_at` becomes now unless it is among them.
+    `create`: `count` records, or one with the id `id`; `attributes` are set, and `relationships` (to ids).
+    `edit`: the same, and `updated_at` becomes now unless it is among them.
     `delete`, `restore`: the record is gone, or back.
     `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
     move to the survivor with their ids.
@@ -30,6 +30,7 @@ class Change:
     into: int | str | None = None
     count: int = 1
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    relationships: Mapping[str, int | str | None] = field(default_factory=dict)
     after_request: int = 0
 
     def __post_init__(self) -> None:
@@ -43,15 +44,16 @@ class Change:
     def apply(self, world: World) -> list[int]:
         """Do it, and return the ids of the records it was done to. Raises `ValueError` when one is not there."""
         collection = world.collection(self.entity)
+        related = collection.references(self.relationships)
         if self.operation == "create":
             ids = [None] * self.count if self.id is None else [int(self.id)]
-            return [collection.create(self.attributes, one) for one in ids]
+            return [collection.create(self.attributes, one, related) for one in ids]
         identifier = self._identifier(collection)
         match self.operation:
             case "restore":
                 collection.restore(identifier)
             case "edit":
-                collection.edit(identifier, self.attributes)
+                collection.edit(identifier, self.attributes, related)
             case "delete":
                 collection.delete(identifier)
             case "merge":

@@ -86,7 +86,20 @@ class Collection:
                     known.setdefault(one, []).append(identifier)
         return known.get(owner, ())
 
-    def create(self, attributes: Mapping[str, Any], identifier: int | None = None) -> int:
+    def references(self, ids: Mapping[str, int | str | None]) -> Mapping[str, Any]:
+        """Relationships as a record has them, to these ids. Raises `KeyError` for one that the entity has not."""
+        kinds = self._inventor.entity.relationships
+        return {
+            name: {"data": None if one is None else {"type": kinds[name].resource, "id": str(one)}}
+            for name, one in ids.items()
+        }
+
+    def create(
+        self,
+        attributes: Mapping[str, Any],
+        identifier: int | None = None,
+        related: Mapping[str, Any] | None = None,
+    ) -> int:
         """A new record, created now; with the highest id if none is given. Raises `ValueError` for one that exists."""
         if identifier is None:
             identifier = max(self.ids[-1] if self.ids else 0, max(self._changed, default=0), record_id(-1))
@@ -97,7 +110,7 @@ class Collection:
         now = time_text(datetime.now(UTC))
         stamped = {name: now for name in ("created_at", "updated_at") if name in record.attributes}
         bisect.insort(self.ids, identifier)
-        self._put(record, {**stamped, **attributes}, {})
+        self._put(record, {**stamped, **attributes}, related or {})
         return identifier
 
     def edit(self, identifier: int, attributes: Mapping[str, Any], related: Mapping[str, Any] | None = None) -> None:

@@ -98,7 +98,8 @@ async def top_up(resources: Resources, root: RunHandle) -> int:
 async def submit_unanswered(resources: Resources, root: RunHandle) -> int:
     """Make the flow runs of submissions whose maker died in between; how many."""
     async with resources.database.transaction() as connection:
-        left = await unanswered_submissions(connection, root.run_id, older_than_seconds=ANSWER_SECONDS)
+        patience = min(ANSWER_SECONDS, resources.settings.start_seconds)
+        left = await unanswered_submissions(connection, root.run_id, older_than_seconds=patience)
     return await submit(resources, root, left)
 
 

@@ -1,5 +1,7 @@
 """The client over real HTTP: whatever PCO, its edge or the network does becomes the error that says what to do."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -8,6 +10,7 @@ import pytest
 
 from pco_client import PageRequest, PcoClient, PersonalAccessToken, ProcessGovernor, errors, read_resource
 from pco_client.client import user_agent
+from pco_client.governor import Permit
 from pco_client.rate_limit import Budget
 from pco_simulator.testing import SimulatorProcess
 
@@ -27,6 +30,7 @@ def simulator(running: SimulatorProcess) -> SimulatorProcess:
     running.faults([])
     running.forbid([])
     running.rate_limit(limit=None)
+    running.latency(0)
     running.reset_log()
     return running
 
@@ -50,6 +54,34 @@ async def client(simulator: SimulatorProcess) -> AsyncIterator[PcoClient]:
     """A client of the simulator."""
     async with client_of(simulator.base_url, simulator.app_id, simulator.secret) as one:
         yield one
+
+
+class Noting(ProcessGovernor):
+    """Remembers how many seconds after its permit each request was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[float] = []
+
+    async def sent(self, permit: Permit) -> None:
+        self.late.append(time.monotonic() - permit.taken_at)
+        await super().sent(permit)
+
+
+async def test_the_governor_learns_when_a_request_was_written_and_not_when_it_was_waiting_for_a_connection(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.latency(200)
+    governor = Noting()
+    limits = httpx.Limits(max_connections=1)
+    async with httpx.AsyncClient(trust_env=False, limits=limits) as http:
+        credential = PersonalAccessToken(simulator.app_id, simulator.secret)
+        client = PcoClient(http, credential=credential, governor=governor, base_url=simulator.base_url)
+        await asyncio.gather(*(client.fetch_page(PEOPLE, expected_type="Person") for _ in range(3)))
+    # each answer takes 0.1 s at least, and the next request is written after it
+    assert len(governor.late) == 3
+    assert governor.late[1] >= 0.1
+    assert governor.late[2] >= 0.2
 
 
 @pytest.mark.parametrize(("per_page", "pages"), [(100, 3), (500, 3), (7, 33)])

@@ -143,6 +143,19 @@ async def test_a_request_written_late_is_told_to_every_process_at_once_and_one_i
     assert moved == pytest.approx([0.0, 0.0, 3.0], abs=1e-5)
 
 
+async def test_the_time_that_redis_was_away_does_not_make_a_permit_late(redis_url: str) -> None:
+    now = [50.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += 20.0
+        redis.connection_pool = reachable.connection_pool
+
+    async with Redis.from_url("redis://127.0.0.1:1/0") as redis, Redis.from_url(redis_url) as reachable:
+        governor = RedisGovernor(redis, "away-once", now=lambda: now[0], sleep=sleep)
+        permit = await governor.acquire(lane="people", deep=False)
+    assert (permit.asked_at, governor.is_good(permit)) == (70.0, True)
+
+
 async def test_a_permit_is_good_for_less_than_a_window(redis_url: str) -> None:
     now = [50.0]
     async with Redis.from_url(redis_url) as redis:

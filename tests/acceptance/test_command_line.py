@@ -1,0 +1,93 @@
+"""`python -m deployments`: what a person is told when something is missing or wrong, and what works."""
+
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.__main__ import main
+from embedded.server_process import free_port
+from tests.church import PEOPLE, Church
+from tests.stack import Stack
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
+
+SERVERS = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """An empty data folder, and an environment that names no server."""
+    monkeypatch.setenv("PCO_SYNC_HOME", str(home / "empty"))
+    for name in SERVERS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize("command", [["sync", "grace", PEOPLE], ["connect", "grace"], ["deploy"], ["migrate"]])
+def test_without_servers_it_is_said_how_to_start_them(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("error: PREFECT_API_URL, PCO_SYNC_DATABASE_URL, PCO_SYNC_REDIS_URL not set")
+    assert "Start them with `make up`" in told
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 1
+    assert capsys.readouterr().out == "nothing runs; `make up` starts the servers\n"
+
+
+@pytest.mark.usefixtures("church")
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["sync", "grace", "people.Persn"], "'people.Persn' is not in the catalogue; did you mean people.Person"),
+        (["sync", "grace", "groups.Membership"], "groups.Membership is not listed at top level"),
+        (["sync", "Grace Church", PEOPLE], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
+        (["connect", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
+    ],
+)
+def test_a_wrong_word_is_told_in_a_line(command: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("error: ")
+    assert told in said
+
+
+def test_a_prefect_server_that_is_away_is_told_with_its_address(
+    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", nowhere)
+    with temporary_settings({PREFECT_API_URL: nowhere}):
+        assert main(["sync", church.org_id, PEOPLE]) == 1
+    assert f"error: Prefect does not answer at {nowhere}" in capsys.readouterr().out
+
+
+def test_status_and_env_say_where_the_servers_are(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_HOME", str(stack.home))
+    assert main(["status"]) == 0
+    told = capsys.readouterr().out
+    assert stack.prefect.ui_url in told
+    assert str(stack.postgres.data) in told
+    assert main(["env"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"export PREFECT_API_URL={stack.prefect.api_url}" in lines
+    assert {line.split("=")[0] for line in lines} >= {f"export {name}" for name in SERVERS}
+
+
+def test_connect_stores_a_token_that_pco_takes_and_the_church_can_be_synced(
+    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["connect", "connected", "--base-url", church.simulator.base_url]) == 0
+    told = capsys.readouterr().out
+    assert "connected: PCO knows this token as" in told
+    assert "stored as the block pco-credentials/connected" in told
+    (probe,) = church.simulator.access_log()
+    assert (probe["path"], probe["version"]) == ("/people/v2", "2026-06-04")
+    for name in ("PCO_SYNC_ORG_ID", "PCO_SYNC_APPLICATION_ID", "PCO_SYNC_SECRET"):
+        monkeypatch.delenv(name)
+    church.sync()  # type: ignore[unreachable]
