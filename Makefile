@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test check lint types layers format up down status migrate deploy worker sync fan-out connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate deploy worker sync fan-out connect psql bench screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,12 @@ demo-crash: setup ## kill a worker in the middle of a fan-out, and watch the res
 
 test: setup ## pass the whole test suite
 	@exec $(BIN)/python -m pytest
+
+crash: setup ## only the tests that kill, stop and restart things
+	@exec $(BIN)/python -m pytest tests/crash
+
+nightly: setup ## the tests that take long: a hundred random crash schedules, large groups (about 30 minutes)
+	@exec $(BIN)/python -m pytest -m nightly
 
 check: lint types layers ## lint, types and import layers
 

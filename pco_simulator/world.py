@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.coherence import MEMBERS_OF_A_GROUP, PEOPLE_IN_A_HOUSEHOLD
 from pco_simulator.collection import Collection
+from pco_simulator.identifiers import number_of
 from pco_simulator.inventor import Inventor
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
@@ -106,7 +107,7 @@ class World:
         return ListPlace(listing=self.collection(entity.name), facts=facts, ids=ids, type=entity.resource)
 
     def _below(self, entity: Entity, owner: str, path: str, owner_id: str) -> ListPlace | NoRecord:
-        """The records below a parent: those that name it, or those that it names."""
+        """The records below a parent: those that name it, or those that it names; if neither does, a share of them."""
         edge = path.rsplit("/", 1)[1]
         kind = owner.title().replace("_", "")
         owners = self.collection_of(entity.product, kind)
@@ -119,5 +120,13 @@ class World:
         for name, one in entity.relationships.items():
             if name == owner or (one.many and one.resource == kind):
                 return self._list_place(entity, collection.children_of(name, int(owner_id)), parent)
+        if edge not in owners.entity.relationships:
+            return self._list_place(entity, _shared_out(collection, owners, int(owner_id)), parent)
         related = related_ids(owners.record(int(owner_id)).relationships.get(edge))
         return self._list_place(entity, [int(one) for one in related if collection.holds(int(one))], parent)
+
+
+def _shared_out(collection: Collection, owners: Collection, owner: int) -> list[int]:
+    """The share of one owner, where PCO's documentation does not say how the records name theirs."""
+    shares = number_of(owners.ids[-1]) + 1
+    return [one for one in collection.ids if number_of(one) % shares == number_of(owner)]

@@ -64,6 +64,14 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement that is a transaction by itself. Raises as `transaction()` does."""
+        with unavailable_means_retry():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield connection
+
+    @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[AsyncConnection]:
         """A connection of its own in autocommit, for session locks. Raises `StoreUnavailable`."""
         with unavailable_means_retry():

@@ -1,4 +1,4 @@
-"""One statement that brings a page of rows into its table: set-based, guarded, safe to repeat."""
+"""How a page of rows is brought into its table: set-based, guarded, safe to repeat."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,45 +34,43 @@ async def upsert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
     """
     if not rows:
         return UpsertCounts(new=0, changed=0, unchanged=0, stale=0)
-    ordered = sorted(rows, key=lambda row: str(row["id"]))  # one lock order for all writers: no deadlocks
-    statement, names = _statement(table)
+    ctes = upsert_ctes(table)
+    (counts,) = await fetch(connection, f"WITH {ctes} SELECT * FROM counts", *column_values(table, rows))  # noqa: S608
+    return UpsertCounts(**counts)
+
+
+async def fetch(connection: AsyncConnection, statement: str, *arguments: object) -> Sequence[Mapping[str, Any]]:
+    """Run a statement with whole columns as arguments; SQLAlchemy would look at every value.
+
+    In a transaction it must not be the first statement: SQLAlchemy begins one with the first of its own.
+    """
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     assert driver is not None
-    written = await driver.fetch(statement, *[[row[name] for row in ordered] for name in names], timeout=60)
-    new = sum(1 for row in written if row["is_new"])
-    untouched = {str(row["id"]): row["_content_hash"] for row in ordered}
-    for row in written:
-        del untouched[row["id"]]
-    unchanged = await _count_equal(driver, table, str(ordered[0]["org_id"]), untouched) if untouched else 0
-    return UpsertCounts(new=new, changed=len(written) - new, unchanged=unchanged, stale=len(untouched) - unchanged)
+    rows: Sequence[Mapping[str, Any]] = await driver.fetch(statement, *arguments, timeout=60)
+    return rows
 
 
-async def _count_equal(driver: Any, table: Table, org_id: str, hashes: Mapping[str, object]) -> int:
-    """How many of the rows that were not written are stored with the same content; the others were older."""
-    stored = await driver.fetch(
-        f"SELECT id, _content_hash FROM {_qualified(table)} "  # noqa: S608 - names from the catalogue
-        "WHERE org_id = $1 AND id = ANY($2::text[])",
-        org_id,
-        list(hashes),
-    )
-    return sum(1 for row in stored if hashes[row["id"]] == row["_content_hash"])
+def column_values(table: Table, rows: Sequence[Mapping[str, object]]) -> list[list[object]]:
+    """The arguments of `upsert_ctes`: a list for each column."""
+    ordered = sorted(rows, key=lambda row: str(row["id"]))  # one lock order for all writers: no deadlocks
+    return [[row[name] for row in ordered] for name in _written_columns(table)]
 
 
-def _qualified(table: Table) -> str:
-    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
+@lru_cache(maxsize=2048)
+def upsert_ctes(table: Table, *, condition: str = "true") -> str:
+    """Common table expressions that upsert the columns given as $1, $2, ..., and count as `UpsertCounts` in `counts`.
 
-
-@lru_cache(maxsize=1024)
-def _statement(table: Table) -> tuple[str, tuple[str, ...]]:
-    names = tuple(column.name for column in table.columns if column.name not in TOMBSTONE)
+    Nothing is written unless `condition` holds.
+    """
+    names = _written_columns(table)
     columns = ", ".join(_QUOTE(name) for name in names)
     arrays, selected = [], []
     for number, name in enumerate(names, start=1):
         column_type = table.columns[name].type
         is_json = isinstance(column_type, JSONB)
         arrays.append(f"${number}::{'text' if is_json else column_type.compile(dialect=_POSTGRES)}[]")
-        selected.append(f"page.{_QUOTE(name)}" + ("::jsonb" if is_json else ""))
+        selected.append(f"given.{_QUOTE(name)}" + ("::jsonb" if is_json else ""))
     assignments = ", ".join(f"{_QUOTE(name)} = excluded.{_QUOTE(name)}" for name in names if name not in KEY)
     order = "excluded._synced_at >= stored._synced_at"
     if "updated_at" in table.columns:
@@ -81,15 +79,31 @@ def _statement(table: Table) -> tuple[str, tuple[str, ...]]:
             "OR stored.updated_at IS NULL "
             f"THEN {order} ELSE excluded.updated_at > stored.updated_at END"
         )
-    return (
-        f"""
-        INSERT INTO {_qualified(table)} AS stored ({columns})
-        SELECT {", ".join(selected)} FROM unnest({", ".join(arrays)}) AS page ({columns})
-        ON CONFLICT (org_id, id) DO UPDATE
-        SET {assignments}, _deleted_at = NULL, _deleted_reason = NULL
-        WHERE (stored._content_hash <> excluded._content_hash OR stored._deleted_at IS NOT NULL) AND {order}
-            AND (stored._deleted_at IS NULL OR stored._deleted_at < excluded._synced_at)
-        RETURNING stored.id, (xmax = 0) AS is_new
-        """,  # noqa: S608 - names from the catalogue
-        names,
-    )
+    mirror = f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
+    return f"""
+        page ({columns}) AS (
+            SELECT {", ".join(selected)} FROM unnest({", ".join(arrays)}) AS given ({columns})),
+        before AS (
+            SELECT stored.id, stored._content_hash FROM page
+            JOIN {mirror} AS stored ON stored.org_id = page.org_id AND stored.id = page.id),
+        written AS (
+            INSERT INTO {mirror} AS stored ({columns}) SELECT {columns} FROM page WHERE {condition}
+            ON CONFLICT (org_id, id) DO UPDATE
+            SET {assignments}, _deleted_at = NULL, _deleted_reason = NULL
+            WHERE (stored._content_hash <> excluded._content_hash OR stored._deleted_at IS NOT NULL) AND {order}
+                AND (stored._deleted_at IS NULL OR stored._deleted_at < excluded._synced_at)
+            RETURNING stored.id, (xmax = 0) AS is_new),
+        counts AS (
+            SELECT count(*) FILTER (WHERE written.is_new) AS new,
+                   count(*) FILTER (WHERE NOT written.is_new) AS changed,
+                   count(*) FILTER (WHERE written.id IS NULL
+                       AND before._content_hash = page._content_hash) AS unchanged,
+                   count(*) FILTER (WHERE written.id IS NULL
+                       AND before._content_hash IS DISTINCT FROM page._content_hash) AS stale
+            FROM page LEFT JOIN written USING (id) LEFT JOIN before USING (id))
+        """  # noqa: S608 - names from the catalogue
+
+
+@lru_cache(maxsize=1024)
+def _written_columns(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if column.name not in TOMBSTONE)

@@ -12,9 +12,9 @@ from prefect.serializers import JSONSerializer
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest
 from pco_store.children import insert_children
-from pco_store.ledger import PageReceipt, check_fence, page_receipt, record_page
+from pco_store.ledger import PageReceipt, page_receipt
+from pco_store.page_commit import commit_page
 from pco_store.quarantine import Quarantined, put_quarantined
-from pco_store.upsert import upsert_rows
 from tasks.retries import is_worth_a_retry
 from tasks.sync_context import SyncContext, current_sync
 from tasks.transform import TransformedPage, transform_page
@@ -114,29 +114,31 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_window(sync, fetched.page, transformed)
-    async with sync.database.transaction() as connection:
-        await check_fence(connection, sync.run)
-        counts = await upsert_rows(connection, sync.table, transformed.rows)
-        receipt = PageReceipt(
-            reading=page.reading,
-            offset=page.offset,
-            page_size=page.size,
-            rows=len(fetched.page.records),
-            new=counts.new,
-            changed=counts.changed,
-            unchanged=counts.unchanged,
-            stale=counts.stale,
-            misfits=transformed.misfits,
-            quarantined=len(transformed.rejected),
-            next_offset=fetched.page.next_offset,
-            total_count=fetched.page.total_count,
-            requests=fetched.requests,
-            waited_seconds=fetched.waited_seconds,
-        )
-        await put_quarantined(connection, _quarantined(sync, page, transformed))
-        if sync.spawn is not None:
-            await insert_children(connection, sync.spawn.children_of(transformed.ids))
-        await record_page(connection, sync.run, receipt, transformed.ids)
+    quarantined = _quarantined(sync, page, transformed)
+    children = sync.spawn.children_of(transformed.ids) if sync.spawn is not None and transformed.ids else None
+    receipt = PageReceipt(
+        reading=page.reading,
+        offset=page.offset,
+        page_size=page.size,
+        rows=len(fetched.page.records),
+        new=0,
+        changed=0,
+        unchanged=0,
+        stale=0,
+        misfits=transformed.misfits,
+        quarantined=len(quarantined),
+        next_offset=fetched.page.next_offset,
+        total_count=fetched.page.total_count,
+        requests=fetched.requests,
+        waited_seconds=fetched.waited_seconds,
+    )
+    # The page alone is one statement; with what else comes of it, it is a transaction of several.
+    is_alone = not quarantined and children is None
+    async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
+        await put_quarantined(connection, quarantined)
+        if children is not None:
+            await insert_children(connection, children)
+        receipt = await commit_page(connection, sync.run, sync.table, transformed.rows, receipt, transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
     sync.counters.quarantined += receipt.quarantined

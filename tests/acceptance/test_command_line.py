@@ -1,5 +1,6 @@
 """`python -m deployments`: what a person is told when something is missing or wrong, and what works."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.__main__ import main
 from embedded.server_process import free_port
+from pco_catalog.catalog import load_catalog
+from tasks.credentials import UnknownOrganizationError
 from tests.church import PEOPLE, Church
 from tests.stack import Stack
 
@@ -87,7 +90,22 @@ def test_connect_stores_a_token_that_pco_takes_and_the_church_can_be_synced(
     assert "connected: PCO knows this token as" in told
     assert "stored as the block pco-credentials/connected" in told
     (probe,) = church.simulator.access_log()
-    assert (probe["path"], probe["version"]) == ("/people/v2", "2026-06-04")
+    assert (probe["path"], probe["version"]) == ("/people/v2", load_catalog().entity(PEOPLE).api_version)
     for name in ("PCO_SYNC_ORG_ID", "PCO_SYNC_APPLICATION_ID", "PCO_SYNC_SECRET"):
         monkeypatch.delenv(name)
-    church.sync()  # type: ignore[unreachable]
+    connected = replace(church, org_id="connected")
+    connected.sync()
+    assert connected.differences() == []
+
+
+def test_connect_refuses_a_token_that_pco_does_not_take_and_stores_nothing(
+    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_SECRET", "not-the-secret")
+    assert main(["connect", "refused", "--base-url", church.simulator.base_url]) == 1
+    told = capsys.readouterr().out
+    assert "error: PCO does not accept the credential" in told
+    assert "the client is invalid" in told
+    assert "not-the-secret" not in told
+    with pytest.raises(UnknownOrganizationError, match="'refused': no credentials are known"):
+        replace(church, org_id="refused").sync()

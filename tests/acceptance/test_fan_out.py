@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from pco_simulator.testing import SimulatorProcess
 from pco_store.children import list_dead
 from pco_store.database import Database
 from tasks.fan_out_summary import FanOutSummary
-from tasks.starting import start_sync
+from tasks.starting import Started, start_fan_out, start_sync
 from tasks.submitting import NotDeployedError, check_children_can_run
 from tests.acceptance.warm_workers import HERE, ROOT
 from tests.church import read_flow_run
@@ -80,8 +79,8 @@ def test_groups_of_every_size_are_mirrored_and_what_is_gone_or_forbidden_is_told
     for group in groups:
         found = {str(row["id"]) for row in fan_out.church.rows(MEMBERSHIPS) if row["group_id"] == group}
         assert found == (set() if group in (gone, forbidden) else set(members_of(world, group)))
-    pages = fan_out.church.sql("SELECT count(*) AS n FROM sync.pages WHERE run_id = :id", id=children[groups[3]].run_id)
-    assert pages[0].n == 2
+    pages = fan_out.church.sql('SELECT "offset" FROM sync.pages WHERE run_id = :id', id=children[groups[3]].run_id)
+    assert {row.offset for row in pages} == {0, 100}
     state = wait_for_end(parent.id)
     assert (state.type.value, state.name) in (("COMPLETED", "Spreading"), ("COMPLETED", "Completed"))
     last = max(one.completed_at for one in children.values())
@@ -126,8 +125,7 @@ def test_the_children_of_one_fan_out_are_the_parents_of_the_next(fleet: Fleet, w
 
 def test_two_parents_of_the_same_key_at_once_are_one(fleet: Fleet, world: SimulatorProcess) -> None:
     fan_out = fleet.church("twice", world)
-    with ThreadPoolExecutor(2) as both:
-        first, second = both.map(lambda _: fan_out.start(groups_per_run=4), range(2))
+    first, second = asyncio.run(start_both("twice"))
     assert first.flow_run.id == second.flow_run.id
     wait_until(lambda: fan_out.root() is not None, "it runs", seconds=60)
 
@@ -136,6 +134,11 @@ def test_two_parents_of_the_same_key_at_once_are_one(fleet: Fleet, world: Simula
     assert by_hand.name in ("AlreadyRunning", "AlreadyCompleted")
     fan_out.wait_until_complete()
     fan_out.assert_nothing_lost_and_nothing_doubled()
+
+
+async def start_both(org_id: str) -> list[Started]:
+    """Two people who press the button at the same time."""
+    return await asyncio.gather(*(start_fan_out(org_id, MEMBERSHIPS, epoch="e", groups_per_run=4) for _ in range(2)))
 
 
 def test_a_cancelled_parent_stops_its_children_and_is_continued(fleet: Fleet, world: SimulatorProcess) -> None:
@@ -208,7 +211,7 @@ def test_a_deployment_that_does_not_exist_is_told_before_anything_is_done(
     fan_out = fleet.church("nowhere", world)
     monkeypatch.setenv("PCO_SYNC_CHILD_DEPLOYMENT", "sync-child/nowhere")
 
-    with pytest.raises(NotDeployedError, match="sync-child/nowhere.*make deploy"):
+    with pytest.raises(NotDeployedError, match=r"sync-child/nowhere.*make deploy"):
         sync_children("nowhere", MEMBERSHIPS, epoch="e")
 
     assert fan_out.root() is None
@@ -226,21 +229,20 @@ def test_children_run_on_a_process_pool_too_and_a_pool_without_workers_is_told(
     assert "no worker polls the work pool processes" in told
     with SimulatorProcess(people=10, groups=1) as world:
         fan_out = fleet.church("processes", world)
-        with (
-            subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "prefect", "worker", "start", "--pool", "processes", "--type", "process"),
-                    "--run-once",
-                ],
-                env=inherited_environment(**fleet.environment()),
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            if sync_children("processes", MEMBERSHIPS, epoch="e").pending == 0
-            else pytest.fail("not submitted")
-        ):
-            fan_out.wait_until_complete()
+        summary: FanOutSummary = sync_children("processes", MEMBERSHIPS, epoch="e")
+        assert (summary.outcome, summary.under_way) == ("spreading", 1)
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "prefect", "worker", "start", "--pool", "processes", "--type", "process"),
+                "--run-once",
+            ],
+            env=inherited_environment(**fleet.environment()),
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+        fan_out.wait_until_complete()
         fan_out.assert_nothing_lost_and_nothing_doubled()
         runs = {one.work_pool_name for one in fan_out.flow_runs() if one.deployment_id is not None}
         assert runs == {"processes"}
@@ -268,8 +270,11 @@ def test_two_workers_share_the_budget_and_a_small_sync_is_not_starved(fleet: Fle
 
         asyncio.run(start_sync("budget", "people.Person", epoch="small"))
         wait_until(
-            lambda: fan_out.church.sql(
-                "SELECT 1 FROM sync.runs WHERE org_id = 'budget' AND entity = 'people.Person' AND state = 'completed'"
+            lambda: bool(
+                fan_out.church.sql(
+                    "SELECT 1 FROM sync.runs WHERE org_id = 'budget' AND entity = 'people.Person' "
+                    "AND state = 'completed'"
+                )
             ),
             "the small sync is complete",
             seconds=60,
@@ -280,3 +285,16 @@ def test_two_workers_share_the_budget_and_a_small_sync_is_not_starved(fleet: Fle
         assert left["completed"] < 125, "it did not wait for the large one"
         assert world.stats()["refused"] == 0
         fan_out.assert_nothing_lost_and_nothing_doubled()
+
+
+@pytest.mark.nightly
+def test_a_group_of_five_thousand_members_is_mirrored_beside_small_ones(fleet: Fleet, world: SimulatorProcess) -> None:
+    large = groups_of(world)[0]
+    resize(world, large, 5000)
+    fan_out = fleet.church("large", world)
+
+    fan_out.start(groups_per_run=4)
+    fan_out.wait_until_complete(seconds=300)
+
+    fan_out.assert_nothing_lost_and_nothing_doubled()
+    assert sum(row["group_id"] == large for row in fan_out.church.rows(MEMBERSHIPS)) == 5000

@@ -103,7 +103,9 @@ def test_a_parent_that_dies_between_commit_and_submission_loses_no_child(fleet: 
     family = [server, *server.children(recursive=True)]
     with fan_out.church.checkpoints_wait():
         fan_out.start()
-        wait_until(lambda: fan_out.church.waiting_transactions() > 0, "the parents' page is about to be committed", seconds=60)
+        wait_until(
+            lambda: fan_out.church.waiting_transactions() > 0, "the parents' page is about to be committed", seconds=60
+        )
         for one in family:
             one.suspend()
     try:

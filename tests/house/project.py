@@ -41,7 +41,7 @@ def documents() -> tuple[Path, ...]:
 
 def make_targets() -> set[str]:
     """What can follow `make`."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from deployments import names
+from deployments.automations import read_automations
+from tasks.settings import SyncSettings
 from tests.house.project import ROOT, files, syntax
 
 VERBS = {"backfill", "call", "drain", "plan", "reconcile", "recover", "replay", "resume", "submit", "sync"}
@@ -86,3 +88,24 @@ def test_all_deployments_run_on_the_work_pool_and_check_their_parameters() -> No
         assert one["work_pool"]["name"] == names.WORK_POOL
         assert one.get("enforce_parameter_schema", True)
         assert one["description"].strip()
+
+
+@pytest.mark.parametrize("pool", ["docker", "kubernetes"])
+def test_the_flows_of_other_work_pools_are_the_same_ones(pool: str) -> None:
+    told = yaml.safe_load((ROOT / "deployments" / f"prefect.{pool}.yaml").read_text(encoding="utf-8"))
+    deployments = told["deployments"]
+    assert [one["entrypoint"] for one in deployments] == entrypoints()
+    assert {one["name"] for one in deployments} == {pool}
+    (pool_name,) = {one["work_pool"]["name"] for one in deployments}
+    assert pool_name == f"pco-sync-{pool}"
+    environment = deployments[0]["work_pool"]["job_variables"]["env"]
+    settings = {f"PCO_SYNC_{name.upper()}" for name in SyncSettings.model_fields}
+    assert {name for name in environment if name.startswith("PCO_SYNC_")} <= settings
+    secrets = [value for name, value in environment.items() if name.endswith("_URL")]
+    assert all(value.startswith("{{ prefect.blocks.secret.") for value in secrets)
+
+
+def test_the_automations_are_what_prefect_understands() -> None:
+    (automation,) = read_automations()
+    assert automation.actions[0].type == "change-flow-run-state"
+    assert automation.enabled

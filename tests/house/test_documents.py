@@ -30,7 +30,7 @@ def names_of(settings: type[BaseSettings]) -> set[str]:
 
 def known_settings() -> set[str]:
     """Every variable that the product reads: the fields of the settings, and names that its code spells out."""
-    code = "\n".join(read(path) for path in files(".py") if path.parts[0] in layers())
+    code = "\n".join(read(path) for path in (*files(".py"), *files(".yaml")) if path.parts[0] in layers())
     return names_of(SyncSettings) | names_of(WarmWorkerSettings) | set(NAME.findall(code))
 
 
@@ -65,7 +65,7 @@ def test_a_link_to_a_file_leads_to_one() -> None:
 
 
 def test_a_make_command_in_a_document_exists() -> None:
-    command = re.compile(r"(?:^|[`$&;(]\s*|\s{2})make ([a-z]+)", flags=re.MULTILINE)
+    command = re.compile(r"(?:^|[`$&;(]\s*|\s{2})make ([a-z-]+)", flags=re.MULTILINE)
     unknown = [
         f"{path}: make {target}"
         for path in documents()
@@ -81,5 +81,5 @@ def test_the_readme_tells_the_two_commands() -> None:
 
 
 def test_make_help_lists_every_target_with_a_line() -> None:
-    listed = set(re.findall(r"^([a-z]+):.*## \S", read(Path("Makefile")), flags=re.MULTILINE))
+    listed = set(re.findall(r"^([a-z-]+):.*## \S", read(Path("Makefile")), flags=re.MULTILINE))
     assert listed == make_targets()

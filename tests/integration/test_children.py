@@ -1,6 +1,7 @@
 """Children of a fan-out on a real Postgres: inserted with their parents' page, claimed once, ended once."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -94,9 +95,9 @@ async def test_no_two_keys_are_alike_whatever_the_epochs_are_called() -> None:
 
 async def test_a_child_that_was_run_by_hand_before_is_part_of_the_fan_out(store: Database) -> None:
     root = await open_fan_out(store)
-    by_hand = children(root, 5, 6)
+    by_hand = replace(children(root, 5, 6), root_id=None)
     async with store.transaction() as connection:
-        await insert_children(connection, type(by_hand)(**{**_fields(by_hand), "root_id": None}))
+        await insert_children(connection, by_hand)
     (five,) = (await claim(store, root, 5)).runs
     async with store.transaction() as connection:
         await end_child(connection, five, "completed")
@@ -104,10 +105,6 @@ async def test_a_child_that_was_run_by_hand_before_is_part_of_the_fan_out(store:
     assert await insert(store, root, 5, 6, 7) == 3
 
     assert await states(store, root) == {"5": "completed", "6": "pending", "7": "pending"}
-
-
-def _fields(new: object) -> dict[str, object]:
-    return {name: getattr(new, name) for name in type(new).__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 async def test_of_two_that_claim_at_once_each_child_goes_to_one(store: Database) -> None:

@@ -103,13 +103,17 @@ def test_the_command_says_that_the_database_is_away(
 async def test_a_transaction_whose_process_sleeps_is_ended_and_lets_others_go_on(store_url: str) -> None:
     """Stopped in the middle of a page (SIGSTOP), it would keep the row of its run locked for ever."""
     sleeper, other = Database(store_url, silence_seconds=0.2), Database(store_url)
+
+    async def sleep_with_a_lock_until_another_has_it() -> None:
+        async with sleeper.transaction() as asleep:
+            await asleep.execute(text("SELECT pg_advisory_xact_lock(4711)"))
+            async with other.transaction() as connection:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(4711)"))
+            await asleep.execute(text("SELECT 1"))
+
     try:
         with pytest.raises(StoreUnavailable):
-            async with sleeper.transaction() as asleep:
-                await asleep.execute(text("SELECT pg_advisory_xact_lock(4711)"))
-                async with other.transaction() as connection:
-                    await connection.execute(text("SELECT pg_advisory_xact_lock(4711)"))
-                await asleep.execute(text("SELECT 1"))
+            await sleep_with_a_lock_until_another_has_it()
     finally:
         await sleeper.aclose()
         await other.aclose()

@@ -297,6 +297,12 @@ class Histories(RuleBasedStateMachine):
         assert found.keys() == self.shown
         assert {scope for scope, state in found.items() if state in DONE} == self.done.keys()
         assert max(self.done.values(), default=0) <= 1
+        self.run(self._check_that_it_is_open_while_children_are_left())
+
+    async def _check_that_it_is_open_while_children_are_left(self) -> None:
+        async with self.store.transaction() as connection:
+            counts = await count_children(connection, self.root.run_id)
+        assert counts.state != "completed" or not counts.pending + counts.submitted + counts.running
 
     def teardown(self) -> None:
         """Whatever happened: when nothing dies any more, a few rounds end it."""
@@ -312,6 +318,7 @@ class Histories(RuleBasedStateMachine):
             await self._await()
         self.held.clear()  # every process was replaced
         await self._revive()
+        await self._check_that_it_is_open_while_children_are_left()
         for _ in range(len(self.shown) + 3):
             async with self.store.transaction() as connection:
                 await connection.execute(text("UPDATE sync.runs SET lease_until = now() - interval '1 s'"))
@@ -336,7 +343,7 @@ class Histories(RuleBasedStateMachine):
 
 
 def test_no_history_loses_or_doubles_a_child(store_url: str) -> None:
-    """Found by it: a revived child forgotten by a fan-out that was being completed."""
+    """A failure names the steps that lead to it."""
     machine = type("HistoriesHere", (Histories,), {"database_url": store_url})
     run_state_machine_as_test(
         machine,

@@ -1,12 +1,19 @@
 """A sync from Python: in a plain script, and where an event loop runs already. Deployments: tests/acceptance."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
 
 from flows.sync_entity import sync_entity
+from pco_catalog.catalog import load_catalog
+from pco_simulator.testing import SimulatorProcess
 from tasks.summary import SyncSummary
 from tests.church import PEOPLE, Church
+from tests.likeness import differences
+
+RECORDING = Path(__file__).parent.parent / "recordings" / "people.json"
 
 FIRST_ENTITIES = (
     PEOPLE,
@@ -27,7 +34,8 @@ def test_a_plain_script_mirrors_every_value_of_every_person(church: Church) -> N
 
 def test_the_first_entities_are_mirrored_side_by_side_where_a_loop_runs(church: Church) -> None:
     async def main() -> list[SyncSummary]:
-        return await asyncio.gather(*(sync_entity("grace", entity) for entity in FIRST_ENTITIES))
+        summaries: list[SyncSummary] = await asyncio.gather(*(sync_entity("grace", one) for one in FIRST_ENTITIES))
+        return summaries
 
     for summary in asyncio.run(main()):
         assert (summary.outcome, summary.records) == ("completed", len(church.simulator.state(summary.entity)))
@@ -55,3 +63,13 @@ def test_the_page_size_changes_the_requests_and_nothing_else(
     church.sync()
     assert church.differences() == []
     assert sorted(church.reads().values()) == [1] * -(-120 // page_size)
+
+
+def test_recorded_answers_are_mirrored_value_by_value(church: Church, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "2")
+    with SimulatorProcess(replay=RECORDING) as recorded:
+        monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", recorded.base_url)
+        elsewhere = church.served_by(recorded)
+        people = [one for capture in json.loads(RECORDING.read_text()) for one in capture["body"]["data"]]
+        assert elsewhere.sync().records == len({one["id"] for one in people}) > 2
+        assert differences(people, elsewhere.rows(), load_catalog().entity(PEOPLE)) == []

@@ -81,7 +81,7 @@ def _artifacts(flow_run_id: str) -> list[Artifact]:
     async def read() -> Any:
         async with get_client() as client:
             return await client.read_artifacts(
-                artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))  # type: ignore[list-item]
+                artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
             )
 
     found: list[Artifact] = asyncio.run(read())
@@ -89,4 +89,4 @@ def _artifacts(flow_run_id: str) -> list[Artifact]:
 
 
 def _this(flow_run_id: str) -> FlowRunFilter:
-    return FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))  # type: ignore[list-item]
+    return FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))

@@ -1,0 +1,67 @@
+"""A page's rows, its checkpoint and the fence check in one statement: one way to the database and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.errors import LeaseLost
+from pco_store.ledger import PageReceipt, RunHandle, digest_of
+from pco_store.upsert import column_values, fetch, upsert_ctes
+
+CHECKPOINT: Final = (
+    ("reading", "integer"),
+    ("offset", "bigint"),
+    ("page_size", "integer"),
+    ("rows", "integer"),
+    ("misfits", "integer"),
+    ("quarantined", "integer"),
+    ("next_offset", "bigint"),
+    ("total_count", "bigint"),
+    ("requests", "integer"),
+    ("waited_seconds", "double precision"),
+)
+"""What the receipt says of itself; the other counts come from what the upsert did."""
+
+
+async def commit_page(
+    connection: AsyncConnection,
+    run: RunHandle,
+    table: Table,
+    rows: Sequence[Mapping[str, object]],
+    receipt: PageReceipt,
+    ids: Sequence[str],
+) -> PageReceipt:
+    """Upsert the rows as `upsert_rows` does, and record the page; the receipt with the counts of both.
+
+    All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done nothing then, when the run is not
+    ours any more.
+    """
+    values = column_values(table, rows)
+    own = [getattr(receipt, name) for name, _ in CHECKPOINT]
+    recorded = await fetch(
+        connection, _statement(table, len(values)), *values, run.run_id, run.fence, list(ids), digest_of(ids), *own
+    )
+    if not recorded:
+        raise LeaseLost(run.key, run.fence)
+    return replace(receipt, **recorded[0])
+
+
+@lru_cache(maxsize=1024)
+def _statement(table: Table, columns: int) -> str:
+    run_id, fence, ids, digest = (f"${columns + number}" for number in range(1, 5))
+    own = ", ".join(f"${columns + 5 + place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT))
+    names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
+    return f"""
+        WITH ours AS MATERIALIZED (
+            SELECT FROM sync.runs WHERE run_id = {run_id}::bigint AND fence = {fence}::bigint AND state = 'running'
+            FOR SHARE),
+        {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)")}
+        INSERT INTO sync.pages (run_id, fence, ids, digest, new, changed, unchanged, stale, {names})
+        SELECT {run_id}::bigint, {fence}::bigint, {ids}::text[], {digest}::bytea, new, changed, unchanged, stale, {own}
+        FROM counts WHERE EXISTS (SELECT FROM ours)
+        RETURNING new, changed, unchanged, stale
+        """  # noqa: S608 - names from the catalogue
