@@ -109,7 +109,7 @@ class Church:
 
     @contextmanager
     def checkpoints_wait(self) -> Iterator[None]:
-        """No page can be committed while the block runs: its rows are written, and its checkpoint has to wait."""
+        """No page can be committed while the block runs: its checkpoint has to wait, and its rows with it."""
         database = Database(self.database_url, pool_size=1)
         with asyncio.Runner() as runner:
             transaction = database.transaction()

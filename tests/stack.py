@@ -3,10 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from prefect.context import SettingsContext, get_settings_context
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    Settings,
+    temporary_settings,
+)
 
 from embedded.postgres import Postgres
 from embedded.prefect_server import PrefectServer
@@ -59,6 +69,8 @@ def stack(home: Path, postgres: Postgres, redis_server: RedisServer) -> Iterator
     server = PrefectServer(home)
     server.start(postgres.url(PREFECT_DATABASE, "postgresql+asyncpg"))
     yield Stack(home=home, postgres=postgres, redis=redis_server, prefect=server)
+    for tellers in (APILogWorker, EventsWorker):  # what is still to be told is told now, not to a server that is gone
+        tellers.drain_all(timeout=10, at_exit=True)
     server.stop()
 
 
@@ -90,10 +102,15 @@ def church(
     )
     for name, value in church.environment().items():
         monkeypatch.setenv(name, value)
-    settings = {
-        PREFECT_API_URL: stack.prefect.api_url,
-        PREFECT_HOME: stack.prefect_home,
-        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
-    }
-    with temporary_settings(settings):
+    with SettingsContext(
+        profile=get_settings_context().profile, settings=_client_settings(stack.prefect.api_url, stack.prefect_home)
+    ):
         yield church
+
+
+@lru_cache
+def _client_settings(api_url: str, home: Path) -> Settings:
+    """Prefect's client as the tests use it; made once, for it takes Prefect a tenth of a second."""
+    settings = {PREFECT_API_URL: api_url, PREFECT_HOME: home, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
+    with temporary_settings(settings) as made:
+        return made

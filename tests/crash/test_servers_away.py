@@ -19,7 +19,9 @@ PATIENT = {
     "PCO_SYNC_PAGES_IN_FLIGHT": "4",
     "PCO_SYNC_RETRY_FIRST_SECONDS": "0.2",
     "PCO_SYNC_RETRY_TOTAL_SECONDS": "30",
+    "PCO_SYNC_LEASE_SECONDS": "2",
 }
+"""Retries that outlast a restart, and a lease that is renewed during it."""
 PAGES = 20
 
 

@@ -24,16 +24,15 @@ MEMBERSHIPS = "groups.Membership"
 NO_WINDOW = RunWindow(attribute=None, since=None, until=None)
 
 
-async def open_fan_out(
-    database: Database,
+def fan_out_request(
     *,
     epoch: str = "e",
     entity: str = MEMBERSHIPS,
     below: tuple[str, ...] = ("groups.Group",),
     on_conflict: ConflictPolicy = "join",
-) -> RunHandle:
-    """A fan-out that is ours by its fence: opened, or continued."""
-    request = RunRequest(
+) -> RunRequest:
+    """A request for a fan-out of one church."""
+    return RunRequest(
         org_id="grace",
         entity=entity,
         scope=FAN_OUT_SCOPE,
@@ -47,6 +46,18 @@ async def open_fan_out(
         lease_seconds=600,
         fan_out=FanOutPlan(below=below, groups_per_run=1, most_under_way=10),
     )
+
+
+async def open_fan_out(
+    database: Database,
+    *,
+    epoch: str = "e",
+    entity: str = MEMBERSHIPS,
+    below: tuple[str, ...] = ("groups.Group",),
+    on_conflict: ConflictPolicy = "join",
+) -> RunHandle:
+    """A fan-out that is ours by its fence: opened, or continued."""
+    request = fan_out_request(epoch=epoch, entity=entity, below=below, on_conflict=on_conflict)
     decision, lease = await open_run(database, request)
     assert isinstance(decision, Opened)
     assert lease is not None

@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import text
 
 from pco_store.children import (
@@ -46,7 +53,7 @@ from tests.integration.fan_outs import (
 T = TypeVar("T")
 
 MOST_UNDER_WAY = 5
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 2
 DONE = ("completed", "absent", "forbidden")
 ENDS: tuple[ChildEnd, ...] = ("completed", "absent", "forbidden")
 SCOPES = st.lists(st.integers(min_value=1, max_value=20), min_size=1, max_size=6)
@@ -81,6 +88,10 @@ class Histories(RuleBasedStateMachine):
         async with self.store.transaction() as connection:
             await connection.execute(text("TRUNCATE sync.runs, sync.pages RESTART IDENTITY"))
         self.root = await open_fan_out(self.store)
+
+    @initialize()
+    def the_first_page_is_read(self) -> None:
+        self.a_page_shows_parents(list(range(1, 9)))
 
     @precondition(lambda self: self.is_reading and not self.is_cancelled)
     @rule(scopes=SCOPES)
@@ -133,6 +144,12 @@ class Histories(RuleBasedStateMachine):
     def a_flow_run_begins(self, data: st.DataObject) -> None:
         self.run(self._begin_flow_run(data.draw(st.sampled_from(sorted(self.prefect)))))
 
+    @precondition(lambda self: self.prefect)
+    @rule()
+    def all_flow_runs_begin(self) -> None:
+        for key in sorted(self.prefect):
+            self.run(self._begin_flow_run(key))
+
     async def _begin_flow_run(self, key: str) -> None:
         submission = self.prefect.pop(key)
         claimed = await claim(self.store, self.root, *submission.scopes)
@@ -183,11 +200,13 @@ class Histories(RuleBasedStateMachine):
             await end_child(connection, run, end)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def a_child_fails(self, data: st.DataObject) -> None:
-        run = self._one_held(data)
-        self.held.remove(run)
-        self._attempt(run, self._fail(run), lambda: None)
+    @rule(several=st.integers(1, 3), wait=st.booleans())
+    def children_fail(self, several: int, wait: bool) -> None:
+        for run in self.held[-several:]:
+            self.held.remove(run)
+            self._attempt(run, self._fail(run), lambda: None)
+        if not wait:
+            self.run(be_due(self.store, self.root))
 
     async def _fail(self, run: RunHandle) -> None:
         async with self.store.transaction() as connection:
@@ -229,6 +248,31 @@ class Histories(RuleBasedStateMachine):
         async with self.store.transaction() as connection:
             await take_back_expired(connection, self.root.run_id, most_attempts=MOST_ATTEMPTS)
 
+    @precondition(lambda self: self.held and not self.is_cancelled)
+    @rule(data=st.data())
+    def a_process_oversleeps_while_another_takes_over(self, data: st.DataObject) -> None:
+        """And wakes up as if nothing had happened."""
+        run = self._one_held(data)
+        if self.run(self._is_ours(run)):
+            self.run(expire(self.store, run))
+        self.held += self.run(claim(self.store, self.root, run.scope)).runs
+
+    @precondition(lambda self: not self.is_cancelled)
+    @rule(failing=st.integers(0, 3))
+    def all_goes_well_for_a_while(self, failing: int) -> None:
+        """But for a few children, which are dead or given back by a person after it."""
+        if self.is_reading:
+            self.all_parents_are_read()
+        for _ in range(3):
+            self.children_are_submitted(per_run=2, fate="answered")
+            self.all_flow_runs_begin()
+            while len(self.held) > failing:
+                run = self.held.pop(0)
+                self._attempt(run, self._end(run, "completed"), lambda run=run: self.done.update([run.scope]))
+        while self.held:
+            self.run(self._give_back(self.held.pop(), stopped=True))
+        self.it_is_completed_if_it_is_done()
+
     @rule()
     def leases_are_renewed(self) -> None:
         self.run(self._renew())
@@ -252,6 +296,7 @@ class Histories(RuleBasedStateMachine):
         async with self.store.transaction() as connection:
             await give_back_children(connection, [run], stopped=stopped)
 
+    @precondition(lambda self: not self.is_cancelled and (self.held or self.prefect))
     @rule()
     def the_fan_out_is_cancelled(self) -> None:
         self.is_cancelled |= self.run(self._cancel())
@@ -269,6 +314,7 @@ class Histories(RuleBasedStateMachine):
         self.root = await open_fan_out(self.store)
         self.is_cancelled, self.is_reading = False, True
 
+    @precondition(lambda self: not self.is_cancelled)
     @rule()
     def the_dead_are_replayed(self) -> None:
         self.run(self._revive())
@@ -276,10 +322,6 @@ class Histories(RuleBasedStateMachine):
     async def _revive(self) -> None:
         async with self.store.transaction() as connection:
             await revive_children(connection, self.root.run_id)
-
-    @rule()
-    def the_waits_of_failed_children_are_over(self) -> None:
-        self.run(be_due(self.store, self.root))
 
     @rule()
     def it_is_completed_if_it_is_done(self) -> None:
@@ -348,6 +390,6 @@ def test_no_history_loses_or_doubles_a_child(store_url: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

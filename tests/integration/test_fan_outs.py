@@ -17,12 +17,14 @@ from pco_store.fan_outs import (
     find_fan_out,
     unfinished_fan_outs,
 )
+from pco_store.leases import open_run
 from pco_store.ledger import RunHandle, check_fence
 from tests.integration.fan_outs import (
     children,
     claim,
     commit_page,
     expire,
+    fan_out_request,
     insert,
     open_fan_out,
     rows,
@@ -264,3 +266,21 @@ async def test_the_recovery_sees_abandoned_parents_and_fan_outs_with_children_le
     assert [one.run.key for one in abandoned] == [silent.key], "a child is its fan-out's affair"
     assert [one.key for one in unfinished] == [awaiting.key]
     assert unfinished[0].fan_out == awaiting.fan_out
+
+
+async def test_many_parents_in_one_process_leave_connections_for_their_work(store: Database, store_url: str) -> None:
+    """Each keeps a session as its proof of life, which must not be one of the pool's."""
+    process = Database(store_url, pool_size=2)
+    leases = []
+    try:
+        for epoch in range(5):
+            _, lease = await open_run(process, fan_out_request(epoch=f"e{epoch}"))
+            assert lease is not None
+            leases.append(lease)
+        async with asyncio.timeout(5):
+            for lease in leases:
+                assert await insert(process, lease.run, 1, 2) == 2
+    finally:
+        for lease in leases:
+            await lease.release()
+        await process.aclose()

@@ -25,6 +25,21 @@ from tests.church import Church
 RECORDING = Path(__file__).parent.parent / "recordings" / "people.json"
 
 
+BAD_ANSWERS: tuple[tuple[Mapping[str, Any], type[PcoError], str], ...] = (
+    ({"kind": "401", "hint": "TRASH_PANDA"}, Unauthorized, "the user has no access to this product"),
+    ({"kind": "403"}, Forbidden, "no permission: You do not have access"),
+    ({"kind": "html-403"}, EdgeBlocked, "the edge answered an HTML page"),
+    ({"kind": "500"}, ServerFault, "PCO failed"),
+    ({"kind": "html"}, UndecodableAnswer, "the body is an HTML page"),
+    ({"kind": "half-json"}, UndecodableAnswer, "the body is no JSON document"),
+    ({"kind": "204"}, UndecodableAnswer, "an empty answer where a document is due"),
+    ({"kind": "reset"}, Unreachable, "no answer from PCO"),
+    ({"kind": "object"}, UnexpectedDocument, "`data` is an object where a list is due"),
+    ({"kind": "stuck-next"}, UnexpectedDocument, "does not grow beyond"),
+    ({"kind": "wrong-type"}, UnexpectedDocument, "every record is of another type than Person"),
+)
+
+
 @pytest.fixture
 def church_in_ten_pages(church: Church, monkeypatch: pytest.MonkeyPatch) -> Church:
     """A church whose people are ten pages."""
@@ -32,34 +47,24 @@ def church_in_ten_pages(church: Church, monkeypatch: pytest.MonkeyPatch) -> Chur
     return church
 
 
-@pytest.mark.parametrize(
-    ("fault", "error", "told"),
-    [
-        ({"kind": "401", "hint": "TRASH_PANDA"}, Unauthorized, "the user has no access to this product"),
-        ({"kind": "403"}, Forbidden, "no permission: You do not have access"),
-        ({"kind": "html-403"}, EdgeBlocked, "the edge answered an HTML page"),
-        ({"kind": "500"}, ServerFault, "PCO failed"),
-        ({"kind": "html"}, UndecodableAnswer, "the body is an HTML page"),
-        ({"kind": "half-json"}, UndecodableAnswer, "the body is no JSON document"),
-        ({"kind": "204"}, UndecodableAnswer, "an empty answer where a document is due"),
-        ({"kind": "reset"}, Unreachable, "no answer from PCO"),
-        ({"kind": "object"}, UnexpectedDocument, "`data` is an object where a list is due"),
-        ({"kind": "stuck-next"}, UnexpectedDocument, "does not grow beyond"),
-        ({"kind": "wrong-type"}, UnexpectedDocument, "every record is of another type than Person"),
-    ],
-)
-def test_a_whole_product_that_answers_wrong_fails_the_sync_and_the_next_start_goes_on(
-    church_in_ten_pages: Church, fault: Mapping[str, Any], error: type[PcoError], told: str
+def test_a_product_that_answers_wrong_fails_the_sync_with_a_clear_error_and_loses_nothing(
+    church: Church, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    church = church_in_ten_pages
-    church.simulator.faults([{**fault, "at_request": 5, "permanent": True}])
-    with pytest.raises(error, match=told):
-        church.sync()
-    (run,) = church.runs()
-    assert run.state == "failed"
-    assert told in run.error
+    """Each failure leaves what was committed before it, and the next start goes on from there."""
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "4")
+    monkeypatch.setenv("PCO_SYNC_PAGES_IN_FLIGHT", "1")
+    monkeypatch.setenv("PCO_SYNC_RETRY_TOTAL_SECONDS", "0.05")
+    for number, (fault, error, told) in enumerate(BAD_ANSWERS, start=1):
+        church.simulator.reset_log()
+        church.simulator.faults([{**fault, "at_request": 2, "permanent": True}])
+        with pytest.raises(error, match=told):
+            church.sync()
+        (run,) = church.runs()
+        assert (run.state, run.fence) == ("failed", number)
+        assert told in run.error
+        assert len(church.committed()) == number, "one good page before each failure"
+        assert len(church.rows()) == 4 * number
     kept = church.committed()
-    assert len(church.rows()) == 12 * len(kept)
     church.simulator.faults([])
     church.simulator.reset_log()
     assert church.sync().continued
@@ -67,13 +72,13 @@ def test_a_whole_product_that_answers_wrong_fails_the_sync_and_the_next_start_go
     assert church.differences() == []
 
 
-@pytest.mark.parametrize("kind", ["500", "html", "half-json", "half-body", "reset", "html-403", "429"])
-def test_a_bad_answer_now_and_then_is_only_a_retry(church_in_ten_pages: Church, kind: str) -> None:
+def test_bad_answers_now_and_then_are_only_retries(church_in_ten_pages: Church) -> None:
     church = church_in_ten_pages
-    church.simulator.faults([{"kind": kind, "at_request": 3, "times": 2}])
+    kinds = ("500", "html", "half-json", "half-body", "reset", "html-403", "429")
+    church.simulator.faults([{"kind": kind, "at_request": 3 + 2 * place} for place, kind in enumerate(kinds)])
     summary = church.sync()
     assert (summary.records, summary.quarantined) == (120, 0)
-    assert summary.retries == (0 if kind == "429" else 2), "waiting for the budget is not an attempt"
+    assert summary.retries == len(kinds) - 1, "waiting for the budget after a 429 is not an attempt"
     assert church.differences() == []
 
 

@@ -1,12 +1,10 @@
 """What cannot work is refused by one clear error, before a row is written or a request is sent."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
 
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-from embedded.postgres import Postgres
 from embedded.server_process import free_port
 from flows.sync_entity import sync_entity
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StoreUnavailable
@@ -15,24 +13,20 @@ from tasks.settings import SettingsError
 from tasks.window import ModeNotPossibleError
 from tests.church import PEOPLE, Church
 
+IMPOSSIBLE = {
+    "org_id must be 1 to 63 lower-case letters": {"org_id": "Grace Church"},
+    "'people.Persn' is not in the catalogue; did you mean people.Person": {"entity": "people.Persn"},
+    "groups.Membership is not listed at top level": {"entity": "groups.Membership"},
+    "epoch must be 1 to 64 letters": {"epoch": "a b"},
+    "Input should be 'full' or 'delta'": {"mode": "partial"},
+    "Input should be 'join', 'reject' or 'restart'": {"on_conflict": "wait"},
+}
 
-@pytest.mark.parametrize(
-    ("parameters", "told"),
-    [
-        ({"org_id": "Grace Church"}, "org_id must be 1 to 63 lower-case letters"),
-        ({"entity": "people.Persn"}, "'people.Persn' is not in the catalogue; did you mean people.Person"),
-        ({"entity": "groups.Membership"}, "groups.Membership is not listed at top level"),
-        ({"epoch": "a b"}, "epoch must be 1 to 64 letters"),
-        ({"mode": "partial"}, "Input should be 'full' or 'delta'"),
-        ({"on_conflict": "wait"}, "Input should be 'join', 'reject' or 'restart'"),
-    ],
-)
-def test_a_parameter_that_cannot_be_is_named_with_what_is_allowed(
-    church: Church, parameters: Mapping[str, Any], told: str
-) -> None:
-    with pytest.raises(ParameterTypeError) as refused:
-        sync_entity(**{"org_id": "grace", "entity": PEOPLE, **parameters})
-    assert told in str(refused.value)
+
+def test_a_parameter_that_cannot_be_is_named_with_what_is_allowed(church: Church) -> None:
+    for told, parameters in IMPOSSIBLE.items():
+        with pytest.raises(ParameterTypeError, match=re.escape(told)):
+            sync_entity(**{"org_id": "grace", "entity": PEOPLE, **parameters})
     _nothing_happened(church)
 
 
@@ -83,23 +77,17 @@ def test_a_database_without_tables_is_told_to_be_migrated(
     _nothing_happened(church)
 
 
-@pytest.mark.parametrize(
-    ("version", "error", "told"),
-    [
-        ("0001", SchemaOutdated, "at migration 0001, this program needs .*; run `make migrate`"),
-        ("9999", SchemaNewer, "at migration 9999, which this program .* does not know; update pco-sync"),
-    ],
-)
-def test_an_old_and_a_newer_schema_are_told_apart(
-    church: Church, version: str, error: type[Exception], told: str
-) -> None:
-    church.sql("UPDATE sync.migrations SET version_num = :version", version=version)
-    with pytest.raises(error, match=told):
+def test_an_old_and_a_newer_schema_are_told_apart(church: Church) -> None:
+    church.sql("UPDATE sync.migrations SET version_num = '0001'")
+    with pytest.raises(SchemaOutdated, match=r"at migration 0001, this program needs .*; run `make migrate`"):
+        church.sync()
+    church.sql("UPDATE sync.migrations SET version_num = '9999'")
+    with pytest.raises(SchemaNewer, match=r"at migration 9999, which this program .* does not know; update pco-sync"):
         church.sync()
     _nothing_happened(church)
 
 
-def test_a_schema_that_was_tampered_with_stops_the_sync_and_stores_nothing(church: Church, postgres: Postgres) -> None:
+def test_a_schema_that_was_tampered_with_stops_the_sync_and_stores_nothing(church: Church) -> None:
     church.sql("ALTER TABLE people.person DROP COLUMN first_name")
     state = church.end()
     assert state.is_failed()
