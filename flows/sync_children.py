@@ -128,7 +128,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
         )
         async with shown(report), keep_submitting(resources, run) as submitted:
             await finish_walk(walk, sync, await as_tasks(resources), in_flight=resources.settings.pages_in_flight)
-        await patiently(resources, lambda connection: await_children(connection, run))
+            await patiently(resources, lambda connection: await_children(connection, run))  # Prefect may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
