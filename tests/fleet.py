@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
@@ -179,7 +179,7 @@ class FanOuts:
         """Wait until so many children are done."""
         wait_until(
             lambda: self.tally(entity)["completed"] >= count,
-            f"{count} children are done: {self.tally(entity)}",
+            lambda: f"{count} children are done: {self.describe(entity)}",
             seconds=seconds,
         )
 
@@ -190,29 +190,33 @@ class FanOuts:
             root = self.root(entity, epoch=epoch)
             return root is not None and root.state == "completed"
 
-        try:
-            wait_until(is_complete, "the fan-out is complete", seconds=seconds)
-        except pytest.fail.Exception as failure:
-            root = self.root(entity, epoch=epoch)
-            runs = [] if root is None else self.flow_runs(entity, epoch=epoch)
-            failure.msg = "\n".join(
-                [
-                    str(failure.msg),
-                    f"{root}",
-                    *(f"{one.scope} {one.state} {one.flow_run_id} {one.error}" for one in self.children(entity)),
-                    *(f"{one.id} {one.name} {one.state_name} {one.idempotency_key}" for one in runs),
-                ]
-            )
-            raise
+        wait_until(
+            is_complete, lambda: f"the fan-out is complete: {self.describe(entity, epoch=epoch)}", seconds=seconds
+        )
 
-    def flow_runs(self, entity: str = MEMBERSHIPS, *, epoch: str = "e") -> list[FlowRun]:
-        """The flow runs of the fan-out and its children, as Prefect knows them."""
-        tag = f"fan-out:{self.root(entity, epoch=epoch).run_id}"
+    def describe(self, entity: str = MEMBERSHIPS, *, epoch: str = "e") -> str:
+        """Everything that is known of a fan-out, for somebody who wonders why it does not end."""
+        runs = sorted(self.flow_runs(), key=lambda one: str(one.created))
+        return "\n".join(
+            [
+                f"{self.root(entity, epoch=epoch)}",
+                *(f"{one.scope} {one.state} {one.flow_run_id} {one.error}" for one in self.children(entity)),
+                *(f"{one.id} {one.idempotency_key} {one.state}" for one in runs),
+            ]
+        )
+
+    def flow_runs(self) -> list[FlowRun]:
+        """The flow runs of the church's fan-outs and their children, as Prefect knows them."""
+        key = sync_key(self.church.org_id, MEMBERSHIPS, "e", FAN_OUT_SCOPE)
+        parents = FlowRunFilterIdempotencyKey(any_=[key, *(f"{key}#{attempt}" for attempt in range(2, 9))])
 
         async def read() -> list[FlowRun]:
             async with get_client() as client:
-                wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
-                return await client.read_flow_runs(flow_run_filter=wanted, limit=200)
+                named = FlowRunFilter(name=FlowRunFilterName(like_=f"org={self.church.org_id}"))
+                found = await client.read_flow_runs(flow_run_filter=named, limit=200)
+                begun = {one.id for one in found}
+                nameless = await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=parents))
+                return found + [one for one in nameless if one.id not in begun]
 
         return asyncio.run(read())
 

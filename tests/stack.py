@@ -53,12 +53,12 @@ class Stack:
         return {**FAST, "PREFECT_API_URL": self.prefect.api_url, "PREFECT_HOME": str(self.prefect_home)}
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
-    """Wait for a condition; fails with `what` when it does not come true in time."""
+def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], *, seconds: float = 20.0) -> None:
+    """Wait for a condition; fails with `what`, which may be found out then, when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain until {what}")
+            pytest.fail(f"waited {seconds:g} s in vain until {what if isinstance(what, str) else what()}")
         time.sleep(0.02)
 
 

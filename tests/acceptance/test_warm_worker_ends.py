@@ -46,6 +46,7 @@ def test_a_worker_that_is_told_to_end_drains(
             own_pool.wait_for(run, "Completed")
 
 
+@pytest.mark.nightly
 def test_a_worker_and_its_runs_live_through_the_absence_of_the_server(
     stack: Stack, own_pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,9 @@ def warm_worker(stack: Stack, pool: str, *options: str, **environment: str) -> I
     worker = Worker(process, output)
     try:
         wait_until(
-            lambda: "started!" in worker.said(), f"the worker says it started: {worker.said()}", seconds=PATIENCE
+            lambda: "started!" in worker.said(),
+            lambda: f"the worker says it started (exit code {process.poll()}): {worker.said()}",
+            seconds=PATIENCE,
         )
         yield worker
     finally:

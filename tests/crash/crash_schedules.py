@@ -61,7 +61,7 @@ def happen(event: Event, fleet: Fleet, fan_out: FanOuts, chance: random.Random) 
     """Wait for its time, and let it happen; afterwards at least one worker runs or starts."""
     wait_until(
         lambda: fan_out.tally()["completed"] >= event.after,
-        f"{event.after} children are done: {fan_out.tally()}",
+        lambda: f"{event.after} children are done: {fan_out.describe()}",
         seconds=60,
     )
     EVENTS[event.what](fleet, fan_out, chance)
