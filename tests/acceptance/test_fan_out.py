@@ -261,6 +261,7 @@ async def deploy_to(pool: str) -> None:
         )
 
 
+@pytest.mark.nightly
 def test_two_workers_share_the_budget_and_a_small_sync_is_not_starved(fleet: Fleet) -> None:
     """PCO's own limit: 100 requests in 20 s."""
     with SimulatorProcess(people=40, groups=125, rate_limit="100/20") as world:

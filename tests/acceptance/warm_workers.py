@@ -32,6 +32,7 @@ BRISK = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "chatty",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PCO_WORKER_CANCEL_POLL_SECONDS": "0.5",
+    "PCO_WORKER_DEPLOYMENT_CACHE_SECONDS": "0",  # tests deploy one name again and again, with other code behind it
 }
 
 
