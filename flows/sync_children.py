@@ -16,7 +16,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain
 from pco_client.client import PcoClient
 from pco_store.fan_outs import FanOutCounts, await_children, cancel_fan_out, count_children, find_fan_out
-from pco_store.leases import RunLease, open_run
+from pco_store.leases import RunLease
 from pco_store.ledger import FanOutPlan, RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, NotOpened
 from tasks.child_flow_runs import fan_out_tag
@@ -27,7 +27,7 @@ from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks
 from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
-from tasks.run_opening import close_unfinished, current_flow_run_id, run_request, run_window
+from tasks.run_opening import close_unfinished, current_flow_run_id, opened_run, run_request, run_window
 from tasks.run_walk import begin_walk, finish_walk
 from tasks.settings import read_settings
 from tasks.spreading import keep_submitting, wait_for_children
@@ -90,7 +90,7 @@ async def sync_children(
             fan_out=plan,
         )
         started = time.monotonic()
-        opened, lease = await open_run(resources.database, request)
+        opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
             return await _join(resources, opened, on_conflict, wait=wait, started=started)
         assert lease is not None

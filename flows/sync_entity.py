@@ -13,7 +13,7 @@ from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, EntityName, Epoch, OrgId, listed_entity
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
-from pco_store.leases import RunLease, open_run
+from pco_store.leases import RunLease
 from pco_store.ledger import RunHandle, RunTotals, finish_run, run_totals
 from pco_store.openings import NotOpened
 from pco_store.watermarks import advance_watermark
@@ -23,7 +23,7 @@ from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks
 from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
-from tasks.run_opening import close_unfinished, current_flow_run_id, run_request
+from tasks.run_opening import close_unfinished, current_flow_run_id, opened_run, run_request
 from tasks.run_walk import begin_walk, finish_walk
 from tasks.settings import read_settings
 from tasks.summary import SyncSummary, publish_summary, summarize
@@ -74,7 +74,7 @@ async def sync_entity(
             on_conflict=on_conflict,
             mode=mode,
         )
-        opened, lease = await open_run(resources.database, request)
+        opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
             return _not_started(opened, org_id, entity, on_conflict)
         assert lease is not None

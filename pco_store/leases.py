@@ -82,7 +82,7 @@ class RunLease:
 async def open_run(database: Database, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
     """Decide about a request and hold the run if it is ours; race-free between any number of processes.
 
-    Raises `StoreUnavailable`.
+    Safe to repeat by the same flow run when the answer was lost. Raises `StoreUnavailable`.
     """
     session = await _new_session(database)
     held = False
@@ -114,9 +114,15 @@ async def _decide(
         return Opened(run=await open_new(connection, request), continued=False)
     if found.state in ("completed", "awaiting"):
         return _not_opened(found, "running" if found.state == "awaiting" else "completed")
-    if found.state == "running" and found.is_leased and not await _try_lock(session, found.key):
+    is_held = found.state == "running" and found.is_leased and not _is_the_same(found, request)
+    if is_held and not await _try_lock(session, found.key):
         return _not_opened(found, "running")
     return Opened(run=await take_over(connection, found.run_id, request), continued=True)
+
+
+def _is_the_same(found: Row[Any], request: RunRequest) -> bool:
+    """Whether the request opened the run itself, and the answer to its commit was lost on the way."""
+    return request.flow_run_id is not None and (found.owner, found.flow_run_id) == (request.owner, request.flow_run_id)
 
 
 def _not_opened(found: Row[Any], why: Any) -> NotOpened:

@@ -19,16 +19,21 @@ async def patiently(resources: Resources, step: Callable[[AsyncConnection], Awai
 
     The step must be safe to repeat after a commit whose answer was lost. Raises `StoreUnavailable` in the end.
     """
+
+    async def once() -> T:
+        async with resources.database.transaction() as connection:
+            return await step(connection)
+
+    return await while_the_ledger_is_away(resources, once)
+
+
+async def while_the_ledger_is_away(resources: Resources, action: Callable[[], Awaitable[T]]) -> T:
+    """The same for what opens its transactions itself."""
     settings = resources.settings
     for delay in retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds):
         try:
-            return await _once(resources, step)
+            return await action()
         except StoreUnavailable as error:
             sync_logger().warning("the ledger is away, the next try is in %g s: %s", delay, error)
         await asyncio.sleep(delay)
-    return await _once(resources, step)
-
-
-async def _once(resources: Resources, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    async with resources.database.transaction() as connection:
-        return await step(connection)
+    return await action()

@@ -5,16 +5,19 @@ import socket
 from datetime import datetime
 
 from prefect.context import FlowRunContext
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity
 from pco_store.database import Database
 from pco_store.errors import LeaseLost, StoreUnavailable
+from pco_store.leases import RunLease, open_run
 from pco_store.ledger import FanOutPlan, FinalState, RunHandle, RunWindow, abandon_run, finish_run
-from pco_store.openings import ConflictPolicy, RunRequest
+from pco_store.openings import ConflictPolicy, NotOpened, Opened, RunRequest
 from pco_store.schema_check import check_schema
-from pco_store.watermarks import read_watermark
+from pco_store.watermarks import WatermarkReading, read_watermark
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
+from tasks.patience import patiently, while_the_ledger_is_away
 from tasks.stopping import is_stopped_by_person
 from tasks.window import Mode, choose_window
 
@@ -55,9 +58,12 @@ async def run_request(
 
     Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
     """
-    async with resources.database.transaction() as connection:
+
+    async def read(connection: AsyncConnection) -> WatermarkReading:
         await check_schema(connection)
-        known = await read_watermark(connection, org_id=org_id, entity=entity.name)
+        return await read_watermark(connection, org_id=org_id, entity=entity.name)
+
+    known = await patiently(resources, read)
     return RunRequest(
         org_id=org_id,
         entity=entity.name,
@@ -78,6 +84,11 @@ def reason_of(error: BaseException) -> str:
     """An error as the ledger keeps it."""
     told = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else type(error).__name__
     return told[:LONGEST_ERROR]
+
+
+async def opened_run(resources: Resources, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
+    """`open_run`, waiting for a ledger that is away. Raises `StoreUnavailable` in the end."""
+    return await while_the_ledger_is_away(resources, lambda: open_run(resources.database, request))
 
 
 async def close_unfinished(database: Database, run: RunHandle, error: BaseException) -> None:

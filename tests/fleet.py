@@ -74,7 +74,7 @@ class Fleet:
 
     def start_worker(self, *options: str, **environment: str) -> Worker:
         """One more worker."""
-        options = options or ("--limit", str(LIMIT))
+        options = ("--type", "warm", *(options or ("--limit", str(LIMIT))))  # it starts while Prefect is away, too
         worker = self._running.enter_context(
             warm_worker(self.stack, WORK_POOL, *options, **{**self.environment(), **environment})
         )
@@ -234,12 +234,15 @@ class FanOuts:
         reads = self.church.reads()
         pages = self.church.sql(
             """
-            SELECT count(*) AS readings, count(DISTINCT (run_id, page.offset)) AS pages
+            SELECT count(*) AS readings, count(DISTINCT (run_id, page.offset)) AS pages,
+                array_agg(run.scope || '+' || page.offset) AS which
             FROM sync.pages AS page JOIN sync.runs AS run USING (run_id) WHERE run.org_id = :org
             """,
             org=self.church.org_id,
         )[0]
-        assert len(reads) == pages.pages, "every page that was read is in the ledger"
+        assert len(reads) == pages.pages, (
+            f"every page that was read is in the ledger: {sorted(reads)}, {sorted(pages.which)}"
+        )
         assert reads.total() - pages.readings <= read_twice, [page for page, count in reads.items() if count > 1]
 
 

@@ -54,6 +54,10 @@ class SyncProcess:
         """Let it go on as if nothing had happened."""
         os.kill(self._pid, signal.SIGCONT)
 
+    def told_so_far(self) -> str:
+        """What it has printed."""
+        return self.log.read_text() if self.log.exists() else ""
+
     def result(self) -> dict[str, Any]:
         """Wait for its end; `state` and `message` of the flow run."""
         self._process.join(PATIENCE)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from redis import Redis
@@ -42,6 +43,24 @@ def test_postgres_restarts(church: Church, running: SyncProcess, stack: Stack) -
     assert running.result()["state"] == "Completed"
     assert church.differences() == []
     assert sum(church.reads().values()) <= PAGES + 4
+
+
+def test_postgres_is_away_when_a_sync_starts(church: Church, tmp_path: Path) -> None:
+    home = parse_qs(urlsplit(church.database_url).query)["host"][0]
+    door = Path(home) / "door"
+    door.mkdir()
+    environment = {
+        **church.environment(),
+        **PATIENT,
+        "PCO_SYNC_DATABASE_URL": church.database_url.replace(home, str(door)),
+    }
+    with SyncProcess(environment, tmp_path, org_id="grace", entity=PEOPLE) as process:
+        wait_until(lambda: "the ledger is away" in process.told_so_far(), "it has found the door closed")
+        for socket in Path(home).glob(".s.PGSQL.*[0-9]"):
+            (door / socket.name).symlink_to(socket)
+        assert process.result()["state"] == "Completed"
+    assert sorted(church.reads().values()) == [1] * PAGES
+    assert church.differences() == []
 
 
 def test_redis_restarts_empty(

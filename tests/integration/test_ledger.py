@@ -64,6 +64,18 @@ async def test_a_running_sync_is_not_started_again(database: Database) -> None:
     await lease.release()
 
 
+async def test_a_flow_run_whose_opening_was_committed_but_not_answered_gets_its_own_run(database: Database) -> None:
+    lost = await opened(database, run_request(epoch="e", flow_run_id="the-same"))
+
+    decision, lease = await open_run(database, run_request(epoch="e", flow_run_id="the-same"))
+
+    assert isinstance(decision, Opened)
+    assert decision.run.run_id == lost.run.run_id
+    assert lease is not None
+    await lease.release()
+    await lost.release()
+
+
 async def test_a_completed_epoch_is_not_started_again(database: Database) -> None:
     await complete(database, await opened(database, run_request(epoch="e")))
 
