@@ -56,7 +56,7 @@ async def sync_child(
     """
     settings = read_settings()
     async with opened_resources(settings) as resources:
-        client = await get_client_for_org(org_id, resources)
+        client = await get_client_for_org(org_id, resources, kept=True)
         final_entity = fan_out or entity
         root, runs, others = await _claim(resources, org_id, entity, parents, epoch, final_entity)
         work = ChildWork(

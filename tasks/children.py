@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain, chain_to
 from pco_client.client import PcoClient
-from pco_client.errors import Forbidden, NotFound, PlanLacksFeature
+from pco_client.errors import Forbidden, NotFound, PlanLacksFeature, Unauthorized
 from pco_store.children import ChildEnd, end_child, fail_child, give_back_children, renew_children
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.ledger import RunHandle
@@ -190,6 +190,8 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
 
 
 async def _fail(work: ChildWork, run: RunHandle, report: ChildrenReport, error: Exception) -> Outcome:
+    if isinstance(error, Unauthorized):
+        work.resources.forget_credentials(run.org_id)
     reason = report.errors[run.scope] = reason_of(error)
     report.ending.add(run.run_id)
     is_dead = await patiently(

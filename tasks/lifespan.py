@@ -45,6 +45,10 @@ class Resources:
             user_agent=user_agent(self.settings.contact),
         )
 
+    def forget_credentials(self, org_id: str) -> None:
+        """PCO refused them: the next child reads the block again, for somebody may have put in better ones."""
+        self._connections.pop(org_id, None)
+
     async def receipts(self) -> ReceiptStorage:
         """Where Prefect keeps the pages' receipts."""
         if not self._receipts:
@@ -63,14 +67,14 @@ class _Shared:
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Shared]] = WeakKeyDictionary()
 
 
-async def get_client_for_org(org_id: str, resources: Resources) -> PcoClient:
+async def get_client_for_org(org_id: str, resources: Resources, *, kept: bool = False) -> PcoClient:
     """The client of one church. Raises `UnknownOrganizationError`.
 
-    Its block is read again after a minute: a fan-out would ask Prefect for it with every child.
+    With `kept` its block is not read again for a minute: a fan-out would ask Prefect for it with every child.
     """
     now = time.monotonic()
     known = resources._connections.get(org_id)
-    if known is None or now - known[0] > CREDENTIALS_KEPT_SECONDS:
+    if not kept or known is None or now - known[0] > CREDENTIALS_KEPT_SECONDS:
         known = (now, await connection_for_org(org_id, resources.settings))
         resources._connections[org_id] = known
     return resources.client_for(known[1])

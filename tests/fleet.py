@@ -62,6 +62,7 @@ class Fleet:
     _running: ExitStack = field(default_factory=ExitStack)
     _starter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
     _starting: list["Future[Worker]"] = field(default_factory=list)
+    _worlds: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """What every process of ours needs."""
@@ -127,8 +128,9 @@ class Fleet:
         self.stack.postgres.start()
 
     def church(self, org_id: str, simulator: SimulatorProcess | None = None) -> "FanOuts":
-        """A church with credentials of its own."""
+        """A church with credentials of its own; its name is one test's alone, for workers keep what they know of it."""
         world = simulator or self.simulator
+        assert self._worlds.setdefault(org_id, world.base_url) == world.base_url, f"two tests call a church {org_id}"
         asyncio.run(save_credentials(org_id, application_id=world.app_id, secret=world.secret, base_url=world.base_url))
         base = Church(
             org_id=org_id,

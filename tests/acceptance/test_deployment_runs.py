@@ -52,9 +52,9 @@ def test_a_deployment_run_a_run_of_the_ui_and_a_script_share_one_ledger(
 def test_a_cancelled_run_stops_within_seconds_and_the_next_start_continues_it(
     fleet: Fleet, world: SimulatorProcess
 ) -> None:
-    church = fleet.church("cancelled", world).church
+    church = fleet.church("stopped", world).church
     world.latency(2000)
-    first = asyncio.run(start_sync("cancelled", PEOPLE, epoch="monday")).flow_run
+    first = asyncio.run(start_sync("stopped", PEOPLE, epoch="monday")).flow_run
     wait_until(lambda: len(_pages(church)) > 0, "a page is committed", seconds=60)
     _cancel(first)
     wait_until(lambda: _state_name(first) == "Cancelled", "it stopped", seconds=15)
@@ -63,7 +63,7 @@ def test_a_cancelled_run_stops_within_seconds_and_the_next_start_continues_it(
     assert 0 < len(kept) < 10
     world.latency(0)
     world.reset_log()
-    second = asyncio.run(start_sync("cancelled", PEOPLE, epoch="monday"))
+    second = asyncio.run(start_sync("stopped", PEOPLE, epoch="monday"))
     assert second.is_new
     assert _ended(second.flow_run).state_name == "Completed"
     assert not kept & {offset for _, offset in church.reads()}

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Cancelling
 
+from deployments.provision import save_credentials
 from embedded.server_process import inherited_environment
 from flows.replay_children import replay_children
 from flows.sync_children import sync_children
@@ -203,6 +204,20 @@ async def dead_children(fan_out: FanOuts) -> list[Any]:
             return list(await list_dead(connection, fan_out.church.org_id))
     finally:
         await database.aclose()
+
+
+def test_better_credentials_count_from_the_next_start(fleet: Fleet, world: SimulatorProcess) -> None:
+    fleet.keep_workers(1)  # the one that knows the wrong ones
+    fan_out = fleet.church("mistyped", world)
+    asyncio.run(save_credentials("mistyped", application_id=world.app_id, secret="wrong", base_url=world.base_url))
+    refused = wait_for_end(fan_out.start().flow_run.id)
+    assert refused.is_failed()
+    assert "401" in refused.message
+
+    asyncio.run(save_credentials("mistyped", application_id=world.app_id, secret=world.secret, base_url=world.base_url))
+    fan_out.start()
+    fan_out.wait_until_complete()
+    assert fan_out.tally() == {"completed": 12}
 
 
 def test_a_deployment_that_does_not_exist_is_told_before_anything_is_done(
