@@ -34,31 +34,35 @@ async def commit_page(
     rows: Sequence[Mapping[str, object]],
     receipt: PageReceipt,
     ids: Sequence[str],
+    *,
+    completes_run: bool = False,
 ) -> PageReceipt:
     """Upsert the rows as `upsert_rows` does, and record the page; the receipt with the counts of both.
 
-    All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done nothing then, when the run is not
-    ours any more.
+    `completes_run` says that nothing of the run is left after this page. All or nothing, also outside of a transaction.
+    Raises `LeaseLost`, and has done nothing then, when the run is not ours any more.
     """
     values = column_values(table, rows)
     own = [getattr(receipt, name) for name, _ in CHECKPOINT]
-    recorded = await fetch(
-        connection, _statement(table, len(values)), *values, run.run_id, run.fence, list(ids), digest_of(ids), *own
-    )
+    statement = _statement(table, len(values), completes_run)
+    recorded = await fetch(connection, statement, *values, run.run_id, run.fence, list(ids), digest_of(ids), *own)
     if not recorded:
         raise LeaseLost(run.key, run.fence)
     return replace(receipt, **recorded[0])
 
 
 @lru_cache(maxsize=1024)
-def _statement(table: Table, columns: int) -> str:
+def _statement(table: Table, columns: int, completes_run: bool) -> str:
     run_id, fence, ids, digest = (f"${columns + number}" for number in range(1, 5))
     own = ", ".join(f"${columns + 5 + place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT))
     names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
+    held = f"run_id = {run_id}::bigint AND fence = {fence}::bigint AND state = 'running'"
+    completed = "state = 'completed', lease_until = now(), completed_at = now()"
+    ours = f"UPDATE sync.runs SET {completed} WHERE {held} RETURNING run_id"  # noqa: S608 - own constants
+    if not completes_run:
+        ours = f"SELECT FROM sync.runs WHERE {held} FOR SHARE"
     return f"""
-        WITH ours AS MATERIALIZED (
-            SELECT FROM sync.runs WHERE run_id = {run_id}::bigint AND fence = {fence}::bigint AND state = 'running'
-            FOR SHARE),
+        WITH ours AS MATERIALIZED ({ours}),
         {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)")}
         INSERT INTO sync.pages (run_id, fence, ids, digest, new, changed, unchanged, stale, {names})
         SELECT {run_id}::bigint, {fence}::bigint, {ids}::text[], {digest}::bytea, new, changed, unchanged, stale, {own}

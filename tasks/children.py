@@ -157,6 +157,8 @@ async def _walk_and_end(work: ChildWork, run: RunHandle, report: ChildrenReport)
         raise
     except Exception as error:  # noqa: BLE001 - one child's failure, whatever it is, must not end its neighbours
         return await _fail(work, run, report, error)
+    if run.run_id in report.ending:
+        return end  # its only page has written that down as well
     if reason is not None:
         report.errors[run.scope] = reason
     report.ending.add(run.run_id)
@@ -181,6 +183,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         path=level.path_of(run.scope),
         spawn=spawn,
         is_new=run.attempts == 1 and run.fence == 1,
+        on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),
     )
     try:
         await finish_walk(walk, sync, work.processing, in_flight=CHILD_PAGES_IN_FLIGHT)

@@ -134,11 +134,21 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     # The page alone is one statement; with what else comes of it, it is a transaction of several.
     is_alone = not quarantined and children is None
-    async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
-        await put_quarantined(connection, quarantined)
-        if children is not None:
-            await insert_children(connection, children)
-        receipt = await commit_page(connection, sync.run, sync.table, transformed.rows, receipt, transformed.ids)
+    completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
+    with sync.completing(completes_run):
+        async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
+            await put_quarantined(connection, quarantined)
+            if children is not None:
+                await insert_children(connection, children)
+            receipt = await commit_page(
+                connection,
+                sync.run,
+                sync.table,
+                transformed.rows,
+                receipt,
+                transformed.ids,
+                completes_run=completes_run,
+            )
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
     sync.counters.quarantined += receipt.quarantined
@@ -155,6 +165,12 @@ def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
         per_page=page.size,
         where=sync.window.where(),
     )
+
+
+def _is_whole_list(sync: SyncContext, page: PageRef, receipt: PageReceipt) -> bool:
+    """The first reading of the first page, and no page after it: the walk is finished (`Walk.record`)."""
+    is_first = (page.reading, page.offset, page.size) == (1, 0, sync.run.page_size)
+    return is_first and receipt.next_offset is None
 
 
 def _check_window(sync: SyncContext, page: Page, transformed: TransformedPage) -> None:

@@ -1,5 +1,7 @@
 """A run of the ledger as a walk: what was committed is replayed, the rest is read."""
 
+from collections.abc import Callable
+
 from prefect.context import TagsContext
 
 from pco_catalog.catalog import Entity
@@ -23,6 +25,7 @@ async def begin_walk(
     path: str,
     spawn: Spawn | None = None,
     is_new: bool = False,
+    on_completing: Callable[[bool], None] | None = None,
 ) -> tuple[SyncContext, Walk]:
     """The walk of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones."""
     committed = []
@@ -39,6 +42,7 @@ async def begin_walk(
         client=client,
         database=resources.database,
         spawn=spawn,
+        on_completing=on_completing,
         committed={(one.reading, one.offset, one.page_size): one for one in committed},
     )
     walk = Walk(page_size=run.page_size, bounded=window.is_bounded)

@@ -1,6 +1,6 @@
 """What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -56,7 +56,8 @@ class Spawn:
 class SyncContext:
     """One execution of one sync of the list at `path`.
 
-    `committed` are the pages of earlier executions, by reading, offset and size.
+    `committed` are the pages of earlier executions, by reading, offset and size. With `on_completing`, a list of one
+    page completes the run with its page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
@@ -67,8 +68,22 @@ class SyncContext:
     client: PcoClient
     database: Database
     spawn: Spawn | None = None
+    on_completing: Callable[[bool], None] | None = None
     committed: Mapping[tuple[int, int, int], PageReceipt] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+
+    @contextmanager
+    def completing(self, completes_run: bool) -> Iterator[None]:
+        """The block completes the run, if so, unless it raises."""
+        if not completes_run or self.on_completing is None:
+            yield
+            return
+        self.on_completing(True)
+        try:
+            yield
+        except BaseException:
+            self.on_completing(False)
+            raise
 
     @property
     def lane(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from pco_simulator.testing import SimulatorProcess
 from tests.crash.crash_schedules import EVENTS, Schedule, draw, happen
-from tests.fleet import GROUPS, Fleet
+from tests.fleet import GROUPS, FanOuts, Fleet
 from tests.stack import wait_until
 
 PARENT_PAGES = 1
@@ -64,28 +64,28 @@ def test_a_worker_that_overslept_its_lease_writes_nothing_of_what_others_took_ov
     had = {one.run_id: one.fence for one in fan_out.running(sleeper)}
     world.latency(20)
     fan_out.wait_until_complete()
-    before = ledger(fleet, fan_out.root().run_id)
+    before = ledger(fan_out)
     sleeper.send(signal.SIGCONT)
     own = {one.id for one in fan_out.flow_runs() if one.state is not None and not one.state.is_final()}
     wait_until(lambda: not own & unfinished(fan_out), "the sleeper has noticed", seconds=30)
     sleeper.send(signal.SIGTERM)
     sleeper.end()
 
-    assert ledger(fleet, fan_out.root().run_id) == before
+    assert ledger(fan_out) == before
     heirs = {one.run_id: one.fence for one in fan_out.children() if one.run_id in had}
     assert all(heirs[run_id] > fence for run_id, fence in had.items())
     fan_out.assert_nothing_lost_and_nothing_doubled(read_twice=len(had) + PARENT_PAGES)
 
 
-def ledger(fleet: Fleet, root_id: int) -> list[tuple[object, ...]]:
+def ledger(fan_out: FanOuts) -> list[tuple[object, ...]]:
     """Every child and every page of a fan-out, as it was written last."""
-    found = fleet.church("asleep").church.sql(
+    found = fan_out.church.sql(
         """
         SELECT run.run_id, run.state, run.fence, run.completed_at, page.offset, page.fence, page.committed_at
         FROM sync.runs AS run LEFT JOIN sync.pages AS page USING (run_id)
         WHERE run.parent_run_id = :root_id OR run.run_id = :root_id ORDER BY 1, 5
         """,
-        root_id=root_id,
+        root_id=fan_out.root().run_id,
     )
     return [tuple(row) for row in found]
 

@@ -67,6 +67,39 @@ async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, 
     assert await pages_in_ledger(store) == 1
 
 
+async def test_a_list_of_one_page_completes_its_run_with_that_page_if_it_may(store: Database) -> None:
+    told: list[bool] = []
+    with SimulatorProcess(people=100, groups=0) as small:
+        async with people_sync(store, small, epoch="may not") as sync:
+            await apply_page(sync, page_of(sync), attempt=1)
+        async with people_sync(store, small, epoch="may") as sync:
+            may = replace(sync, on_completing=told.append)
+            await apply_page(may, page_of(may), attempt=1)
+        async with people_sync(store, small, epoch="lost") as sync:
+            lost = replace(sync, run=replace(sync.run, fence=99), on_completing=told.append)
+            with pytest.raises(LeaseLost):
+                await apply_page(lost, page_of(lost), attempt=1)
+
+    assert told == [True, True, False]
+    assert await states_by_epoch(store) == {"may not": "running", "may": "completed", "lost": "running"}
+
+
+async def states_by_epoch(store: Database) -> dict[str, str]:
+    async with store.transaction() as connection:
+        return {row.epoch: row.state for row in await connection.execute(text("SELECT epoch, state FROM sync.runs"))}
+
+
+async def test_a_list_of_several_pages_does_not_end_with_the_first(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    told: list[bool] = []
+    async with people_sync(store, simulator, epoch="e") as sync:
+        await apply_page(replace(sync, on_completing=told.append), page_of(sync), attempt=1)
+
+    assert told == []
+    assert await states_by_epoch(store) == {"e": "running"}
+
+
 async def test_nothing_is_written_once_another_execution_has_taken_over(
     store: Database, simulator: SimulatorProcess
 ) -> None:
