@@ -13,7 +13,7 @@ async def drain(
 ) -> None:
     """Return when no run is left, or when each one left was given back to the work pool."""
     if count := len(running.active()):
-        tell(f"Waiting up to {seconds:g} s for {count} runs to finish; a second signal ends the worker at once")
+        tell(f"Waiting up to {seconds:g} s for {count} runs to finish")
     if await _is_idle(running, seconds):
         return
     left = running.active()

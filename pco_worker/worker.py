@@ -16,6 +16,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from pco_worker.cancelling import stop_what_is_to_stop
 from pco_worker.draining import drain
+from pco_worker.ending import ended_by_signals
 from pco_worker.heartbeats import Heartbeats
 from pco_worker.patience import is_away
 from pco_worker.residents import find_resident
@@ -71,7 +72,8 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         """As `BaseWorker`; returns after the drain."""
         self._runs_once = run_once
         self._tell = printer
-        await super().start(run_once=run_once, with_healthcheck=with_healthcheck, printer=printer)
+        with ended_by_signals(printer):
+            await super().start(run_once=run_once, with_healthcheck=with_healthcheck, printer=printer)
 
     async def setup(self) -> None:
         """Prepare the worker, the thread of the flows, and what watches the runs."""

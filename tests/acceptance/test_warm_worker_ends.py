@@ -13,17 +13,20 @@ from tests.acceptance.warm_workers import Pool, warm_worker
 from tests.stack import Stack, wait_until
 
 FLOWS = {"short": "waiting", "long": "waiting", "sync": "waiting_sync", "deaf": "deaf"}
+IN_A_SCRIPT = "trap '' INT"
+"""What a shell does for `prefect worker start … &` in a script."""
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("told", "shell"), [(signal.SIGTERM, IN_A_SCRIPT), (signal.SIGINT, "")])
 def test_a_worker_that_is_told_to_end_drains(
-    stack: Stack, own_pool: Pool, tmp_path: Path, told: signal.Signals
+    stack: Stack, own_pool: Pool, tmp_path: Path, told: signal.Signals, shell: str
 ) -> None:
     """What can finish finishes, the rest is stopped and given back, nothing new is taken; another worker continues."""
     deployments = {flow: own_pool.deploy(flow) for flow in set(FLOWS.values())}
     parameters = {name: {"folder": str(tmp_path), "name": name} for name in [*FLOWS, "late"]}
     runs = {name: own_pool.start(deployments[flow], parameters=parameters[name]) for name, flow in FLOWS.items()}
-    with warm_worker(stack, own_pool.name, PCO_WORKER_DRAIN_SECONDS="3", PCO_WORKER_CLEANUP_SECONDS="2") as worker:
+    brief = {"PCO_WORKER_DRAIN_SECONDS": "3", "PCO_WORKER_CLEANUP_SECONDS": "2"}
+    with warm_worker(stack, own_pool.name, shell=shell, **brief) as worker:
         for name, run in runs.items():
             wait_until((tmp_path / f"{name} began").exists, f"{name} began", seconds=60)
             own_pool.wait_for(run, "Running")
@@ -44,6 +47,17 @@ def test_a_worker_that_is_told_to_end_drains(
     with warm_worker(stack, own_pool.name):
         for run in (runs["long"], runs["sync"], runs["deaf"], late):
             own_pool.wait_for(run, "Completed")
+
+
+def test_a_second_signal_ends_a_worker_at_once(stack: Stack, own_pool: Pool, tmp_path: Path) -> None:
+    run = own_pool.start(own_pool.deploy("deaf"), parameters={"folder": str(tmp_path), "name": "deaf"})
+    with warm_worker(stack, own_pool.name, PCO_WORKER_DRAIN_SECONDS="600") as worker:
+        wait_until((tmp_path / "deaf began").exists, "it began", seconds=60)
+        own_pool.wait_for(run, "Running")
+        worker.send(signal.SIGINT)
+        wait_until(lambda: "Waiting up to 600 s for 1 runs" in worker.said(), "the worker drains")
+        worker.send(signal.SIGTERM)
+        assert worker.end() == -signal.SIGTERM
 
 
 @pytest.mark.nightly

@@ -66,16 +66,23 @@ class Worker:
 
     def end(self, patience: float = PATIENCE) -> int:
         """Wait for its end; the exit code."""
-        return self.process.wait(patience)
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the worker does not end: {self.said()}")
 
 
 @contextmanager
-def warm_worker(stack: Stack, pool: str, *options: str, **environment: str) -> Iterator[Worker]:
-    """`prefect worker start --pool …`, as a person types it; killed at the end if it still runs."""
+def warm_worker(stack: Stack, pool: str, *options: str, shell: str = "", **environment: str) -> Iterator[Worker]:
+    """`prefect worker start --pool …`, as a person types it; killed at the end if it still runs.
+
+    `shell` is what a shell does before.
+    """
+    start = ("bash", "-c", f'{shell}; exec "$@"', "bash") if shell else ()
     output = stack.home / f"worker-{pool}-{time.monotonic_ns()}.log"
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, *options],
+            [*start, sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, *options],
             env=inherited_environment(**{**stack.environment(), **BRISK, **environment}),
             cwd=stack.home,
             stdout=log,
