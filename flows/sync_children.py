@@ -116,6 +116,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
             run,
             chain.root,
             path=path,
+            in_flight=resources.settings.pages_in_flight,
             spawn=Spawn(root=run, level=first, window=window, parent_scope=""),
         )
         get_run_logger().info("%s: %d pages of %s are read already", run.key, len(sync.committed), chain.root.name)
@@ -127,7 +128,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
             started=time.monotonic(),
         )
         async with shown(report), keep_submitting(resources, run) as submitted:
-            await finish_walk(walk, sync, await as_tasks(resources), in_flight=resources.settings.pages_in_flight)
+            await finish_walk(walk, sync, await as_tasks(resources))
             await patiently(resources, lambda connection: await_children(connection, run))  # Prefect may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)

@@ -91,7 +91,15 @@ async def _run(
     started = time.monotonic()
     assert entity.list_path is not None, "parameters admit listed entities only"
     try:
-        sync, walk = await begin_walk(resources, client, run, entity, path=entity.list_path, is_new=not continued)
+        sync, walk = await begin_walk(
+            resources,
+            client,
+            run,
+            entity,
+            path=entity.list_path,
+            in_flight=resources.settings.pages_in_flight,
+            is_new=not continued,
+        )
         logger.info(
             "%s is %s, %d pages are done already", run.key, "continued" if continued else "opened", len(sync.committed)
         )
@@ -99,7 +107,7 @@ async def _run(
             sync=sync, walk=walk, redis=resources.redis, flow_run_id=current_flow_run_id() or "", started=started
         )
         async with shown(report), tagged(run.org_id, run.entity):
-            await finish_walk(walk, sync, await as_tasks(resources), in_flight=resources.settings.pages_in_flight)
+            await finish_walk(walk, sync, await as_tasks(resources))
             totals = await patiently(resources, partial(_complete, run=run))  # before Prefect, which may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)

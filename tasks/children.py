@@ -181,12 +181,13 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         run,
         level.entity,
         path=level.path_of(run.scope),
+        in_flight=CHILD_PAGES_IN_FLIGHT,
         spawn=spawn,
         is_new=run.attempts == 1 and run.fence == 1,
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),
     )
     try:
-        await finish_walk(walk, sync, work.processing, in_flight=CHILD_PAGES_IN_FLIGHT)
+        await finish_walk(walk, sync, work.processing)
     finally:
         report.pages += sync.counters.pages
         report.rows += sync.counters.rows

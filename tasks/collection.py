@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import replace
+from typing import Final
 
 from pco_client.errors import PcoError
 from pco_store.ledger import PageReceipt, check_fence, record_page
@@ -14,16 +15,23 @@ from tasks.retries import POISONOUS
 from tasks.sync_context import SyncContext
 from tasks.walk import PageReading, PageTurn, Walk
 
+MOST_BEGUN: Final = 100
+"""As many pages as PCO's limit lets through at once."""
 
-async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProcessing, in_flight: int) -> None:
-    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised."""
+
+async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProcessing) -> None:
+    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised.
+
+    More pages are begun than have room in flight: what it costs to begin them is paid while the rate budget makes all
+    wait, so that they can go at once when it comes back.
+    """
     backlog: deque[PageTurn] = deque()
     running: set[asyncio.Task[PageReading]] = set()
     done: set[asyncio.Task[PageReading]] = set()
     try:
         while not walk.is_finished:
             backlog.extend(walk.ready())
-            while backlog and len(running) < in_flight:
+            while backlog and len(running) < MOST_BEGUN:
                 page = _page(sync, backlog.popleft())
                 running.add(asyncio.create_task(_read(sync, page, processing), name=page.title))
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

@@ -98,12 +98,15 @@ async def process_page(page: PageRef) -> dict[str, Any]:
 async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageReceipt:
     """Fetch one page, and commit its rows, its children, its quarantine and its checkpoint in one transaction.
 
-    A page that the ledger holds is not fetched again. Raises the client's errors, `LeaseLost` when another execution
-    has taken over, and the store's errors.
+    It waits until the sync has room for it. A page that the ledger holds is not fetched again. Raises the client's
+    errors, `LeaseLost` when another execution has taken over, and the store's errors.
     """
-    committed = await _committed(sync, page, attempt)
-    if committed is not None:
-        return committed
+    async with sync.room:
+        committed = await _committed(sync, page, attempt)
+        return committed if committed is not None else await _fetch_and_commit(sync, page)
+
+
+async def _fetch_and_commit(sync: SyncContext, page: PageRef) -> PageReceipt:
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     transformed = transform_page(
         fetched.page.records,

@@ -9,6 +9,9 @@ BLOCK_NAME = "pco-sync-receipts"
 KEPT_SECONDS = 14 * 24 * 3600
 """Longer than any epoch should take. The ledger does not need the receipts; they make a restart visible in the UI."""
 
+CONNECTIONS = 4
+"""Enough: a receipt takes a fraction of what its page takes. Without a bound, every page begun would open another."""
+
 
 class ReceiptStorage(RedisDatabase):  # type: ignore[misc]
     """`RedisDatabase` that keeps its connections: the original opens one for every read and write."""
@@ -28,7 +31,9 @@ class ReceiptStorage(RedisDatabase):  # type: ignore[misc]
 
     def _pooled(self) -> redis.asyncio.Redis:
         if self._client is None:
-            self._client = self.get_async_client()
+            address = self.connection_url.get_secret_value()
+            pool = redis.asyncio.BlockingConnectionPool.from_url(address, max_connections=CONNECTIONS)
+            self._client = redis.asyncio.Redis.from_pool(pool)
         return self._client
 
     async def aclose(self) -> None:

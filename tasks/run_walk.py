@@ -1,5 +1,6 @@
 """A run of the ledger as a walk: what was committed is replayed, the rest is read."""
 
+import asyncio
 from collections.abc import Callable
 
 from prefect.context import TagsContext
@@ -23,6 +24,7 @@ async def begin_walk(
     entity: Entity,
     *,
     path: str,
+    in_flight: int,
     spawn: Spawn | None = None,
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
@@ -41,6 +43,7 @@ async def begin_walk(
         window=window,
         client=client,
         database=resources.database,
+        room=asyncio.Semaphore(in_flight),
         spawn=spawn,
         on_completing=on_completing,
         committed={(one.reading, one.offset, one.page_size): one for one in committed},
@@ -50,10 +53,10 @@ async def begin_walk(
     return sync, walk
 
 
-async def finish_walk(walk: Walk, sync: SyncContext, processing: PageProcessing, *, in_flight: int) -> None:
+async def finish_walk(walk: Walk, sync: SyncContext, processing: PageProcessing) -> None:
     """Read what is left. The first error that is not one page's own fault is raised.
 
     The tags of the flow run are not repeated on every page's task run.
     """
     with entered(sync), TagsContext(current_tags=set()):
-        await read_collection(walk, sync, processing=processing, in_flight=in_flight)
+        await read_collection(walk, sync, processing=processing)

@@ -1,5 +1,6 @@
 """A sync of the simulator's people, for tests that need its steps and no Prefect."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -50,6 +51,7 @@ async def people_sync(
             window=window or choose_window(PERSON, mode="full", until=now, watermark=None),
             client=client,
             database=store,
+            room=asyncio.Semaphore(4),
         )
         await lease.release()
 
@@ -77,4 +79,4 @@ async def read_all(sync: SyncContext, *, page_size: int) -> None:
 
     walk = Walk(page_size=page_size, bounded=sync.window.is_bounded)
     sync = replace(sync, run=replace(sync.run, page_size=page_size))
-    await read_collection(walk, sync, processing=PageProcessing(whole=once, part=once), in_flight=4)
+    await read_collection(walk, sync, processing=PageProcessing(whole=once, part=once))
