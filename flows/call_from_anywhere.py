@@ -29,6 +29,8 @@ def flow_from_anywhere(
     """`@flow` for such a flow, with the same options."""
 
     def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> FlowFromAnywhere[P, Coroutine[Any, Any, R]]:
-        return FlowFromAnywhere(function, **options)
+        made = FlowFromAnywhere(function, **options)
+        made.serialize_parameters({"": ""})  # loads what Prefect needs for it now, and not in the first run
+        return made
 
     return decorate

@@ -39,6 +39,9 @@ async def store_people(in_flight: int) -> dict[str, int]:
     return {"pages": len(done), "rows": sum(one["rows"] for one in done)}
 
 
+store_people.serialize_parameters({"": ""})  # loads what Prefect needs for it: all programs have done their imports
+
+
 async def read_people() -> Work:
     """The flow, called."""
     return Work(**await store_people(int(sys.argv[1])))
