@@ -4,11 +4,11 @@ from contextlib import ExitStack
 from statistics import median
 
 from benchmarks.bench import ORG, PEOPLE, Bench
+from benchmarks.budget_share import LIMIT, PERIOD_SECONDS
 from benchmarks.figures import Goal
 from pco_simulator.testing import SimulatorProcess
 
 TITLE = "20,000 people at PCO's limit, by one process and by two"
-LIMIT, PERIOD = 100, 20
 LATENCY_MS = 60
 PAGES = 200
 
@@ -18,7 +18,7 @@ def floor_seconds(requests: int) -> float:
 
     What comes after the last window has opened (its requests, their commits) is not counted into it.
     """
-    return float((requests - 1) // LIMIT * PERIOD)
+    return float((requests - 1) // LIMIT * PERIOD_SECONDS)
 
 
 def measure(bench: Bench) -> None:
@@ -33,7 +33,7 @@ def _measure(bench: Bench, label: str, churches: list[str], people: int, runs: i
     seconds: list[float] = []
     refused = 0
     with SimulatorProcess(
-        people=people, prepare=["people.Person"], latency_ms=LATENCY_MS, rate_limit=f"{LIMIT}/{PERIOD}"
+        people=people, prepare=["people.Person"], latency_ms=LATENCY_MS, rate_limit=f"{LIMIT}/{PERIOD_SECONDS}"
     ) as simulator:
         for _ in range(runs):
             bench.settle()
