@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from dataclasses import replace
-from typing import Final
 
 from pco_client.errors import PcoError
 from pco_store.ledger import PageReceipt, check_fence, record_page
@@ -15,23 +14,16 @@ from tasks.retries import POISONOUS
 from tasks.sync_context import SyncContext
 from tasks.walk import PageReading, PageTurn, Walk
 
-MOST_BEGUN: Final = 100
-"""As many pages as PCO's limit lets through at once."""
-
 
 async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProcessing) -> None:
-    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised.
-
-    More pages are begun than have room in flight: what it costs to begin them is paid while the rate budget makes all
-    wait, so that they can go at once when it comes back.
-    """
+    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised."""
     backlog: deque[PageTurn] = deque()
     running: set[asyncio.Task[PageReading]] = set()
     done: set[asyncio.Task[PageReading]] = set()
     try:
         while not walk.is_finished:
             backlog.extend(walk.ready())
-            while backlog and len(running) < MOST_BEGUN:
+            while backlog and len(running) < sync.in_flight:
                 page = _page(sync, backlog.popleft())
                 running.add(asyncio.create_task(_read(sync, page, processing), name=page.title))
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

@@ -1,15 +1,13 @@
 """The two ways to process a page: as a Prefect task of its own, or directly where many small lists share a flow run."""
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from tasks.lifespan import Resources
-from tasks.pages import JITTER, PageRef, apply_page, process_page
-from tasks.retries import Decision, decide, part_delays, retry_delays
+from tasks.pages import PageRef, apply_page, process_page
+from tasks.retries import part_delays, retried, retry_delays
 from tasks.settings import SyncSettings
 from tasks.sync_context import current_sync
 
@@ -49,12 +47,5 @@ def _delays(settings: SyncSettings) -> list[float]:
 
 
 async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:
-    attempt = 1
-    while True:
-        try:
-            return asdict(await apply_page(current_sync(), page, attempt=attempt))
-        except Exception as error:
-            if attempt > len(delays) or decide(error) is not Decision.RETRY:
-                raise
-        await asyncio.sleep(delays[attempt - 1] * random.uniform(1, 1 + JITTER))  # noqa: S311 - spreads load only
-        attempt += 1
+    sync = current_sync()
+    return asdict(await retried(lambda attempt: apply_page(sync, page, attempt=attempt), delays=delays))

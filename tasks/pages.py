@@ -15,14 +15,12 @@ from pco_store.children import insert_children
 from pco_store.ledger import PageReceipt, page_receipt
 from pco_store.page_commit import commit_page
 from pco_store.quarantine import Quarantined, put_quarantined
-from tasks.retries import is_worth_a_retry
+from tasks.retries import JITTER, is_worth_a_retry
 from tasks.sync_context import SyncContext, current_sync
 from tasks.transform import TransformedPage, transform_page
 from tasks.window import WindowIgnoredError
 
 PROCESS_PAGE: Final = "process-page"
-JITTER: Final = 0.5
-"""Retry waits vary by this share, so that pages that failed together do not come back together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,15 +96,12 @@ async def process_page(page: PageRef) -> dict[str, Any]:
 async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageReceipt:
     """Fetch one page, and commit its rows, its children, its quarantine and its checkpoint in one transaction.
 
-    It waits until the sync has room for it. A page that the ledger holds is not fetched again. Raises the client's
-    errors, `LeaseLost` when another execution has taken over, and the store's errors.
+    A page that the ledger holds is not fetched again. Raises the client's errors, `LeaseLost` when another execution
+    has taken over, and the store's errors.
     """
-    async with sync.room:
-        committed = await _committed(sync, page, attempt)
-        return committed if committed is not None else await _fetch_and_commit(sync, page)
-
-
-async def _fetch_and_commit(sync: SyncContext, page: PageRef) -> PageReceipt:
+    committed = await _committed(sync, page, attempt)
+    if committed is not None:
+        return committed
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     transformed = transform_page(
         fetched.page.records,

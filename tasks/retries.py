@@ -1,8 +1,10 @@
 """One table: what is done about an error, and how long a page is retried. Nothing else decides that."""
 
-from collections.abc import Iterator
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
@@ -11,6 +13,11 @@ from redis.exceptions import RedisError
 from pco_client.errors import PcoError, RetryError, ServerFault, SkipError, StopError, UndecodableAnswer, WaitError
 from pco_client.governor import GovernorUnavailable
 from pco_store.errors import LeaseLost, StoreUnavailable
+
+T = TypeVar("T")
+
+JITTER: Final = 0.5
+"""Retry waits vary by this share, so that what failed together does not come back together."""
 
 
 class Decision(Enum):
@@ -51,6 +58,19 @@ def retry_delays(*, first: float, total: float) -> list[float]:
 def part_delays(*, first: float) -> list[float]:
     """Waits for the parts of a page that was retried in full before; they only tell a bad record from bad luck."""
     return [first, 2 * first]
+
+
+async def retried(action: Callable[[int], Awaitable[T]], *, delays: Sequence[float]) -> T:
+    """What the action returns, which is called with the number of the attempt. Raises its last error."""
+    attempt = 1
+    while True:
+        try:
+            return await action(attempt)
+        except Exception as error:
+            if attempt > len(delays) or decide(error) is not Decision.RETRY:
+                raise
+        await asyncio.sleep(delays[attempt - 1] * random.uniform(1, 1 + JITTER))  # noqa: S311 - spreads load only
+        attempt += 1
 
 
 def _delays(first: float, total: float) -> Iterator[float]:

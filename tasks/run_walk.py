@@ -1,6 +1,5 @@
 """A run of the ledger as a walk: what was committed is replayed, the rest is read."""
 
-import asyncio
 from collections.abc import Callable
 
 from prefect.context import TagsContext
@@ -43,7 +42,7 @@ async def begin_walk(
         window=window,
         client=client,
         database=resources.database,
-        room=asyncio.Semaphore(in_flight),
+        in_flight=in_flight,
         spawn=spawn,
         on_completing=on_completing,
         committed={(one.reading, one.offset, one.page_size): one for one in committed},

@@ -1,6 +1,5 @@
 """What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -57,9 +56,9 @@ class Spawn:
 class SyncContext:
     """One execution of one sync of the list at `path`.
 
-    `room` bounds the pages in flight: those that are being fetched and committed. `committed` are the pages of earlier
-    executions, by reading, offset and size. With `on_completing`, a list of one page completes the run with its page:
-    it is told True before, and False if that failed.
+    `in_flight` bounds the requests at a time. `committed` are the pages of earlier executions, by reading, offset and
+    size. With `on_completing`, a list of one page completes the run with its page: it is told True before, and False if
+    that failed.
     """
 
     run: RunHandle
@@ -69,7 +68,7 @@ class SyncContext:
     window: Window
     client: PcoClient
     database: Database
-    room: asyncio.Semaphore
+    in_flight: int
     spawn: Spawn | None = None
     on_completing: Callable[[bool], None] | None = None
     committed: Mapping[tuple[int, int, int], PageReceipt] = field(default_factory=dict)

@@ -1,6 +1,5 @@
 """A sync of the simulator's people, for tests that need its steps and no Prefect."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -51,7 +50,7 @@ async def people_sync(
             window=window or choose_window(PERSON, mode="full", until=now, watermark=None),
             client=client,
             database=store,
-            room=asyncio.Semaphore(4),
+            in_flight=4,
         )
         await lease.release()
 
