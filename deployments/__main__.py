@@ -105,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--epoch", help="which turn; left out, an unfinished one is continued, else a new one opened")
     sync.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
     sync.add_argument("--mode", choices=("full", "delta"), default="full")
+    sync.add_argument(
+        "--many-deletions", choices=("stop", "accept"), default="stop", help="when more is missing than is likely"
+    )
     sync.add_argument("--no-watch", action="store_true", help="return at once")
     _add_fan_out(add)
     return parser

@@ -16,7 +16,12 @@ async def sync(options: argparse.Namespace, console: Console) -> int:
     """Start, watch, report; the exit code. Raises `WrongArgumentError` for what the flow would refuse."""
     check_arguments(options.org_id, options.entity)
     started = await start_sync(
-        options.org_id, options.entity, epoch=options.epoch, on_conflict=options.on_conflict, mode=options.mode
+        options.org_id,
+        options.entity,
+        epoch=options.epoch,
+        on_conflict=options.on_conflict,
+        mode=options.mode,
+        many_deletions=options.many_deletions,
     )
     run = started.flow_run
     console.print(f"{'started' if started.is_new else 'runs or ran already'}: {run.name}", highlight=False)

@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
@@ -18,6 +19,7 @@ from pco_store.ledger import RunHandle, RunTotals, finish_run, run_totals
 from pco_store.openings import NotOpened
 from pco_store.watermarks import advance_watermark
 from tasks.conflicts import SyncRejectedError, message_of, name_of
+from tasks.deletions import Deletions, ManyDeletions, find_deletions
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks
@@ -32,6 +34,14 @@ from tasks.window import Mode
 
 __all__ = ["SyncRejectedError", "sync_entity"]
 
+DECIDE: Final = "look at them, then start a new turn with many_deletions 'accept'"
+MISSING: Final = {
+    "too_many": f"they are more than are likely to have been deleted; {DECIDE}",
+    "list_is_empty": f"the list is empty, and may only be hidden; {DECIDE}",
+    "not_provable": "PCO does not show any record of this list when it is asked for by its id",
+}
+"""Why nothing was marked as deleted."""
+
 
 @flow_from_anywhere(
     name="sync-entity",
@@ -45,6 +55,7 @@ async def sync_entity(
     epoch: Epoch | None = None,
     on_conflict: ConflictPolicy = "join",
     mode: Mode = "full",
+    many_deletions: ManyDeletions = "stop",
 ) -> SyncSummary | State[SyncSummary]:
     """Mirror `entity` of `org_id`, once per epoch.
 
@@ -56,7 +67,9 @@ async def sync_entity(
         entity: What to mirror: product.Resource in PCO's spelling
         epoch: Which turn. Leave it out: an unfinished turn is continued, else a new one is opened
         on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
-        mode: full reads everything, delta what changed since the last complete sync
+        mode: full reads everything and finds deletions, delta reads what changed since the last complete sync
+        many_deletions: If more than 5 % of all records (and more than 50) are missing: stop marks none of them as
+            deleted and says so, accept believes it once each of them is confirmed
 
     Raises the errors of settings, credentials, client and store; each says what was observed and what to do.
     """
@@ -79,11 +92,19 @@ async def sync_entity(
             return _not_started(opened, org_id, entity, on_conflict)
         assert lease is not None
         async with held(lease):
-            return await _run(resources, client, described, lease, continued=opened.continued)
+            return await _run(
+                resources, client, described, lease, continued=opened.continued, many_deletions=many_deletions
+            )
 
 
 async def _run(
-    resources: Resources, client: PcoClient, entity: Entity, lease: RunLease, *, continued: bool
+    resources: Resources,
+    client: PcoClient,
+    entity: Entity,
+    lease: RunLease,
+    *,
+    continued: bool,
+    many_deletions: ManyDeletions,
 ) -> SyncSummary | State[SyncSummary]:
     """Walk the collection under the lease, and close the run in the ledger whatever happens."""
     logger = get_run_logger()
@@ -108,26 +129,37 @@ async def _run(
         )
         async with shown(report), tagged(run.org_id, run.entity):
             await finish_walk(walk, sync, await as_tasks(resources))
+            deletions = Deletions()
+            if run.mode == "full":
+                deletions = await find_deletions(resources, sync, many=many_deletions)
             totals = await patiently(resources, partial(_complete, run=run))  # before Prefect, which may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
     summary = summarize(
-        sync, totals, continued=continued, seconds=time.monotonic() - started, finished_at=datetime.now(UTC)
+        sync, totals, deletions, continued=continued, seconds=time.monotonic() - started, finished_at=datetime.now(UTC)
     )
     await publish_summary(summary)
     logger.info(
-        "%s is complete: %d records in %d pages, %d new, %d changed, %d unchanged, %d quarantined",
+        "%s is complete: %d records in %d pages, %d new, %d changed, %d unchanged, %d deleted, %d quarantined",
         run.key,
         summary.records,
         summary.pages,
         summary.new,
         summary.changed,
         summary.unchanged,
+        summary.deleted,
         summary.quarantined,
     )
     if summary.unknown_attributes:
         logger.warning("attributes the catalogue does not know, kept in extra: %s", summary.unknown_attributes)
+    return _ended(summary, deletions)
+
+
+def _ended(summary: SyncSummary, deletions: Deletions) -> SyncSummary | State[SyncSummary]:
+    if deletions.verdict in MISSING:
+        message = f"{deletions.missing} records are missing and not marked as deleted: {MISSING[deletions.verdict]}"
+        return Completed(name="CompletedWithMissing", message=message, data=summary)
     if summary.quarantined:
         message = f"{summary.quarantined} records are in quarantine, in the table sync.quarantine"
         return Completed(name="CompletedWithQuarantine", message=message, data=summary)

@@ -10,6 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempoten
 from prefect.client.schemas.objects import FlowRun
 
 from pco_store.openings import FAN_OUT_SCOPE, ConflictPolicy, sync_key
+from tasks.deletions import ManyDeletions
 from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY
 from tasks.submitting import find_deployment
 from tasks.window import Mode
@@ -34,6 +35,7 @@ async def start_sync(
     epoch: str | None = None,
     on_conflict: ConflictPolicy = "join",
     mode: Mode = "full",
+    many_deletions: ManyDeletions = "stop",
     is_abandoned: bool = False,
 ) -> Started:
     """Ask Prefect for a run of `sync_entity` on the work pool and return at once.
@@ -44,7 +46,13 @@ async def start_sync(
 
     Raises `NotDeployedError`.
     """
-    parameters = {"org_id": org_id, "entity": entity, "mode": mode, "on_conflict": on_conflict}
+    parameters = {
+        "org_id": org_id,
+        "entity": entity,
+        "mode": mode,
+        "on_conflict": on_conflict,
+        "many_deletions": many_deletions,
+    }
     key = None if epoch is None else sync_key(org_id, entity, epoch)
     return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
 

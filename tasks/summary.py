@@ -9,6 +9,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.ledger import RunTotals
+from tasks.deletions import Deletions
 from tasks.logs import sync_logger
 from tasks.progress import artifact_key
 from tasks.sync_context import SyncContext
@@ -18,6 +19,7 @@ class SyncSummary(BaseModel):
     """The numbers of one epoch; `retries` and `seconds` are of the last execution only.
 
     `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
+    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +38,8 @@ class SyncSummary(BaseModel):
     stale: int = 0
     misfits: int = 0
     quarantined: int = 0
+    missing: int = 0
+    deleted: int = 0
     requests: int = 0
     waited_seconds: float = 0.0
     retries: int = 0
@@ -46,7 +50,13 @@ class SyncSummary(BaseModel):
 
 
 def summarize(
-    sync: SyncContext, totals: RunTotals, *, continued: bool, seconds: float, finished_at: datetime
+    sync: SyncContext,
+    totals: RunTotals,
+    deletions: Deletions,
+    *,
+    continued: bool,
+    seconds: float,
+    finished_at: datetime,
 ) -> SyncSummary:
     """The summary of a run that has just completed."""
     run = sync.run
@@ -65,7 +75,9 @@ def summarize(
         stale=totals.stale,
         misfits=totals.misfits,
         quarantined=totals.quarantined,
-        requests=totals.requests,
+        missing=deletions.missing,
+        deleted=deletions.deleted,
+        requests=totals.requests + deletions.requests,
         waited_seconds=round(totals.waited_seconds, 3),
         retries=sync.counters.retries,
         seconds=round(seconds, 3),

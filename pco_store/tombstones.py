@@ -1,0 +1,77 @@
+"""Records that a complete walk did not show: found, and, once their absence is confirmed, marked as deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Table, text
+from sqlalchemy.dialects.postgresql import dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.ledger import RunHandle, check_fence
+
+_QUOTE = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingRecords:
+    """What is in the mirror and was not in the collection that a run has read.
+
+    `live` counts the mirror's rows without a tombstone, the missing ones included; `witnesses` are ids that the run has
+    seen last, if it has seen any.
+    """
+
+    ids: tuple[str, ...]
+    live: int
+    witnesses: tuple[str, ...]
+
+
+async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table) -> MissingRecords:
+    """Compare the mirror with the ids on the run's pages, which must be all that there are.
+
+    Rows that somebody wrote since the run began are not missing, nor are records that it has put into quarantine.
+    """
+    result = await connection.execute(
+        text(
+            f"""
+            WITH seen AS MATERIALIZED (
+                SELECT DISTINCT unnest(ids) AS id FROM sync.pages WHERE run_id = :run_id
+                UNION SELECT record_id FROM sync.quarantine WHERE run_id = :run_id AND record_id IS NOT NULL)
+            SELECT count(*) AS live,
+                coalesce(array_agg(stored.id ORDER BY stored.id)
+                    FILTER (WHERE seen.id IS NULL AND stored._synced_at < :began_at), '{{}}') AS ids,
+                ARRAY(SELECT ids[1] FROM sync.pages WHERE run_id = :run_id AND cardinality(ids) > 0
+                      ORDER BY committed_at DESC LIMIT 3) AS witnesses
+            FROM {_name(table)} AS stored LEFT JOIN seen ON seen.id = stored.id
+            WHERE stored.org_id = :org_id AND stored._deleted_at IS NULL
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {"run_id": run.run_id, "org_id": run.org_id, "began_at": run.started_at},
+    )
+    row = result.one()
+    return MissingRecords(ids=tuple(row.ids), live=row.live, witnesses=tuple(dict.fromkeys(row.witnesses)))
+
+
+async def bury(
+    connection: AsyncConnection, run: RunHandle, table: Table, ids: Sequence[str], *, reason: str, absent_at: datetime
+) -> int:
+    """Give these rows a tombstone, dated by when they were found absent; how many got one. Safe to repeat.
+
+    A row that a request sent later has shown is left alone. Raises `LeaseLost` when the run is not ours any more.
+    """
+    await check_fence(connection, run)
+    result = await connection.execute(
+        text(
+            f"""
+            UPDATE {_name(table)} SET _deleted_at = :absent_at, _deleted_reason = :reason
+            WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[])) AND _deleted_at IS NULL
+              AND _synced_at < :absent_at
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {"absent_at": absent_at, "reason": reason, "org_id": run.org_id, "ids": sorted(ids)},
+    )
+    return int(result.rowcount)
+
+
+def _name(table: Table) -> str:
+    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"

@@ -1,0 +1,157 @@
+"""What a complete walk did not show is marked as deleted, once PCO has said twice that it is gone, and not before."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pco_simulator.testing import SimulatorProcess
+from tests.church import Church
+
+PEOPLE = 120
+LISTED = 2
+"""Requests for the list of all of them, or of nearly all."""
+
+
+@pytest.fixture
+def world() -> Iterator[SimulatorProcess]:
+    """A church that a test may change."""
+    with SimulatorProcess(people=PEOPLE, groups=0) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def mirrored(church: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """The church, once mirrored in full."""
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+    moving = church.served_by(world)
+    assert moving.sync().deleted == 0
+    world.reset_log()
+    return moving
+
+
+def ids_of(world: SimulatorProcess) -> list[str]:
+    return [str(one["id"]) for one in world.state("people.Person")]
+
+
+def delete(world: SimulatorProcess, ids: list[str], **when: Any) -> None:
+    world.churn([{"operation": "delete", "entity": "people.Person", "id": one, **when} for one in ids])
+
+
+def restore(world: SimulatorProcess, one: str, **when: Any) -> None:
+    world.churn([{"operation": "restore", "entity": "people.Person", "id": one, **when}])
+
+
+def buried(church: Church) -> dict[str, str]:
+    """Who has a tombstone, and why."""
+    return {row["id"]: row["_deleted_reason"] for row in church.rows() if row["_deleted_at"] is not None}
+
+
+def test_who_is_gone_gets_a_tombstone_and_who_comes_back_loses_it(mirrored: Church, world: SimulatorProcess) -> None:
+    gone = ids_of(world)[3:50:20]
+    delete(world, gone)
+
+    assert mirrored.sync(mode="delta").missing == 0, "a delta sees no deletions"
+    assert buried(mirrored) == {}
+    world.reset_log()
+    summary = mirrored.sync()
+
+    assert (summary.missing, summary.deleted) == (len(gone), len(gone))
+    assert buried(mirrored) == dict.fromkeys(gone, "absent")
+    assert mirrored.differences() == []
+    assert summary.requests == len(world.access_log()) == LISTED + 2 * len(gone) + 3
+    restore(world, gone[0])
+    assert mirrored.sync().deleted == 0, "what has its tombstone is not missing"
+    assert sorted(buried(mirrored)) == gone[1:]
+    assert mirrored.differences() == []
+
+
+@pytest.mark.parametrize("after_asking", [0, 1])
+def test_who_is_shown_when_asked_for_is_not_deleted(
+    mirrored: Church, world: SimulatorProcess, after_asking: int
+) -> None:
+    """The list left somebody out: at the first look, or at the second, PCO shows the record."""
+    (hidden,) = ids_of(world)[:1]
+    delete(world, [hidden])
+    witness_and_asking = 1 + 2 * after_asking
+    restore(world, hidden, after_request=LISTED + witness_and_asking)
+
+    summary = mirrored.sync()
+
+    assert (summary.missing, summary.deleted) == (1, 0)
+    assert mirrored.differences() == []
+
+
+def test_who_may_not_be_seen_is_not_deleted(mirrored: Church, world: SimulatorProcess) -> None:
+    hidden, gone = ids_of(world)[:2]
+    delete(world, [hidden, gone])
+    world.faults([{"kind": "403", "path": f"/people/v2/people/{hidden}", "permanent": True}])
+
+    summary = mirrored.sync()
+
+    assert (summary.missing, summary.deleted) == (2, 1)
+    assert buried(mirrored) == {gone: "absent"}
+
+
+def test_nobody_is_deleted_while_nobody_known_is_shown(mirrored: Church, world: SimulatorProcess) -> None:
+    everybody = ids_of(world)
+    delete(world, everybody[:1])
+    world.faults([{"kind": "404", "path": f"/people/v2/people/{one}", "permanent": True} for one in everybody])
+
+    ended = mirrored.end()
+
+    assert ended.name == "CompletedWithMissing"
+    assert "1 records are missing" in str(ended.message)
+    assert "PCO does not show any record of this list" in str(ended.message)
+    assert buried(mirrored) == {}
+
+
+def test_many_that_are_missing_at_once_are_left_until_somebody_says_so(
+    mirrored: Church, world: SimulatorProcess
+) -> None:
+    gone = ids_of(world)[:51]
+    delete(world, gone)
+
+    ended = mirrored.end()
+
+    assert ended.name == "CompletedWithMissing"
+    assert "51 records are missing" in str(ended.message)
+    assert "many_deletions 'accept'" in str(ended.message)
+    assert buried(mirrored) == {}
+    assert mirrored.sync(many_deletions="accept").deleted == 51
+    assert mirrored.differences() == []
+
+
+def test_a_list_that_became_empty_is_believed_only_when_somebody_says_so(
+    church: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SimulatorProcess(people=5, groups=0) as small:
+        monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", small.base_url)
+        emptied = church.served_by(small)
+        emptied.sync()
+        delete(small, ids_of(small))
+
+        ended = emptied.end()
+
+        assert ended.name == "CompletedWithMissing"
+        assert "the list is empty" in str(ended.message)
+        assert buried(emptied) == {}
+        small.reset_log()
+        assert emptied.sync(many_deletions="accept").deleted == 5
+        assert "/people/v2" in {one["path"] for one in small.access_log()}, "the product was the witness"
+        assert emptied.differences() == []
+
+
+def test_a_product_that_fails_while_it_is_asked_fails_the_sync_and_buries_nobody(
+    mirrored: Church, world: SimulatorProcess
+) -> None:
+    (gone,) = ids_of(world)[:1]
+    delete(world, [gone])
+    world.faults([{"kind": "500", "path": f"/people/v2/people/{gone}", "permanent": True}])
+
+    assert mirrored.end(epoch="e").is_failed()
+    assert buried(mirrored) == {}
+
+    world.faults([])
+    assert mirrored.sync(epoch="e").deleted == 1
+    assert buried(mirrored) == {gone: "absent"}
