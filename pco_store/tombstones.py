@@ -31,19 +31,19 @@ async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table
 
     Rows that somebody wrote since the run began are not missing, nor are records that it has put into quarantine.
     """
+    name, living = _name(table), "org_id = :org_id AND _deleted_at IS NULL"
+    # EXCEPT sorts or hashes, whatever Postgres thinks of the arrays; of a join it tried every row with every id.
     result = await connection.execute(
         text(
             f"""
-            WITH seen AS MATERIALIZED (
-                SELECT DISTINCT unnest(ids) AS id FROM sync.pages WHERE run_id = :run_id
-                UNION SELECT record_id FROM sync.quarantine WHERE run_id = :run_id AND record_id IS NOT NULL)
-            SELECT count(*) AS live,
-                coalesce(array_agg(stored.id ORDER BY stored.id)
-                    FILTER (WHERE seen.id IS NULL AND stored._synced_at < :began_at), '{{}}') AS ids,
+            WITH missing AS (
+                SELECT id FROM {name} WHERE {living} AND _synced_at < :began_at
+                EXCEPT (SELECT unnest(ids) FROM sync.pages WHERE run_id = :run_id
+                        UNION ALL SELECT record_id FROM sync.quarantine WHERE run_id = :run_id))
+            SELECT (SELECT count(*) FROM {name} WHERE {living}) AS live,
+                ARRAY(SELECT id FROM missing ORDER BY id) AS ids,
                 ARRAY(SELECT ids[1] FROM sync.pages WHERE run_id = :run_id AND cardinality(ids) > 0
                       ORDER BY committed_at DESC LIMIT 3) AS witnesses
-            FROM {_name(table)} AS stored LEFT JOIN seen ON seen.id = stored.id
-            WHERE stored.org_id = :org_id AND stored._deleted_at IS NULL
             """  # noqa: S608 - names from the catalogue
         ),
         {"run_id": run.run_id, "org_id": run.org_id, "began_at": run.started_at},
