@@ -16,7 +16,7 @@ from pco_store.tombstones import MissingRecords, bury, find_missing
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently
-from tasks.retries import retried, retry_delays
+from tasks.retries import POISONOUS, retried, retry_delays
 from tasks.sync_context import SyncContext
 
 ManyDeletions = Literal["stop", "accept"]
@@ -25,6 +25,9 @@ ManyDeletions = Literal["stop", "accept"]
 LIKELY_ROWS: Final = 50
 LIKELY_SHARE: Final = 0.05
 """So many missing records, or this share of the table if that is more, may be deletions without anybody being asked."""
+
+PATIENCE_WITH_ONE: Final = 2
+"""Retries of a record that PCO cannot render: it is there, or the witness will tell that nothing can be read."""
 
 Verdict = Literal["none", "confirmed", "too_many", "list_is_empty", "not_provable"]
 
@@ -85,9 +88,9 @@ class _Asking:
         self.requests = 0
 
     async def sees_a_witness(self) -> bool:
-        """Whether PCO shows one of the records that it showed in the list."""
+        """Whether PCO shows one of the records that it showed in the list. Raises what keeps it from answering."""
         for path in self._witnesses:
-            if await self._is_shown(path):
+            if await self._sees(path):
                 return True
         return False
 
@@ -95,23 +98,38 @@ class _Asking:
         """Those that PCO answers 404 for."""
         try:
             async with asyncio.TaskGroup() as group:
-                asked = {one: group.create_task(self._is_shown(f"{self._sync.path}/{one}")) for one in ids}
+                asked = {one: group.create_task(self._is_absent(f"{self._sync.path}/{one}")) for one in ids}
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        return [one for one, task in asked.items() if task.result() is False]
+        return [one for one, task in asked.items() if task.result()]
+
+    async def _sees(self, path: str) -> bool:
+        return bool(await retried(lambda _: self._is_shown(path), delays=self._delays))
+
+    async def _is_absent(self, path: str) -> bool:
+        """Whether PCO says that there is no such record. One that it cannot render, now or ever, is not absent."""
+
+        async def look(attempt: int) -> bool:
+            try:
+                return await self._is_shown(path) is False
+            except POISONOUS:
+                if attempt <= PATIENCE_WITH_ONE:
+                    raise
+                return False
+
+        async with self._room:
+            return await retried(look, delays=self._delays)
 
     async def _is_shown(self, path: str) -> bool | None:
         """None: PCO answers neither with the record nor that there is none."""
-        async with self._room:
-            try:
-                await retried(lambda _: self._fetch(path), delays=self._delays)
-            except NotFound:
-                return False
-            except SkipError as error:
-                sync_logger().info("whether it is deleted is not known: %s", error)
-                return None
-            return True
-
-    async def _fetch(self, path: str) -> None:
         self.requests += 1
-        await self._sync.client.fetch_document(path, api_version=self._sync.entity.api_version, lane=self._sync.lane)
+        try:
+            await self._sync.client.fetch_document(
+                path, api_version=self._sync.entity.api_version, lane=self._sync.lane
+            )
+        except NotFound:
+            return False
+        except SkipError as error:
+            sync_logger().info("whether it is deleted is not known: %s", error)
+            return None
+        return True

@@ -142,16 +142,27 @@ def test_a_list_that_became_empty_is_believed_only_when_somebody_says_so(
         assert emptied.differences() == []
 
 
-def test_a_product_that_fails_while_it_is_asked_fails_the_sync_and_buries_nobody(
+def test_who_cannot_be_shown_is_not_deleted_and_costs_no_sync(mirrored: Church, world: SimulatorProcess) -> None:
+    broken, gone = ids_of(world)[:2]
+    delete(world, [broken, gone])
+    world.faults([{"kind": "500", "path": f"/people/v2/people/{broken}", "permanent": True}])
+
+    assert mirrored.sync().deleted == 1
+    assert buried(mirrored) == {gone: "absent"}
+
+
+def test_an_outage_while_pco_is_asked_fails_the_sync_and_it_is_continued(
     mirrored: Church, world: SimulatorProcess
 ) -> None:
-    (gone,) = ids_of(world)[:1]
-    delete(world, [gone])
-    world.faults([{"kind": "500", "path": f"/people/v2/people/{gone}", "permanent": True}])
+    everybody = ids_of(world)
+    delete(world, everybody[:1])
+    world.faults([{"kind": "500", "path": f"/people/v2/people/{one}", "permanent": True} for one in everybody])
 
     assert mirrored.end(epoch="e").is_failed()
     assert buried(mirrored) == {}
 
     world.faults([])
+    world.reset_log()
     assert mirrored.sync(epoch="e").deleted == 1
-    assert buried(mirrored) == {gone: "absent"}
+    assert len(world.access_log()) == 2 + 3, "its pages are not read again"
+    assert buried(mirrored) == {everybody[0]: "absent"}
