@@ -390,6 +390,6 @@ def test_no_history_loses_or_doubles_a_child(store_url: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
