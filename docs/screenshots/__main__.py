@@ -65,7 +65,7 @@ async def _draw_run(url: str) -> None:
         )
     async with opened_tab(width=1280, height=800) as tab:
         await tab.open(url)
-        await tab.wait_for_text(r"Completed[\s\S]*people\.Person org=demo of")
+        await tab.wait_for_text(r"Completed[\s\S]*is complete")
         await _settled(tab)
         await tab.picture(PICTURES / "prefect-run.png")
         await tab.open(f"{url.partition('/runs/')[0]}/artifacts/artifact/{tables[0].id}")
