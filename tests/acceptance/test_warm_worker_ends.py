@@ -17,7 +17,10 @@ IN_A_SCRIPT = "trap '' INT"
 """What a shell does for `prefect worker start … &` in a script."""
 
 
-@pytest.mark.parametrize(("told", "shell"), [(signal.SIGTERM, IN_A_SCRIPT), (signal.SIGINT, "")])
+@pytest.mark.parametrize(
+    ("told", "shell"),
+    [(signal.SIGTERM, IN_A_SCRIPT), pytest.param(signal.SIGINT, "", marks=pytest.mark.nightly)],
+)
 def test_a_worker_that_is_told_to_end_drains(
     stack: Stack, own_pool: Pool, tmp_path: Path, told: signal.Signals, shell: str
 ) -> None:
