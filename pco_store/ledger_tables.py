@@ -80,15 +80,19 @@ class RunRow(SQLModel, table=True):
     submission: str | None = Field(default=None, sa_type=Text)
     submissions: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
     submitted_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    parts: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    plan: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    deletions: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
 
 
 class PageRow(SQLModel, table=True):
-    """One committed reading of one page; `ids` are the records it showed."""
+    """One committed reading of one page; `ids` are the records it showed, `oldest` their smallest `updated_at`."""
 
     __tablename__ = "pages"
     __table_args__ = {"schema": LEDGER_SCHEMA}
 
     run_id: int = Field(primary_key=True, sa_type=BigInteger)
+    part: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs=_ZERO)
     reading: int = Field(primary_key=True, sa_type=Integer)
     offset: int = Field(primary_key=True, sa_type=BigInteger)
     page_size: int = Field(primary_key=True, sa_type=Integer)
@@ -106,6 +110,7 @@ class PageRow(SQLModel, table=True):
     ids: list[str] = Field(sa_type=ARRAY(Text))
     digest: bytes = Field(sa_type=LargeBinary)
     fence: int = Field(sa_type=BigInteger)
+    oldest: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     committed_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
 
 
@@ -142,3 +147,20 @@ class WatermarkRow(SQLModel, table=True):
     scope: str = Field(primary_key=True, sa_type=Text)
     watermark: datetime = Field(sa_type=DateTime(timezone=True))
     run_id: int = Field(sa_type=BigInteger)
+
+
+class ProofRow(SQLModel, table=True):
+    """What a comparison of the mirror with PCO has shown. `verdict` is exact or different; `facts` hold no values."""
+
+    __tablename__ = "proofs"
+    __table_args__ = (Index("proofs_latest", "org_id", "entity", "proved_at"), {"schema": LEDGER_SCHEMA})
+
+    proof_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=[Identity()])
+    org_id: str = Field(sa_type=Text)
+    entity: str = Field(sa_type=Text)
+    method: str = Field(sa_type=Text)
+    verdict: str = Field(sa_type=Text)
+    facts: dict[str, Any] = Field(sa_type=JSONB)
+    requests: int = Field(sa_type=Integer)
+    seconds: float = Field(sa_type=Double)
+    proved_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
