@@ -110,7 +110,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
     assert path is not None, "a chain begins at top level"
     window = run_window(first.entity, mode="full", until=run.started_at, watermark=None)
     try:
-        sync, walk = await begin_walk(
+        sync, walks = await begin_walk(
             resources,
             client,
             run,
@@ -122,13 +122,13 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
         get_run_logger().info("%s: %d pages of %s are read already", run.key, len(sync.committed), chain.root.name)
         report = ProgressReport(
             sync=sync,
-            walk=walk,
+            walks=walks,
             redis=resources.redis,
             flow_run_id=current_flow_run_id() or "",
             started=time.monotonic(),
         )
         async with shown(report), keep_submitting(resources, run) as submitted:
-            await finish_walk(walk, sync, await as_tasks(resources))
+            await finish_walk(walks, sync, await as_tasks(resources))
             await patiently(resources, lambda connection: await_children(connection, run))  # Prefect may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)

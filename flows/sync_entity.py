@@ -112,7 +112,7 @@ async def _run(
     started = time.monotonic()
     assert entity.list_path is not None, "parameters admit listed entities only"
     try:
-        sync, walk = await begin_walk(
+        sync, walks = await begin_walk(
             resources,
             client,
             run,
@@ -125,10 +125,10 @@ async def _run(
             "%s is %s, %d pages are done already", run.key, "continued" if continued else "opened", len(sync.committed)
         )
         report = ProgressReport(
-            sync=sync, walk=walk, redis=resources.redis, flow_run_id=current_flow_run_id() or "", started=started
+            sync=sync, walks=walks, redis=resources.redis, flow_run_id=current_flow_run_id() or "", started=started
         )
         async with shown(report), tagged(run.org_id, run.entity):
-            await finish_walk(walk, sync, await as_tasks(resources))
+            await finish_walk(walks, sync, await as_tasks(resources))
             deletions = Deletions()
             if run.mode == "full":
                 deletions = await find_deletions(resources, sync, many=many_deletions)

@@ -5,7 +5,8 @@ are one commit.
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -44,7 +45,8 @@ class FanOutPlan:
 class RunHandle:
     """The right to write to a run, as long as `fence` is the run's.
 
-    `fan_out` is set for a fan-out itself, `parent_run_id` for its children.
+    `fan_out` is set for a fan-out itself, `parent_run_id` for its children, `parts` once the run is read in other parts
+    than the one it began with.
     """
 
     run_id: int
@@ -62,11 +64,16 @@ class RunHandle:
     parent_run_id: int | None = None
     fan_out: FanOutPlan | None = None
     attempts: int = 0
+    parts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageReceipt:
-    """What one committed page did, in numbers."""
+    """What one committed page did, in numbers.
+
+    `part` is the part of the run. Of a walk from the newest record on: `reached` says that the page shows a record from
+    before the window, `seen_before` how many of its records the walk had seen on earlier pages.
+    """
 
     reading: int
     offset: int
@@ -82,6 +89,9 @@ class PageReceipt:
     total_count: int | None
     requests: int
     waited_seconds: float
+    part: int = 0
+    reached: bool = False
+    seen_before: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,8 +112,8 @@ class RunTotals:
 
 
 _RECEIPT_COLUMNS = (
-    'reading, "offset", page_size, rows, new, changed, unchanged, stale, misfits, quarantined, next_offset, '
-    "total_count, requests, waited_seconds"
+    'part, reading, "offset", page_size, rows, new, changed, unchanged, stale, misfits, quarantined, next_offset, '
+    "total_count, requests, waited_seconds, reached, seen_before"
 )
 
 
@@ -122,9 +132,9 @@ async def record_page(connection: AsyncConnection, run: RunHandle, receipt: Page
     await connection.execute(
         text(
             f"INSERT INTO sync.pages (run_id, {_RECEIPT_COLUMNS}, ids, digest, fence) "  # noqa: S608 - own constant
-            "VALUES (:run_id, :reading, :offset, :page_size, :rows, :new, :changed, :unchanged, :stale, :misfits, "
-            ":quarantined, :next_offset, :total_count, :requests, :waited_seconds, CAST(:ids AS text[]), :digest, "
-            ":fence)"
+            "VALUES (:run_id, :part, :reading, :offset, :page_size, :rows, :new, :changed, :unchanged, :stale, "
+            ":misfits, :quarantined, :next_offset, :total_count, :requests, :waited_seconds, :reached, :seen_before, "
+            "CAST(:ids AS text[]), :digest, :fence)"
         ),
         {
             **asdict(receipt),
@@ -142,15 +152,16 @@ def digest_of(ids: Sequence[str]) -> bytes:
 
 
 async def page_receipt(
-    connection: AsyncConnection, run: RunHandle, *, reading: int, offset: int, page_size: int
+    connection: AsyncConnection, run: RunHandle, *, part: int, reading: int, offset: int, page_size: int
 ) -> PageReceipt | None:
     """The receipt of one page, if it is committed."""
     result = await connection.execute(
         text(
             f"SELECT {_RECEIPT_COLUMNS} FROM sync.pages "  # noqa: S608 - own constant
-            'WHERE run_id = :run_id AND reading = :reading AND "offset" = :offset AND page_size = :page_size'
+            "WHERE run_id = :run_id AND part = :part AND reading = :reading "
+            'AND "offset" = :offset AND page_size = :page_size'
         ),
-        {"run_id": run.run_id, "reading": reading, "offset": offset, "page_size": page_size},
+        {"run_id": run.run_id, "part": part, "reading": reading, "offset": offset, "page_size": page_size},
     )
     row = result.one_or_none()
     return None if row is None else _receipt(row)
@@ -166,6 +177,27 @@ async def committed_pages(connection: AsyncConnection, run: RunHandle) -> list[P
         {"run_id": run.run_id},
     )
     return [_receipt(row) for row in result]
+
+
+async def seen_ids(connection: AsyncConnection, run: RunHandle, part: int) -> set[str]:
+    """The records on the proven pages of a part that is read from the newest record on (`tasks.newest_first`)."""
+    result = await connection.execute(
+        text(
+            "SELECT DISTINCT unnest(ids) FROM sync.pages "
+            'WHERE run_id = :run_id AND part = :part AND ("offset" = 0 OR seen_before > 0)'
+        ),
+        {"run_id": run.run_id, "part": part},
+    )
+    return set(result.scalars())
+
+
+async def save_parts(connection: AsyncConnection, run: RunHandle, parts: Mapping[str, Any]) -> None:
+    """From now on the run is read in these parts, whoever continues it. Raises `LeaseLost`."""
+    await check_fence(connection, run)
+    await connection.execute(
+        text("UPDATE sync.runs SET parts = CAST(:parts AS jsonb) WHERE run_id = :run_id"),
+        {"parts": json.dumps(parts), "run_id": run.run_id},
+    )
 
 
 async def run_totals(connection: AsyncConnection, run: RunHandle) -> RunTotals:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Double,
@@ -86,7 +87,7 @@ class RunRow(SQLModel, table=True):
 
 
 class PageRow(SQLModel, table=True):
-    """One committed reading of one page; `ids` are the records it showed, `oldest` their smallest `updated_at`."""
+    """One committed reading of one page; `ids` are the records it showed. `reached`, `seen_before`: newest first."""
 
     __tablename__ = "pages"
     __table_args__ = {"schema": LEDGER_SCHEMA}
@@ -110,7 +111,8 @@ class PageRow(SQLModel, table=True):
     ids: list[str] = Field(sa_type=ARRAY(Text))
     digest: bytes = Field(sa_type=LargeBinary)
     fence: int = Field(sa_type=BigInteger)
-    oldest: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    reached: bool = Field(sa_type=Boolean, sa_column_kwargs={"server_default": text("false")})
+    seen_before: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
     committed_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
 
 

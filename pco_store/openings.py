@@ -200,4 +200,5 @@ def handle_of(row: Row[Any]) -> RunHandle:
         parent_run_id=row.parent_run_id,
         fan_out=None if row.fan_out is None else FanOutPlan(**{**row.fan_out, "below": tuple(row.fan_out["below"])}),
         attempts=row.attempts,
+        parts=row.parts,
     )

@@ -13,6 +13,7 @@ from pco_store.ledger import PageReceipt, RunHandle, digest_of
 from pco_store.upsert import column_values, fetch, upsert_ctes
 
 CHECKPOINT: Final = (
+    ("part", "integer"),
     ("reading", "integer"),
     ("offset", "bigint"),
     ("page_size", "integer"),
@@ -23,6 +24,8 @@ CHECKPOINT: Final = (
     ("total_count", "bigint"),
     ("requests", "integer"),
     ("waited_seconds", "double precision"),
+    ("reached", "boolean"),
+    ("seen_before", "integer"),
 )
 """What the receipt says of itself; the other counts come from what the upsert did."""
 

@@ -175,7 +175,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
     if following is not None and work.root is not None:
         window = run_window(following.entity, mode="full", until=work.root.started_at, watermark=None)
         spawn = Spawn(root=work.root, level=following, window=window, parent_scope=run.scope)
-    sync, walk = await begin_walk(
+    sync, walks = await begin_walk(
         work.resources,
         work.client,
         run,
@@ -187,7 +187,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),
     )
     try:
-        await finish_walk(walk, sync, work.processing)
+        await finish_walk(walks, sync, work.processing)
     finally:
         report.pages += sync.counters.pages
         report.rows += sync.counters.rows

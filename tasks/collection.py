@@ -10,28 +10,31 @@ from pco_store.quarantine import Quarantined, put_quarantined
 from tasks.interrupting import interrupt
 from tasks.page_processing import PageProcessing, ProcessPage
 from tasks.pages import PageRef
+from tasks.part_walks import PartWalks
+from tasks.replanning import replan
 from tasks.retries import POISONOUS
 from tasks.sync_context import SyncContext
-from tasks.walk import PageReading, PageTurn, Walk
+from tasks.walk import PageReading, PageTurn
 
 
-async def read_collection(walk: Walk, sync: SyncContext, *, processing: PageProcessing) -> None:
-    """Read until `walk.is_finished`. The first error that is not one page's own fault ends it and is raised."""
-    backlog: deque[PageTurn] = deque()
-    running: set[asyncio.Task[PageReading]] = set()
-    done: set[asyncio.Task[PageReading]] = set()
+async def read_collection(walks: PartWalks, sync: SyncContext, *, processing: PageProcessing) -> None:
+    """Read until `walks.is_finished`. The first error that is not one page's own fault ends it and is raised."""
+    backlog: deque[PageRef] = deque()
+    running: set[asyncio.Task[tuple[int, PageReading]]] = set()
+    done: set[asyncio.Task[tuple[int, PageReading]]] = set()
     try:
-        while not walk.is_finished:
-            backlog.extend(walk.ready())
+        while True:
+            if await replan(walks, sync, delays=processing.delays):
+                backlog.clear()
+            if walks.is_finished:
+                return
+            backlog.extend(_page(sync, number, turn) for number, turn in walks.ready())
             while backlog and len(running) < sync.in_flight:
-                page = _page(sync, backlog.popleft())
+                page = backlog.popleft()
                 running.add(asyncio.create_task(_read(sync, page, processing), name=page.title))
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for finished in done:
-                walk.record(finished.result())
-            if sync.counters.window_ignored and walk.bounded:
-                backlog.clear()
-                walk.distrust_counts()
+                walks.record(*finished.result())
     finally:
         await interrupt(*running, *done)  # of several that failed together one is raised, the others are seen here
 
@@ -45,10 +48,12 @@ def reading_of(receipt: PageReceipt) -> PageReading:
         rows=receipt.rows,
         next_offset=receipt.next_offset,
         total_count=receipt.total_count,
+        reached=receipt.reached,
+        seen_before=receipt.seen_before,
     )
 
 
-def _page(sync: SyncContext, turn: PageTurn) -> PageRef:
+def _page(sync: SyncContext, part: int, turn: PageTurn) -> PageRef:
     run = sync.run
     return PageRef(
         org_id=run.org_id,
@@ -59,14 +64,15 @@ def _page(sync: SyncContext, turn: PageTurn) -> PageRef:
         offset=turn.offset,
         size=turn.size,
         reading=turn.reading,
+        part=part,
     )
 
 
-async def _read(sync: SyncContext, page: PageRef, processing: PageProcessing) -> PageReading:
+async def _read(sync: SyncContext, page: PageRef, processing: PageProcessing) -> tuple[int, PageReading]:
     try:
-        return reading_of(PageReceipt(**await processing.whole(page)))
+        return page.part, reading_of(PageReceipt(**await processing.whole(page)))
     except POISONOUS as error:
-        return await _isolate(sync, page, error, processing.part)
+        return page.part, await _isolate(sync, page, error, processing.part)
 
 
 async def _isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:
@@ -86,12 +92,14 @@ async def _isolate(sync: SyncContext, page: PageRef, error: PcoError, process_pa
         rows=0,
         next_offset=end if total is None or total > end else None,
         total_count=total,
+        reached=any(one.reached for one in readings),
+        seen_before=sum(one.seen_before for one in readings),
     )
     if page.size == 1:
         return whole
     async with sync.database.transaction() as connection:
         await check_fence(connection, sync.run)
-        await record_page(connection, sync.run, _receipt_of(whole), [])
+        await record_page(connection, sync.run, _receipt_of(page, whole), [])
     return whole
 
 
@@ -139,12 +147,12 @@ async def _quarantine_place(sync: SyncContext, page: PageRef, error: PcoError) -
                 )
             ],
         )
-        await record_page(connection, sync.run, replace(_receipt_of(unknown_end), quarantined=1), [])
+        await record_page(connection, sync.run, replace(_receipt_of(page, unknown_end), quarantined=1), [])
     sync.counters.quarantined += 1
     return unknown_end
 
 
-def _receipt_of(reading: PageReading) -> PageReceipt:
+def _receipt_of(page: PageRef, reading: PageReading) -> PageReceipt:
     """A ledger entry that carries what the walk needs; rows and counts stand in the parts' own entries."""
     return PageReceipt(
         reading=reading.reading,
@@ -161,4 +169,7 @@ def _receipt_of(reading: PageReading) -> PageReceipt:
         total_count=reading.total_count,
         requests=0,
         waited_seconds=0.0,
+        part=page.part,
+        reached=reading.reached,
+        seen_before=reading.seen_before,
     )

@@ -17,10 +17,14 @@ ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageProcessing:
-    """`whole` reads a page with all its retries; `part` reads parts of a page that could not be read, with few."""
+    """`whole` reads a page with all its retries; `part` reads parts of a page that could not be read, with few.
+
+    `delays` are the waits in seconds between the tries of whatever else is asked.
+    """
 
     whole: ProcessPage
     part: ProcessPage
+    delays: Sequence[float]
 
 
 async def as_tasks(resources: Resources) -> PageProcessing:
@@ -31,6 +35,7 @@ async def as_tasks(resources: Resources) -> PageProcessing:
     return PageProcessing(
         whole=configure(retries=len(delays), retry_delay_seconds=delays),
         part=configure(retries=len(of_parts), retry_delay_seconds=of_parts),
+        delays=delays,
     )
 
 
@@ -39,6 +44,7 @@ def directly(settings: SyncSettings) -> PageProcessing:
     return PageProcessing(
         whole=partial(_process, delays=_delays(settings)),
         part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
+        delays=_delays(settings),
     )
 
 

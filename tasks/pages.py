@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from prefect import task
@@ -18,9 +19,9 @@ from pco_store.quarantine import Quarantined, put_quarantined
 from tasks.retries import JITTER, is_worth_a_retry
 from tasks.sync_context import SyncContext, current_sync
 from tasks.transform import TransformedPage, transform_page
-from tasks.window import WindowIgnoredError
 
 PROCESS_PAGE: Final = "process-page"
+NEWEST_FIRST: Final = "-updated_at"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,19 +40,21 @@ class PageRef:
     offset: int
     size: int
     reading: int
+    part: int = 0
 
     @property
     def title(self) -> str:
         """The task run's name in the UI."""
         again = f" reading={self.reading}" if self.reading > 1 else ""
+        part = f" part={self.part}" if self.part else ""
         scope = f" scope={self.scope}" if self.scope else ""
-        return f"{self.entity} org={self.org_id}{scope} offset={self.offset}{again}"
+        return f"{self.entity} org={self.org_id}{scope}{part} offset={self.offset}{again}"
 
     @property
     def cache_key(self) -> str:
         """Under which Prefect keeps the receipt."""
         return (
-            f"pco-sync/page/{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/"
+            f"pco-sync/page/{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/{self.part}/"
             f"{self.offset}+{self.size}/{self.reading}/{self.token}"
         )
 
@@ -111,7 +114,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         observed_at=fetched.sent_at,
     )
     sync.counters.unknown_attributes |= transformed.unknown_attributes
-    _check_window(sync, fetched.page, transformed)
+    _check_answer(sync, page, fetched.page, transformed)
     quarantined = _quarantined(sync, page, transformed)
     children = sync.spawn.children_of(transformed.ids) if sync.spawn is not None and transformed.ids else None
     receipt = PageReceipt(
@@ -129,6 +132,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         total_count=fetched.page.total_count,
         requests=fetched.requests,
         waited_seconds=fetched.waited_seconds,
+        part=page.part,
+        **_place_in_order(sync, page, transformed),
     )
     # The page alone is one statement; with what else comes of it, it is a transaction of several.
     is_alone = not quarantined and children is None
@@ -147,6 +152,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                 transformed.ids,
                 completes_run=completes_run,
             )
+    if page.offset == 0 or receipt.seen_before:
+        sync.seen.get(page.part, set()).update(transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
     sync.counters.quarantined += receipt.quarantined
@@ -155,39 +162,54 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
 
 
 def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
-    """What to ask PCO for. The order is PCO's default, by id: it never changes while a record lives."""
+    """What to ask PCO for. By id, PCO's default order, a record never changes its place while it lives."""
+    window = sync.windows[page.part]
     return PageRequest(
         path=sync.path,
         api_version=sync.entity.api_version,
         offset=page.offset,
         per_page=page.size,
-        where=sync.window.where(),
+        where=window.where(),
+        order=NEWEST_FIRST if window.is_newest_first else None,
     )
 
 
 def _is_whole_list(sync: SyncContext, page: PageRef, receipt: PageReceipt) -> bool:
     """The first reading of the first page, and no page after it: the walk is finished (`Walk.record`)."""
-    is_first = (page.reading, page.offset, page.size) == (1, 0, sync.run.page_size)
+    is_first = (page.part, page.reading, page.offset, page.size) == (0, 1, 0, sync.run.page_size)
     return is_first and receipt.next_offset is None
 
 
-def _check_window(sync: SyncContext, page: Page, transformed: TransformedPage) -> None:
-    """PCO ignores a filter it does not know, with 200 and the whole collection.
+def _check_answer(sync: SyncContext, page: PageRef, answered: Page, transformed: TransformedPage) -> None:
+    """PCO ignores a filter or an order that it does not know, with 200 and the whole collection.
 
-    A full walk is still right then, if it no longer relies on the count. A delta would be a full walk in disguise.
+    What it answered is stored all the same; whoever keeps the walks then takes another one that needs neither.
     """
-    window = sync.window
-    if window.attribute is None:
-        return
-    known = page.can_query_by is None or window.attribute in page.can_query_by
-    if known and all(window.holds(row) for row in transformed.rows):
-        return
-    if window.since is not None:
-        raise WindowIgnoredError(
-            f"{sync.entity.name}: PCO ignored where[{window.attribute}] and answered records outside of the window; "
-            "nothing of this page was stored. Use mode 'full' until the catalogue is corrected"
-        )
-    sync.counters.window_ignored = True
+    window = sync.windows[page.part]
+    if window.is_newest_first:
+        times = _times(transformed)
+        known = answered.can_order_by is None or "updated_at" in answered.can_order_by
+        sync.counters.order_ignored |= not known or times != sorted(times, reverse=True)
+    elif window.attribute is not None:
+        known = answered.can_query_by is None or window.attributes <= answered.can_query_by
+        sync.counters.window_ignored |= not known or not all(window.holds(row) for row in transformed.rows)
+
+
+def _place_in_order(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> dict[str, Any]:
+    """What a walk from the newest record on has to know of its page."""
+    window = sync.windows[page.part]
+    if not window.is_newest_first or window.since is None:
+        return {}
+    seen = sync.seen.setdefault(page.part, set())
+    return {
+        "reached": any(at < window.since for at in _times(transformed)),
+        "seen_before": len(seen.intersection(transformed.ids)),
+    }
+
+
+def _times(transformed: TransformedPage) -> list[datetime]:
+    times = (row.get("updated_at") for row in transformed.rows)
+    return [at for at in times if isinstance(at, datetime)]
 
 
 async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageReceipt | None:
@@ -196,12 +218,19 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
     What earlier executions committed was read once at the start, and nobody else can commit while we hold the fence.
     Only an attempt whose commit went through although its answer never reached us has to be looked up.
     """
-    known = sync.committed.get((page.reading, page.offset, page.size))
+    known = sync.committed.get((page.part, page.reading, page.offset, page.size))
     if known is not None or attempt == 1:
         return known
     sync.counters.retries += 1
     async with sync.database.transaction() as connection:
-        return await page_receipt(connection, sync.run, reading=page.reading, offset=page.offset, page_size=page.size)
+        return await page_receipt(
+            connection,
+            sync.run,
+            part=page.part,
+            reading=page.reading,
+            offset=page.offset,
+            page_size=page.size,
+        )
 
 
 def _quarantined(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> list[Quarantined]:

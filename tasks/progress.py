@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from tasks.interrupting import interrupt
 from tasks.logs import sync_logger
+from tasks.part_walks import PartWalks
 from tasks.sync_context import SyncContext
-from tasks.walk import Walk
 
 REDIS_SECONDS: Final = 0.25
 ARTIFACT_SECONDS: Final = 2.0
@@ -36,10 +36,10 @@ def artifact_key(kind: str, org_id: str, entity: str) -> str:
 
 @dataclass(kw_only=True)
 class ProgressReport:
-    """Reads the walk and the counters, and tells others."""
+    """Reads the walks and the counters, and tells others."""
 
     sync: SyncContext
-    walk: Walk
+    walks: PartWalks
     redis: Redis
     flow_run_id: str
     started: float
@@ -51,7 +51,7 @@ class ProgressReport:
         counters = self.sync.counters
         done_before = self.sync.committed.values()
         pages = len(done_before) + counters.pages
-        total_pages = self.walk.page_count
+        total_pages = self.walks.page_count
         seconds = time.monotonic() - self.started
         return {
             "state": state,

@@ -1,18 +1,21 @@
 """A run of the ledger as a walk: what was committed is replayed, the rest is read."""
 
+from collections import defaultdict
 from collections.abc import Callable
 
 from prefect.context import TagsContext
 
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
-from pco_store.ledger import RunHandle, committed_pages
+from pco_store.ledger import PageReceipt, RunHandle, committed_pages, seen_ids
 from pco_store.tables import mirror_table
 from tasks.collection import read_collection, reading_of
 from tasks.lifespan import Resources
 from tasks.page_processing import PageProcessing
+from tasks.part_walks import PartWalks
+from tasks.parts import Part, decode_parts
 from tasks.sync_context import Spawn, SyncContext, entered
-from tasks.walk import Walk
+from tasks.walk import PageReading
 from tasks.window import Window
 
 
@@ -27,35 +30,52 @@ async def begin_walk(
     spawn: Spawn | None = None,
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
-) -> tuple[SyncContext, Walk]:
-    """The walk of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones."""
-    committed = []
+) -> tuple[SyncContext, PartWalks]:
+    """The walks of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones."""
+    parts, why = _parts_of(run)
+    committed: list[PageReceipt] = []
+    seen: dict[int, set[str]] = {}
     if not is_new:
         async with resources.database.transaction() as connection:
             committed = await committed_pages(connection, run)
-    window = Window(attribute=run.window.attribute, since=run.window.since, until=run.window.until)
+            for part in parts:
+                if part.window.is_newest_first:
+                    seen[part.number] = await seen_ids(connection, run, part.number)
     sync = SyncContext(
         run=run,
         entity=entity,
         path=path,
         table=mirror_table(entity),
-        window=window,
+        windows={part.number: part.window for part in parts},
         client=client,
         database=resources.database,
         in_flight=in_flight,
+        part_records=resources.settings.part_records,
         spawn=spawn,
         on_completing=on_completing,
-        committed={(one.reading, one.offset, one.page_size): one for one in committed},
+        seen=seen,
+        committed={(one.part, one.reading, one.offset, one.page_size): one for one in committed},
     )
-    walk = Walk(page_size=run.page_size, bounded=window.is_bounded)
-    walk.replay(reading_of(receipt) for receipt in committed)
-    return sync, walk
+    sync.counters.fallback = why
+    walks = PartWalks(parts, page_size=run.page_size)
+    readings: dict[int, list[PageReading]] = defaultdict(list)
+    for receipt in committed:
+        readings[receipt.part].append(reading_of(receipt))
+    walks.replay(readings)
+    return sync, walks
 
 
-async def finish_walk(walk: Walk, sync: SyncContext, processing: PageProcessing) -> None:
+def _parts_of(run: RunHandle) -> tuple[list[Part], str]:
+    if run.parts is not None:
+        return decode_parts(run.parts)
+    window = Window(attribute=run.window.attribute, since=run.window.since, until=run.window.until)
+    return [Part(number=0, window=window)], ""
+
+
+async def finish_walk(walks: PartWalks, sync: SyncContext, processing: PageProcessing) -> None:
     """Read what is left. The first error that is not one page's own fault is raised.
 
     The tags of the flow run are not repeated on every page's task run.
     """
     with entered(sync), TagsContext(current_tags=set()):
-        await read_collection(walk, sync, processing=processing)
+        await read_collection(walks, sync, processing=processing)

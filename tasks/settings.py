@@ -41,6 +41,9 @@ class SyncSettings(BaseSettings):
     pages_in_flight: Annotated[int, Field(ge=1, le=100)] = Field(
         default=16, description="Pages read at a time per sync"
     )
+    part_records: Annotated[int, Field(ge=1, le=30_000)] = Field(
+        default=25_000, description="Records above which a list is read in windows of time, where PCO can filter by it"
+    )
     lease_seconds: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="How long a silent holder keeps a sync that nobody can prove dead"
     )

@@ -19,7 +19,8 @@ class SyncSummary(BaseModel):
     """The numbers of one epoch; `retries` and `seconds` are of the last execution only.
 
     `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
-    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now.
+    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now. `fallback`
+    says why not the best walk was taken.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,7 @@ class SyncSummary(BaseModel):
     retries: int = 0
     seconds: float = 0.0
     continued: bool = False
+    fallback: str = ""
     unknown_attributes: tuple[str, ...] = ()
     finished_at: datetime | None = None
 
@@ -77,11 +79,12 @@ def summarize(
         quarantined=totals.quarantined,
         missing=deletions.missing,
         deleted=deletions.deleted,
-        requests=totals.requests + deletions.requests,
+        requests=totals.requests + sync.counters.requests + deletions.requests,
         waited_seconds=round(totals.waited_seconds, 3),
         retries=sync.counters.retries,
         seconds=round(seconds, 3),
         continued=continued,
+        fallback=sync.counters.fallback,
         unknown_attributes=tuple(sorted(sync.counters.unknown_attributes)),
         finished_at=finished_at,
     )

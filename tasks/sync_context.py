@@ -18,14 +18,20 @@ from tasks.window import Window
 
 @dataclass(kw_only=True)
 class Counters:
-    """What happened in this execution and is not in the ledger: it restarts with the process."""
+    """What happened in this execution and is not in the ledger: it restarts with the process.
+
+    `requests` are those that brought no page: counts. `fallback` says why another walk than the best one was taken.
+    """
 
     pages: int = 0
     rows: int = 0
     retries: int = 0
     quarantined: int = 0
     waited_seconds: float = 0.0
+    requests: int = 0
     window_ignored: bool = False
+    order_ignored: bool = False
+    fallback: str = ""
     unknown_attributes: set[str] = field(default_factory=set)
 
 
@@ -56,22 +62,25 @@ class Spawn:
 class SyncContext:
     """One execution of one sync of the list at `path`.
 
-    `in_flight` bounds the requests at a time. `committed` are the pages of earlier executions, by reading, offset and
-    size. With `on_completing`, a list of one page completes the run with its page: it is told True before, and False if
-    that failed.
+    `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
+    records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
+    size; `seen` the records on the proven pages of parts that are read from the newest record on. With `on_completing`,
+    a list of one page completes the run with its page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
     entity: Entity
     path: str
     table: Table
-    window: Window
+    windows: dict[int, Window]
     client: PcoClient
     database: Database
     in_flight: int
+    part_records: int = 25_000
     spawn: Spawn | None = None
     on_completing: Callable[[bool], None] | None = None
-    committed: Mapping[tuple[int, int, int], PageReceipt] = field(default_factory=dict)
+    seen: dict[int, set[str]] = field(default_factory=dict)
+    committed: Mapping[tuple[int, int, int, int], PageReceipt] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
 
     @contextmanager

@@ -32,7 +32,7 @@ class PageTurn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageReading:
-    """What one reading of a page told about the collection."""
+    """What one reading of a page told about the collection; the last two are for walks from the newest record on."""
 
     offset: int
     size: int
@@ -40,6 +40,8 @@ class PageReading:
     rows: int
     next_offset: int | None
     total_count: int | None
+    reached: bool = False
+    seen_before: int = 0
 
 
 class WalkStuckError(Exception):
@@ -85,6 +87,11 @@ class Walk:
     def page_count(self) -> int | None:
         """How many pages the collection has, once that is known."""
         return None if self._end is None else self._end // self._step + 1
+
+    @property
+    def only_count(self) -> int | None:
+        """What the first page counted, as long as no other page was read."""
+        return self._readings[0][0].total_count if len(self._readings) == 1 and 0 in self._readings else None
 
     @property
     def pages_read(self) -> int:

@@ -17,68 +17,101 @@ LOOKBACK = timedelta(minutes=10)
 """How far before the watermark a delta reads again: PCO's read replicas lag, and long transactions commit late."""
 
 
-class WindowIgnoredError(Exception):
-    """PCO answered 200 with records outside the window: it does not know the filter (any more)."""
-
-
 class ModeNotPossibleError(Exception):
     """PCO does not offer what this mode needs for this entity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """Records whose `attribute` lies in [since, until]; no attribute means the whole collection, open at the end."""
+    """Records whose `attribute` is at or after `since`, at or before `until`, and `before` a time; and in `also`.
+
+    No attribute means the whole collection, open at the end; then `since` says how far back a walk has to go that
+    begins with the newest record.
+    """
 
     attribute: str | None
     since: datetime | None
     until: datetime | None
+    before: datetime | None = None
+    also: "Window | None" = None
 
     @property
     def is_bounded(self) -> bool:
         """No record can enter the window while it is read."""
-        return self.attribute is not None and self.until is not None
+        return self.attribute is not None and (self.until is not None or self.before is not None)
+
+    @property
+    def is_newest_first(self) -> bool:
+        """It cannot be asked for; it is read from the newest record down to `since`."""
+        return self.attribute is None and self.since is not None
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """What PCO has to be able to filter by."""
+        own = frozenset(() if self.attribute is None else (self.attribute,))
+        return own | (self.also.attributes if self.also else frozenset())
 
     def holds(self, row: Mapping[str, object]) -> bool:
         """Whether a row may be an answer to `where()`; a row without the time says nothing against it."""
+        if self.also is not None and not self.also.holds(row):
+            return False
         at = row.get(self.attribute) if self.attribute is not None else None
         if not isinstance(at, datetime):
             return True
-        return (self.since is None or self.since <= at + ONE_SECOND) and (
-            self.until is None or at - ONE_SECOND <= self.until
-        )
+        last = [bound for bound in (self.until, self.before) if bound is not None]
+        return (self.since is None or self.since <= at + ONE_SECOND) and all(at - ONE_SECOND <= one for one in last)
 
     def where(self) -> tuple[Where, ...]:
         """The filters that ask for this window; times in UTC with `Z`, because PCO ignored offsets (#713)."""
         if self.attribute is None:
             return ()
-        bounds = (("gte", self.since), ("lte", self.until))
-        return tuple(
+        bounds = (("gte", self.since), ("lt", self.before), ("lte", self.until))
+        own = tuple(
             Where(attribute=self.attribute, operator=operator, value=_pco_time(bound))
             for operator, bound in bounds
             if bound is not None
         )
+        return own + (self.also.where() if self.also else ())
+
+
+WHOLE = Window(attribute=None, since=None, until=None)
+"""All that the list shows."""
 
 
 def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: datetime | None) -> Window:
     """The window that `mode` reads of `entity`, from what the catalogue says PCO can filter.
 
     full: everything created until now, so that nothing enters while it is read; without such a filter, everything.
-    delta: everything changed since the watermark, less the lookback. Raises `ModeNotPossibleError`.
+    delta: everything changed since the watermark, less the lookback; by filter, or from the newest record on where PCO
+    can only order by the time. Raises `ModeNotPossibleError`.
     """
     until = until.astimezone(UTC).replace(microsecond=0)
-    if mode == "delta":
-        if not {"updated_at"} <= (entity.can_query_by & entity.range_query_by):
-            raise ModeNotPossibleError(
-                f"mode 'delta': PCO cannot filter {entity.name} by updated_at; use mode 'full' for it"
-            )
-        if watermark is None:
-            raise ModeNotPossibleError(
-                f"mode 'delta': {entity.name} has no watermark yet; let one sync with mode 'full' complete first"
-            )
-        return Window(attribute="updated_at", since=watermark - LOOKBACK, until=until)
-    if "created_at" in entity.can_query_by and "created_at" in entity.range_query_by:
-        return Window(attribute="created_at", since=None, until=until)
-    return Window(attribute=None, since=None, until=until)
+    if mode == "full":
+        return Window(attribute="created_at" if can_be_ranged(entity, "created_at") else None, since=None, until=until)
+    attribute = delta_attribute(entity)
+    if attribute is None:
+        raise ModeNotPossibleError(
+            f"mode 'delta': PCO can neither filter {entity.name} by a time of change nor order by it; "
+            "use mode 'full' for it"
+        )
+    if watermark is None:
+        raise ModeNotPossibleError(
+            f"mode 'delta': {entity.name} has no watermark yet; let one sync with mode 'full' complete first"
+        )
+    is_asked_for = can_be_ranged(entity, attribute)
+    return Window(attribute=attribute if is_asked_for else None, since=watermark - LOOKBACK, until=until)
+
+
+def delta_attribute(entity: Entity) -> str | None:
+    """By which time a delta finds what is new: that of the change, or of the creation for records that never change."""
+    if can_be_ranged(entity, "updated_at") or "updated_at" in entity.can_order_by:
+        return "updated_at"
+    return "created_at" if entity.incremental == "where_created_at" and can_be_ranged(entity, "created_at") else None
+
+
+def can_be_ranged(entity: Entity, attribute: str) -> bool:
+    """Whether PCO takes `where[attribute][gte]` and its like for the list at top level."""
+    return attribute in entity.can_query_by and attribute in entity.range_query_by
 
 
 def _pco_time(instant: datetime) -> str:

@@ -16,8 +16,9 @@ from pco_store.openings import Opened
 from tasks.collection import read_collection
 from tasks.page_processing import PageProcessing
 from tasks.pages import PageRef, apply_page
+from tasks.part_walks import PartWalks
+from tasks.parts import Part
 from tasks.sync_context import SyncContext
-from tasks.walk import Walk
 from tasks.window import Window, choose_window
 from tests.integration.mirror import PEOPLE, PERSON
 from tests.integration.requests import run_request
@@ -47,7 +48,7 @@ async def people_sync(
             entity=PERSON,
             path=PERSON.list_path,
             table=PEOPLE,
-            window=window or choose_window(PERSON, mode="full", until=now, watermark=None),
+            windows={0: window or choose_window(PERSON, mode="full", until=now, watermark=None)},
             client=client,
             database=store,
             in_flight=4,
@@ -76,6 +77,6 @@ async def read_all(sync: SyncContext, *, page_size: int) -> None:
     async def once(page: PageRef) -> dict[str, Any]:
         return asdict(await apply_page(sync, page, attempt=1))
 
-    walk = Walk(page_size=page_size, bounded=sync.window.is_bounded)
+    walks = PartWalks([Part(number=0, window=sync.windows[0])], page_size=page_size)
     sync = replace(sync, run=replace(sync.run, page_size=page_size))
-    await read_collection(walk, sync, processing=PageProcessing(whole=once, part=once))
+    await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once, delays=()))

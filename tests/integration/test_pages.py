@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pco_store.errors import LeaseLost
 from pco_store.ledger import run_totals
 from pco_store.quarantine import list_quarantined
 from tasks.pages import apply_page
-from tasks.window import Window, WindowIgnoredError
+from tasks.window import Window
 from tests.integration.mirror import at, stored
 from tests.integration.syncing import page_of, people_sync, read_all
 
@@ -60,7 +61,7 @@ async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, 
         page = page_of(sync)
         receipt = await apply_page(sync, page, attempt=1)
         assert await apply_page(sync, page, attempt=2) == receipt  # the commit's answer was lost: it is looked up
-        known = replace(sync, committed={(1, 0, 100): receipt})
+        known = replace(sync, committed={(0, 1, 0, 100): receipt})
         assert await apply_page(known, page, attempt=1) == receipt  # an earlier execution had committed it
 
     assert requests(simulator) == 1
@@ -171,14 +172,62 @@ async def test_a_whole_walk_asks_once_for_each_page_and_mirrors_value_by_value(
             assert row[name] == one["attributes"].get(name)
 
 
-async def test_a_delta_whose_filter_is_ignored_stores_nothing(store: Database, simulator: SimulatorProcess) -> None:
+async def test_a_delta_whose_filter_is_ignored_reads_everything_and_says_why(
+    store: Database, simulator: SimulatorProcess
+) -> None:
     unknown = Window(attribute="not_a_filter", since=at(0), until=at(1))
     async with people_sync(store, simulator, window=unknown) as sync:
-        with pytest.raises(WindowIgnoredError, match="Use mode 'full'"):
-            await apply_page(sync, page_of(sync), attempt=1)
+        await read_all(sync, page_size=100)
+        async with store.transaction() as connection:
+            parts = await connection.scalar(text("SELECT parts FROM sync.runs"))
 
-    assert await stored(store) == {}
-    assert await pages_in_ledger(store) == 0
+    assert len(await stored(store)) == PEOPLE_COUNT
+    assert sync.counters.fallback == parts["why"] == "PCO does not filter people.Person by not_a_filter any more"
+
+
+async def test_a_list_that_is_not_in_the_order_asked_for_is_read_as_a_whole(
+    store: Database, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PCO ignores an order it does not know, and answers by id."""
+    monkeypatch.setattr("tasks.pages.NEWEST_FIRST", "-not_an_order")
+    newest = Window(attribute=None, since=at(0), until=at(1))
+    async with people_sync(store, simulator, window=newest) as sync:
+        await read_all(sync, page_size=100)
+
+    assert len(await stored(store)) == PEOPLE_COUNT
+    assert sync.counters.fallback == "PCO does not order people.Person by updated_at any more"
+
+
+async def test_from_the_newest_record_on_no_more_is_read_than_the_window_holds(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    people = sorted(simulator.state("people.Person"), key=lambda one: one["attributes"]["updated_at"], reverse=True)
+    since = datetime.fromisoformat(people[25]["attributes"]["updated_at"])
+    async with people_sync(store, simulator, window=Window(attribute=None, since=since, until=at(1))) as sync:
+        await read_all(sync, page_size=10)
+    mirrored = await stored(store)
+
+    assert {one["id"] for one in people if datetime.fromisoformat(one["attributes"]["updated_at"]) >= since} <= set(
+        mirrored
+    )
+    assert len(mirrored) < 60
+    assert sync.counters.fallback == ""
+
+
+async def test_a_long_list_is_read_in_windows_of_time_and_no_offset_is_deep(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    async with people_sync(store, simulator) as sync:
+        sync = replace(sync, part_records=30)
+        await read_all(sync, page_size=10)
+        async with store.transaction() as connection:
+            totals = await run_totals(connection, sync.run)
+    log = simulator.access_log()
+
+    assert set(await stored(store)) == {one["id"] for one in simulator.state("people.Person")}
+    assert totals.distinct_ids == PEOPLE_COUNT
+    assert max(one["offset"] for one in log) < 30
+    assert len(log) == totals.pages + sync.counters.requests
 
 
 async def test_a_full_walk_whose_bound_is_ignored_stores_and_no_longer_trusts_the_count(

@@ -19,7 +19,6 @@ from pco_client.errors import (
     Unreachable,
 )
 from pco_simulator.testing import SimulatorProcess
-from tasks.window import WindowIgnoredError
 from tests.church import Church
 
 RECORDING = Path(__file__).parent.parent / "recordings" / "people.json"
@@ -140,7 +139,7 @@ def test_poison_is_stored_as_it_is_or_put_aside_raw_and_blocks_nobody(church: Ch
     assert church.differences() == []
 
 
-def test_where_pco_ignores_the_window_a_full_sync_is_exact_and_a_delta_refuses(
+def test_where_pco_ignores_the_window_a_full_sync_is_exact_and_a_delta_reads_everything(
     church: Church, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captures = json.loads(RECORDING.read_text())
@@ -155,6 +154,6 @@ def test_where_pco_ignores_the_window_a_full_sync_is_exact_and_a_delta_refuses(
         elsewhere.sync()
         assert elsewhere.differences() == []
         church.sql("DELETE FROM people.person")
-        with pytest.raises(WindowIgnoredError, match=r"PCO ignored where\[updated_at\].*Use mode 'full'"):
-            elsewhere.sync(mode="delta")
-    assert church.rows() == []
+        summary = elsewhere.sync(mode="delta")
+        assert summary.fallback == "PCO does not filter people.Person by updated_at any more"
+        assert elsewhere.differences() == []

@@ -10,7 +10,8 @@ STATEMENTS = (
     """
     ALTER TABLE sync.pages
         ADD COLUMN part integer NOT NULL DEFAULT 0,
-        ADD COLUMN oldest timestamptz,
+        ADD COLUMN reached boolean NOT NULL DEFAULT false,
+        ADD COLUMN seen_before integer NOT NULL DEFAULT 0,
         DROP CONSTRAINT pages_pkey,
         ADD CONSTRAINT pages_pkey PRIMARY KEY (run_id, part, reading, "offset", page_size)
     """,

@@ -29,4 +29,4 @@ def test_every_part_of_the_identity_makes_another_cache_key(part: str) -> None:
 
 
 def test_the_same_page_has_the_same_cache_key_in_every_process() -> None:
-    assert PAGE.cache_key == "pco-sync/page/grace/people.Person//turn-1/300+100/1/t"
+    assert PAGE.cache_key == "pco-sync/page/grace/people.Person//turn-1/0/300+100/1/t"

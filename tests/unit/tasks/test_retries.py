@@ -16,7 +16,7 @@ from pco_client.governor import GovernorUnavailable
 from pco_store import errors as store
 from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, retry_delays
 from tasks.walk import WalkStuckError
-from tasks.window import WindowIgnoredError
+from tasks.window import ModeNotPossibleError
 
 RETRY, STOP = Decision.RETRY, Decision.STOP
 
@@ -41,7 +41,7 @@ DECISIONS: dict[BaseException, Decision] = {
     store.LeaseLost("sync-entity:grace:people.Person:e", 1): STOP,
     GovernorUnavailable("away"): RETRY,
     RedisError("away"): RETRY,
-    WindowIgnoredError("ignored"): STOP,
+    ModeNotPossibleError("no filter"): STOP,
     WalkStuckError(0, 3): STOP,
     KeyError("our own defect"): STOP,
 }

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.walk import PageReading, PageTurn, Walk, WalkStuckError
+from tests.histories import histories
 
 
 @dataclass
@@ -163,7 +164,7 @@ def drive(reader: Reader, steps: list[tuple[str, int]], *, appends: bool) -> set
     return expected
 
 
-@settings(max_examples=400, deadline=None)
+@histories(100)
 @given(count=st.integers(0, 120), steps=STEPS, limit=st.integers(1, 8))
 def test_a_bounded_walk_misses_nothing_that_stays(count: int, steps: list[tuple[str, int]], limit: int) -> None:
     walk = Walk(page_size=10, bounded=True, max_readings=500)
@@ -172,7 +173,7 @@ def test_a_bounded_walk_misses_nothing_that_stays(count: int, steps: list[tuple[
     assert expected <= reader.seen
 
 
-@settings(max_examples=400, deadline=None)
+@histories(100)
 @given(
     count=st.integers(0, 120),
     steps=STEPS,
@@ -189,7 +190,7 @@ def test_an_unbounded_walk_misses_nothing_that_stays(
     assert expected <= reader.seen
 
 
-@settings(max_examples=300, deadline=None)
+@histories(100)
 @given(count=st.integers(0, 120), steps=STEPS, limit=st.integers(1, 8), bounded=st.booleans())
 def test_a_continued_walk_reads_no_committed_page_again_and_misses_nothing(
     count: int, steps: list[tuple[str, int]], limit: int, bounded: bool

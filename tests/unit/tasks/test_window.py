@@ -10,8 +10,15 @@ from tasks.window import LOOKBACK, ModeNotPossibleError, Window, choose_window
 from tests.unit.tasks.records import THING
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-UNFILTERED = replace(THING, can_query_by=frozenset(), range_query_by=frozenset())
-WITHOUT_RANGES = replace(THING, range_query_by=frozenset())
+UNFILTERED = replace(THING, can_query_by=frozenset(), range_query_by=frozenset(), can_order_by=frozenset())
+WITHOUT_RANGES = replace(THING, range_query_by=frozenset(), can_order_by=frozenset())
+ORDERED = replace(WITHOUT_RANGES, can_order_by=frozenset({"updated_at"}))
+APPENDED = replace(
+    UNFILTERED,
+    can_query_by=frozenset({"created_at"}),
+    range_query_by=frozenset({"created_at"}),
+    incremental="where_created_at",
+)
 
 
 def test_a_full_walk_ends_at_its_start_so_that_nothing_enters_it() -> None:
@@ -32,6 +39,18 @@ def test_a_delta_reads_from_a_little_before_the_watermark() -> None:
     window = choose_window(THING, mode="delta", until=NOON, watermark=NOON - timedelta(hours=1))
     assert window == Window(attribute="updated_at", since=NOON - timedelta(hours=1) - LOOKBACK, until=NOON)
     assert [one.operator for one in window.where()] == ["gte", "lte"]
+
+
+def test_where_pco_only_orders_by_the_change_a_delta_is_read_from_the_newest_record_on() -> None:
+    window = choose_window(ORDERED, mode="delta", until=NOON, watermark=NOON)
+    assert window.is_newest_first
+    assert not window.is_bounded
+    assert (window.since, window.where()) == (NOON - LOOKBACK, ())
+
+
+def test_of_records_that_never_change_a_delta_reads_those_that_were_created() -> None:
+    window = choose_window(APPENDED, mode="delta", until=NOON, watermark=NOON)
+    assert (window.attribute, window.since) == ("created_at", NOON - LOOKBACK)
 
 
 def test_a_window_is_told_to_pco_in_whole_seconds_of_utc() -> None:

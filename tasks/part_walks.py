@@ -1,0 +1,65 @@
+"""The walks of a run's parts as one: pages of all parts are read side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tasks.newest_first import NewestFirst
+from tasks.parts import Part
+from tasks.walk import PageReading, PageTurn, Walk
+
+
+class PartWalks:
+    """A walk for each part of a run. They are replaced together when the run is read in other parts."""
+
+    def __init__(self, parts: Sequence[Part], *, page_size: int) -> None:
+        self.page_size = page_size
+        self.parts: dict[int, Part] = {}
+        self.walks: dict[int, Walk | NewestFirst] = {}
+        self.replace(parts)
+
+    @property
+    def is_finished(self) -> bool:
+        """Every part has its proof."""
+        return all(walk.is_finished for walk in self.walks.values())
+
+    @property
+    def page_count(self) -> int | None:
+        """How many pages all parts have, once that is known of each."""
+        counts = [walk.page_count for walk in self.walks.values()]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    @property
+    def only_part(self) -> Part | None:
+        """The part, if there is one only."""
+        return next(iter(self.parts.values())) if len(self.parts) == 1 else None
+
+    def replace(self, parts: Sequence[Part]) -> None:
+        """Read these parts from now on. What is still answered for others is stored, and proves nothing."""
+        self.parts = {part.number: part for part in parts}
+        self.walks = {part.number: self._walk(part) for part in parts}
+
+    def ready(self) -> list[tuple[int, PageTurn]]:
+        """The pages to read now, with the number of their part; each turn is handed out once."""
+        return [(number, turn) for number, walk in self.walks.items() for turn in walk.ready()]
+
+    def record(self, number: int, reading: PageReading) -> None:
+        """Take in an answer. Raises `WalkStuckError`."""
+        walk = self.walks.get(number)
+        if walk is not None:
+            walk.record(reading)
+
+    def replay(self, committed: Mapping[int, Iterable[PageReading]]) -> int:
+        """Continue interrupted walks: take in what was committed of each part; how many readings that were."""
+        return sum(walk.replay(committed.get(number, ())) for number, walk in self.walks.items())
+
+    def distrust_counts(self) -> bool:
+        """Something shows that records enter a window although they should not: prove by order alone, if not yet so."""
+        counting = [walk for walk in self.walks.values() if isinstance(walk, Walk) and walk.bounded]
+        for walk in counting:
+            walk.distrust_counts()
+        return bool(counting)
+
+    def _walk(self, part: Part) -> Walk | NewestFirst:
+        if part.window.is_newest_first:
+            return NewestFirst(page_size=self.page_size)
+        return Walk(page_size=self.page_size, bounded=part.window.is_bounded)

@@ -1,0 +1,84 @@
+"""Each resource is read by the walk that PCO allows for it: by windows, from the newest record on, or as a whole."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pco_simulator.testing import SimulatorProcess
+from tests.church import Church
+
+ADDRESSES = "people.Address"
+PEOPLE = 120
+
+
+@pytest.fixture
+def world() -> Iterator[SimulatorProcess]:
+    """A church that a test may change."""
+    with SimulatorProcess(people=PEOPLE, groups=0) as simulator:
+        long_ago = {"updated_at": "2024-01-01T00:00:00Z"}
+        simulator.churn([{"operation": "create", "entity": ADDRESSES, "count": 40, "attributes": long_ago}])
+        yield simulator
+
+
+@pytest.fixture
+def moving(church: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """The church in that world, read ten records at a time."""
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "10")
+    return church.served_by(world)
+
+
+def test_what_can_only_be_ordered_by_the_change_is_read_from_the_newest_on(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    moving.sync(ADDRESSES)
+    addresses = [one["id"] for one in world.state(ADDRESSES)]
+    world.churn([{"operation": "edit", "entity": ADDRESSES, "id": one} for one in addresses[5:20]])
+    world.reset_log()
+
+    summary = moving.sync(ADDRESSES, mode="delta")
+
+    assert (summary.changed, summary.fallback) == (15, "")
+    assert summary.requests == len(world.access_log()) == 2, "the second page shows the first record from before"
+    assert all("order=-updated_at" in one["query"] for one in world.access_log())
+    assert moving.differences(ADDRESSES) == []
+
+
+def test_a_killed_walk_in_windows_is_continued_in_the_same_windows(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_PART_RECORDS", "30")
+    world.faults([{"kind": "400", "at_request": 15}])
+    assert moving.end(epoch="e").is_failed()
+    kept = moving.sql('SELECT part, reading, "offset" FROM sync.pages')
+    world.reset_log()
+
+    summary = moving.sync(epoch="e")
+
+    assert summary.continued
+    assert moving.differences() == []
+    pages = moving.sql('SELECT part, reading, "offset" FROM sync.pages')
+    assert len(world.access_log()) == len(pages) - len(kept), "nothing is counted or read again"
+    assert max(one["offset"] for one in world.access_log()) < 30
+
+
+def test_a_hundred_thousand_that_changed_in_one_second_are_no_deep_offset(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here they are 120, and 30 would be deep."""
+    moving.sync()
+    monkeypatch.setenv("PCO_SYNC_PART_RECORDS", "30")
+    at_once = {"updated_at": "2024-03-01T00:00:00Z", "status": "inactive"}
+    everybody = [one["id"] for one in world.state("people.Person")]
+    moving.sql("UPDATE sync.watermarks SET watermark = '2024-02-01'")
+    world.churn(
+        [{"operation": "edit", "entity": "people.Person", "id": one, "attributes": at_once} for one in everybody]
+    )
+    moving.sql("UPDATE people.person SET updated_at = '2024-01-01'")
+    world.reset_log()
+
+    summary = moving.sync(mode="delta")
+
+    assert summary.changed == PEOPLE
+    assert max(one["offset"] for one in world.access_log()) < 30
+    assert moving.differences() == []
