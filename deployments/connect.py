@@ -12,7 +12,7 @@ from tasks.settings import PCO_BASE_URL
 
 
 async def connect(org_id: str, application_id: str, secret: str, base_url: str | None) -> str:
-    """Store the token if PCO takes it; the organization's name as PCO knows it.
+    """Store the token if PCO takes it; the organization's name as PCO knows it. Schedules leave a simulator out.
 
     Raises the client's errors (`Unauthorized` with PCO's own hint), and `WrongArgumentError`.
     """
@@ -28,7 +28,8 @@ async def connect(org_id: str, application_id: str, secret: str, base_url: str |
             http, credential=credential, governor=ProcessGovernor(), base_url=address, user_agent=user_agent("")
         )
         document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
-    await save_credentials(org_id, application_id=application_id, secret=secret, base_url=address)
+    is_real = address == PCO_BASE_URL
+    await save_credentials(org_id, application_id=application_id, secret=secret, base_url=address, scheduled=is_real)
     attributes = document["data"].get("attributes")
     name = attributes.get("name") if isinstance(attributes, dict) else None
     return str(name or "an organization without a name")

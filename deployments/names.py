@@ -2,10 +2,19 @@
 
 from typing import Final
 
-from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY
+from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
 
 WORK_POOL: Final = "pco-sync"
 WORK_POOL_TYPE: Final = "warm"
 REPLAY_CHILDREN: Final = "replay-children/pco-sync"
 RECOVER_SYNCS: Final = "recover-syncs/pco-sync"
-DEPLOYMENTS: Final = (SYNC_ENTITY, SYNC_CHILDREN, SYNC_CHILD, REPLAY_CHILDREN, RECOVER_SYNCS)
+SYNC_ORGANIZATIONS: Final = "sync-organizations/pco-sync"
+DEPLOYMENTS: Final = (
+    SYNC_ENTITY,
+    SYNC_CHILDREN,
+    SYNC_CHILD,
+    SYNC_ORGANIZATION,
+    SYNC_ORGANIZATIONS,
+    REPLAY_CHILDREN,
+    RECOVER_SYNCS,
+)

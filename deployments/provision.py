@@ -55,7 +55,11 @@ async def provision() -> None:
         raise ProvisionError(f"prefect deploy failed: {said.decode(errors='replace').strip()[-2000:]}")
 
 
-async def save_credentials(org_id: str, *, application_id: str, secret: str, base_url: str) -> None:
+async def save_credentials(
+    org_id: str, *, application_id: str, secret: str, base_url: str, scheduled: bool = False
+) -> None:
     """Store a church's Personal Access Token as the block `pco-credentials/{org_id}`; an older one is replaced."""
-    block = PcoCredentials(application_id=SecretStr(application_id), secret=SecretStr(secret), base_url=base_url)
+    block = PcoCredentials(
+        application_id=SecretStr(application_id), secret=SecretStr(secret), base_url=base_url, scheduled=scheduled
+    )
     await block.save(org_id, overwrite=True)

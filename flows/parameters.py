@@ -9,6 +9,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from pco_catalog.catalog import Entity, UnknownEntity, load_catalog
 from pco_catalog.chains import Chain, chain_to
+from pco_catalog.patterns import select_entities
 from tasks.window import Mode
 
 ConflictPolicy = Literal["join", "reject", "restart"]
@@ -92,6 +93,11 @@ def _check_scopes(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
 
+def _check_patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    select_entities(load_catalog(), value, ())
+    return value
+
+
 OrgId = Annotated[
     str,
     AfterValidator(check_org_id),
@@ -126,6 +132,12 @@ Scopes = Annotated[
     Field(description="The ids of the parents; with those of their own parents before them where needed: 12/345"),
 ]
 
+Patterns = Annotated[
+    tuple[str, ...],
+    AfterValidator(_check_patterns),
+    Field(description="What to mirror, such as people.*, giving, or *.Person"),
+]
+
 __all__ = [
     "Below",
     "ChildEntityName",
@@ -134,6 +146,7 @@ __all__ = [
     "Epoch",
     "Mode",
     "OrgId",
+    "Patterns",
     "Scopes",
     "UnknownEntity",
     "child_chain",

@@ -46,7 +46,7 @@ class RunHandle:
     """The right to write to a run, as long as `fence` is the run's.
 
     `fan_out` is set for a fan-out itself, `parent_run_id` for its children, `parts` once the run is read in other parts
-    than the one it began with.
+    than the one it began with; `plan` for the run of a whole church.
     """
 
     run_id: int
@@ -65,6 +65,7 @@ class RunHandle:
     fan_out: FanOutPlan | None = None
     attempts: int = 0
     parts: Mapping[str, Any] | None = None
+    plan: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

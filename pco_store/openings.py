@@ -1,6 +1,7 @@
 """Who may run an epoch: one statement of the rules that all entrances share (a deployment, the UI, Python)."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -16,7 +17,7 @@ ConflictPolicy = Literal["join", "reject", "restart"]
 class RunRequest:
     """What somebody wants to run. Without an `epoch` an unfinished one of the same mode is continued, else one opens.
 
-    `window` and `page_size` are used only when a new epoch opens.
+    `window`, `page_size`, `fan_out` and `plan` are used only when a new epoch opens.
     """
 
     org_id: str
@@ -31,6 +32,7 @@ class RunRequest:
     flow_run_id: str | None
     lease_seconds: float
     fan_out: FanOutPlan | None = None
+    plan: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,12 +57,17 @@ class NotOpened:
 FAN_OUT_SCOPE: Final = "*"
 """The scope of a fan-out itself; that of its children is their parent's id, and of a plain sync it is empty."""
 
+ORGANIZATION: Final = "organization"
+"""Stands where an entity is due, for the run that mirrors a whole church. No entity is called so."""
+
 
 def sync_key(org_id: str, entity: str, epoch: str, scope: str = "") -> str:
     """The idempotency key of a sync; no clock in it.
 
     An epoch may hold colons and a scope may not, so the scope has to stand in every key of a fan-out, its own included.
     """
+    if entity == ORGANIZATION:
+        return f"sync-organization:{org_id}:{epoch}"
     if scope:
         return f"sync-children:{org_id}:{entity}:{scope}:{epoch}"
     return f"sync-entity:{org_id}:{entity}:{epoch}"
@@ -98,7 +105,10 @@ async def find_run(connection: AsyncConnection, request: RunRequest) -> Row[Any]
 
 
 async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandle:
-    """Open a new epoch; an unnamed one is called after its turn."""
+    """Open a new epoch; an unnamed one is called after its turn.
+
+    That of a church is called after itself: its syncs have the same epoch, and turns of their own.
+    """
     turn = await connection.scalar(
         text(
             "SELECT coalesce(max(turn), 0) + 1 FROM sync.runs "
@@ -106,15 +116,16 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
         ),
         {"org_id": request.org_id, "entity": request.entity, "scope": request.scope},
     )
-    epoch = request.epoch if request.epoch is not None else f"turn-{turn}"
+    name = ORGANIZATION if request.entity == ORGANIZATION else "turn"
+    epoch = request.epoch if request.epoch is not None else f"{name}-{turn}"
     result = await connection.execute(
         text(
             """
             INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
-                flow_run_id, window_attribute, window_since, window_until, page_size, fan_out)
+                flow_run_id, window_attribute, window_since, window_until, page_size, fan_out, plan)
             VALUES (:org_id, :entity, :scope, :epoch, :key, :turn, 'running', :mode, 1, :owner,
                 now() + make_interval(secs => :lease_seconds), :flow_run_id, :window_attribute, :window_since,
-                :window_until, :page_size, CAST(:fan_out AS jsonb))
+                :window_until, :page_size, CAST(:fan_out AS jsonb), CAST(:plan AS jsonb))
             RETURNING *
             """
         ),
@@ -134,6 +145,7 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
             "window_until": request.window.until,
             "page_size": request.page_size,
             "fan_out": None if request.fan_out is None else json.dumps(asdict(request.fan_out)),
+            "plan": None if request.plan is None else json.dumps(dict(request.plan)),
         },
     )
     return handle_of(result.one())
@@ -201,4 +213,5 @@ def handle_of(row: Row[Any]) -> RunHandle:
         fan_out=None if row.fan_out is None else FanOutPlan(**{**row.fan_out, "below": tuple(row.fan_out["below"])}),
         attempts=row.attempts,
         parts=row.parts,
+        plan=row.plan,
     )

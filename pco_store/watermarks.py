@@ -32,6 +32,14 @@ async def read_watermark(connection: AsyncConnection, *, org_id: str, entity: st
     return WatermarkReading(watermark=row.watermark, now=row.now)
 
 
+async def known_entities(connection: AsyncConnection, org_id: str) -> frozenset[str]:
+    """The entities of which a delta may begin: each was read in full once."""
+    result = await connection.execute(
+        text("SELECT entity FROM sync.watermarks WHERE org_id = :org_id AND scope = ''"), {"org_id": org_id}
+    )
+    return frozenset(result.scalars())
+
+
 async def advance_watermark(connection: AsyncConnection, run: RunHandle) -> None:
     """Everything up to the end of the run's window is now known; in the transaction that completes the run."""
     await connection.execute(

@@ -50,6 +50,7 @@ class PcoCredentials(Block):
     application_id: SecretStr = Field(description="Application ID of the Personal Access Token")
     secret: SecretStr = Field(description="Secret of the Personal Access Token")
 
+    scheduled: bool = Field(default=True, description="Whether schedules sync this church, too")
     base_url: str = Field(default=PCO_BASE_URL, description="Where PCO answers; a simulator's address to try it out")
 
     def connection(self) -> Connection:
@@ -66,6 +67,21 @@ async def connection_for_org(org_id: str, settings: SyncSettings) -> Connection:
     except ValueError:
         raise UnknownOrganizationError(org_id, await _known_organizations(settings)) from None
     return block.connection()
+
+
+async def scheduled_organizations(settings: SyncSettings) -> list[str]:
+    """The churches that schedules sync: those with a block that does not say otherwise, and the environment's."""
+    async with get_client() as client:
+        try:
+            documents = await client.read_block_documents_by_type("pco-credentials", include_secrets=False)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != 404:
+                raise
+            documents = []  # no church was ever connected
+    chosen = {one.name for one in documents if one.name and one.data.get("scheduled", True)}
+    if settings.org_id and settings.application_id and settings.secret:
+        chosen.add(settings.org_id)
+    return sorted(chosen)
 
 
 def _connection(application_id: SecretStr, secret: SecretStr, base_url: str) -> Connection:

@@ -13,10 +13,11 @@ from sqlalchemy import text
 from pco_store.abandoned import AbandonedRun, abandoned_runs
 from pco_store.fan_outs import unfinished_fan_outs
 from pco_store.ledger import RunHandle
+from pco_store.openings import ORGANIZATION
 from pco_store.submissions import SubmittedRun, take_back_submitted, waiting_flow_runs
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
-from tasks.starting import Started, start_fan_out, start_sync
+from tasks.starting import Started, start_fan_out, start_organization, start_sync
 from tasks.stopping import mark_crashed
 from tasks.submitting import submit_unanswered, top_up
 
@@ -71,7 +72,15 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
     if abandoned.flow_run_id:
         await mark_crashed([abandoned.flow_run_id], "its process fell silent; the sync is continued by another run")
     started: Started
-    if run.fan_out is not None:
+    if run.entity == ORGANIZATION:
+        started = await start_organization(
+            run.org_id,
+            deployment=settings.organization_deployment,
+            epoch=run.epoch,
+            is_abandoned=True,
+            **(run.plan or {}),
+        )
+    elif run.fan_out is not None:
         started = await start_fan_out(
             run.org_id,
             run.entity,

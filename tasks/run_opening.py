@@ -80,6 +80,11 @@ async def run_request(
     )
 
 
+async def checked_schema(resources: Resources) -> None:
+    """Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`."""
+    await patiently(resources, check_schema)
+
+
 def reason_of(error: BaseException) -> str:
     """An error as the ledger keeps it."""
     told = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else type(error).__name__

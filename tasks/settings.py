@@ -11,6 +11,7 @@ PCO_BASE_URL = "https://api.planningcenteronline.com"
 SYNC_ENTITY = "sync-entity/pco-sync"
 SYNC_CHILDREN = "sync-children/pco-sync"
 SYNC_CHILD = "sync-child/pco-sync"
+SYNC_ORGANIZATION = "sync-organization/pco-sync"
 """The deployments that prefect.yaml makes."""
 
 
@@ -34,6 +35,9 @@ class SyncSettings(BaseSettings):
     )
     children_deployment: str = Field(
         default=SYNC_CHILDREN, description="The deployment that continues a fan-out whose process died"
+    )
+    organization_deployment: str = Field(
+        default=SYNC_ORGANIZATION, description="The deployment that syncs a whole church, for schedules and recovery"
     )
     child_deployment: str = Field(default=SYNC_CHILD, description="The deployment that runs the children of a fan-out")
     contact: str = Field(default="", description="Who runs this, for PCO's support; part of the User-Agent")

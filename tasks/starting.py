@@ -9,9 +9,9 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun
 
-from pco_store.openings import FAN_OUT_SCOPE, ConflictPolicy, sync_key
+from pco_store.openings import FAN_OUT_SCOPE, ORGANIZATION, ConflictPolicy, sync_key
 from tasks.deletions import ManyDeletions
-from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY
+from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
 from tasks.submitting import find_deployment
 from tasks.window import Mode
 
@@ -70,6 +70,21 @@ async def start_fan_out(
     """The same for `sync_children`; `more` are its other parameters."""
     parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
+    return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
+
+
+async def start_organization(
+    org_id: str,
+    *,
+    deployment: str = SYNC_ORGANIZATION,
+    epoch: str | None = None,
+    on_conflict: ConflictPolicy = "join",
+    is_abandoned: bool = False,
+    **more: Any,
+) -> Started:
+    """The same for `sync_organization`; `more` are its other parameters."""
+    parameters = {"org_id": org_id, "on_conflict": on_conflict, **more}
+    key = None if epoch is None else sync_key(org_id, ORGANIZATION, epoch)
     return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
 
 

@@ -25,6 +25,11 @@ async def is_stopped_by_person() -> bool:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), get_client() as client:
             run = await client.read_flow_run(context.flow_run.id)
+            while run.parent_task_run_id is not None:  # as a part of another flow it is stopped with that one
+                parent = await client.read_task_run(run.parent_task_run_id)
+                if parent.flow_run_id is None:
+                    break
+                run = await client.read_flow_run(parent.flow_run_id)
     except (httpx.HTTPError, ObjectNotFound, PrefectHTTPStatusError, TimeoutError, RuntimeError):
         return False
     if run.deployment_id is None:

@@ -1,0 +1,254 @@
+"""sync_organization: mirror a whole church, or the part of it that is asked for, in one epoch."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from flows.call_from_anywhere import flow_from_anywhere
+from flows.parameters import ConflictPolicy, Epoch, OrgId, Patterns
+from flows.sync_children import GroupsPerRun, MostUnderWay, sync_children
+from flows.sync_entity import sync_entity
+from pco_catalog.catalog import load_catalog
+from pco_catalog.patterns import select_entities
+from pco_client.errors import SkipError
+from pco_store.epoch_totals import epoch_totals
+from pco_store.leases import RunLease
+from pco_store.ledger import RunHandle, RunWindow, finish_run
+from pco_store.openings import ORGANIZATION, NotOpened, RunRequest
+from pco_store.watermarks import known_entities
+from tasks.conflicts import message_of, name_of
+from tasks.deletions import ManyDeletions
+from tasks.holding import held
+from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.organization_summary import Ended, OrganizationSummary, publish_organization, summarize_entities
+from tasks.patience import patiently
+from tasks.readable_products import unreadable_products
+from tasks.run_opening import (
+    LONGEST_ERROR,
+    checked_schema,
+    close_unfinished,
+    current_flow_run_id,
+    opened_run,
+    owner,
+    reason_of,
+)
+from tasks.settings import read_settings
+from tasks.submitting import check_children_can_run
+from tasks.tagging import tagged
+from tasks.ways import OrganizationMode, Way, ways_of
+
+LISTS_AT_A_TIME: Final = 4
+FAN_OUTS_AT_A_TIME: Final = 3
+LOOK_SECONDS: Final = 1.0
+
+
+@flow_from_anywhere(
+    name="sync-organization",
+    flow_run_name="{mode} org={org_id}",
+    description="Mirror a whole church: every list, then everything below its parents, in one epoch.",
+    validate_parameters=True,
+)
+async def sync_organization(
+    org_id: OrgId,
+    epoch: Epoch | None = None,
+    mode: OrganizationMode = "full",
+    include: Patterns = (),
+    exclude: Patterns = (),
+    on_conflict: ConflictPolicy = "join",
+    groups_per_run: GroupsPerRun = 50,
+    most_under_way: MostUnderWay = 1000,
+    many_deletions: ManyDeletions = "stop",
+    wait: bool = True,
+) -> State[OrganizationSummary]:
+    """Mirror what `include` and `exclude` choose (all, if they are empty), once per epoch.
+
+    Lists at top level are read first, then what PCO shows below parents only, by fan-outs whose children run on the
+    work pool. Products that PCO does not show to this credential are reported and left out. What fails does not keep
+    the rest from being read: the run fails at the end, and the next one with its epoch continues it.
+
+    Args:
+        org_id: Which church: the name of its credentials block, such as grace
+        epoch: Which turn. Leave it out: an unfinished turn is continued, else a new one is opened
+        mode: full reads everything, delta what changed where PCO can tell, rest everything that no delta can tell
+        include: Patterns such as people.*, giving or *.Person; empty for everything
+        exclude: The same, for what is left out
+        on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
+        groups_per_run: Parents that one child flow run reads
+        most_under_way: Children of one fan-out that may be submitted and unfinished at a time
+        many_deletions: As of sync-entity, for every list
+        wait: End when all children are done, instead of when all are written down
+
+    Raises `NotDeployedError` before anything is done, `SyncRejectedError`, and the errors of settings, credentials,
+    client and store.
+    """
+    settings = read_settings()
+    plan = {
+        "mode": mode,
+        "include": list(include),
+        "exclude": list(exclude),
+        "groups_per_run": groups_per_run,
+        "most_under_way": most_under_way,
+        "many_deletions": many_deletions,
+        "wait": wait,
+    }
+    async with opened_resources(settings) as resources:
+        await get_client_for_org(org_id, resources)
+        await checked_schema(resources)
+        request = RunRequest(
+            org_id=org_id,
+            entity=ORGANIZATION,
+            epoch=epoch,
+            mode=mode,
+            on_conflict=on_conflict,
+            window=RunWindow(attribute=None, since=None, until=None),
+            page_size=settings.page_size,
+            owner=owner(),
+            flow_run_id=current_flow_run_id(),
+            lease_seconds=settings.lease_seconds,
+            plan=plan,
+        )
+        opened, lease = await opened_run(resources, request)
+        if isinstance(opened, NotOpened):
+            return _not_started(opened, org_id, mode, on_conflict)
+        assert lease is not None
+        async with held(lease), tagged(org_id, ORGANIZATION):
+            return await _run(resources, lease, lease.run.plan or plan)
+
+
+async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -> State[OrganizationSummary]:
+    """Everything under the lease; the run is closed in the ledger whatever happens."""
+    run, started = lease.run, time.monotonic()
+    try:
+        ended = await _read_all(resources, run, plan)
+        totals = await patiently(
+            resources, lambda connection: epoch_totals(connection, org_id=run.org_id, epoch=run.epoch)
+        )
+        failed = {entity: end for entity, end in ended.items() if end.outcome == "failed"}
+        reasons = "; ".join(f"{entity}: {end.reason}" for entity, end in sorted(failed.items()))[:LONGEST_ERROR]
+        await patiently(
+            resources,
+            lambda connection: finish_run(connection, run, "failed" if failed else "completed", error=reasons or None),
+        )
+    except BaseException as error:
+        await close_unfinished(resources.database, run, error)
+        raise
+    summary = OrganizationSummary(
+        outcome="failed" if failed else "completed",
+        key=run.key,
+        org_id=run.org_id,
+        epoch=run.epoch,
+        mode=run.mode,
+        entities=summarize_entities(ended, totals),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    await publish_organization(summary)
+    get_run_logger().info("%s: %s", run.key, summary.told())
+    if failed:
+        return Failed(message=f"{summary.told()}; started again it continues. {reasons}", data=summary)
+    incomplete = bool(summary.of("incomplete"))
+    return Completed(name="CompletedIncomplete" if incomplete else None, message=summary.told(), data=summary)
+
+
+async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any]) -> dict[str, Ended]:
+    catalog = load_catalog()
+    entities = select_entities(catalog, plan["include"], plan["exclude"])
+    known = await patiently(resources, lambda connection: known_entities(connection, run.org_id))
+    top, below = ways_of(catalog, entities, mode=plan["mode"], known=known)
+    if below:
+        obstacle = await check_children_can_run(resources.settings.child_deployment)
+        if obstacle:
+            get_run_logger().warning(obstacle)
+    client = await get_client_for_org(run.org_id, resources)
+    products = {way.entity.product for way in (*top, *below)}
+    refused = await unreadable_products(client, catalog, products, resources.settings)
+    ended = {
+        way.entity.name: Ended(outcome="unreadable", reason=refused[way.entity.product])
+        for way in (*top, *below)
+        if way.entity.product in refused
+    }
+    for product, why in sorted(refused.items()):
+        get_run_logger().warning("%s is left out: %s", product, why)
+
+    async def read_list(way: Way) -> State[Any]:
+        return await _call(
+            sync_entity,
+            run.org_id,
+            way.entity.name,
+            epoch=run.epoch,
+            mode=way.mode,
+            many_deletions=plan["many_deletions"],
+        )
+
+    async def fan_out(way: Way) -> State[Any]:
+        return await _call(
+            sync_children,
+            run.org_id,
+            way.entity.name,
+            epoch=run.epoch,
+            groups_per_run=plan["groups_per_run"],
+            most_under_way=plan["most_under_way"],
+            wait=plan["wait"],
+        )
+
+    readable = [way for way in top if way.entity.product not in refused]
+    ended |= await _each(readable, read_list, at_a_time=LISTS_AT_A_TIME)
+    readable = [way for way in below if way.entity.product not in refused]
+    return ended | await _each(readable, fan_out, at_a_time=FAN_OUTS_AT_A_TIME)
+
+
+async def _each(
+    ways: Sequence[Way], read: Callable[[Way], Awaitable[State[Any]]], *, at_a_time: int
+) -> dict[str, Ended]:
+    room = asyncio.Semaphore(at_a_time)
+    ended: dict[str, Ended] = {}
+
+    async def one(way: Way) -> None:
+        async with room:
+            ended[way.entity.name] = await _ended(await read(way))
+
+    async with asyncio.TaskGroup() as group:
+        for way in ways:
+            group.create_task(one(way), name=way.entity.name)
+    return ended
+
+
+async def _call(flow: Any, *arguments: Any, **parameters: Any) -> State[Any]:
+    """A flow as a part of this one. What another execution runs under the same key is waited for, and taken over."""
+    while True:
+        state: State[Any] = await flow(*arguments, **parameters, return_state=True)
+        if flow is sync_children or state.name != "AlreadyRunning":
+            return state
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _ended(state: State[Any]) -> Ended:
+    result = await state.aresult(raise_on_failure=False)
+    if state.is_completed():
+        named = state.name or ""
+        deleted = getattr(result, "deleted", 0)
+        if named == "Spreading":
+            return Ended(outcome="spreading", reason=state.message or "")
+        if named.startswith("CompletedWith"):
+            return Ended(outcome="incomplete", reason=state.message or "", deleted=deleted)
+        return Ended(outcome="completed", deleted=deleted)
+    if isinstance(result, SkipError):
+        return Ended(outcome="unreadable", reason=reason_of(result))
+    reason = reason_of(result) if isinstance(result, Exception) else state.message or str(state.name)
+    return Ended(outcome="failed", reason=reason)
+
+
+def _not_started(opened: NotOpened, org_id: str, mode: str, on_conflict: ConflictPolicy) -> State[OrganizationSummary]:
+    message = message_of(opened, on_conflict)
+    summary = OrganizationSummary(
+        outcome="already_running" if opened.why == "running" else "already_completed",
+        key=opened.key,
+        org_id=org_id,
+        epoch=opened.epoch,
+        mode=mode,
+    )
+    return Completed(name=name_of(opened), message=message, data=summary)

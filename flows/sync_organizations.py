@@ -1,0 +1,45 @@
+"""sync_organizations: start the sync of every connected church: what the schedules of prefect.yaml run."""
+
+from prefect.logging import get_run_logger
+
+from flows.call_from_anywhere import flow_from_anywhere
+from flows.parameters import Patterns
+from tasks.credentials import scheduled_organizations
+from tasks.settings import read_settings
+from tasks.starting import start_organization
+from tasks.ways import OrganizationMode
+
+
+@flow_from_anywhere(
+    name="sync-organizations",
+    flow_run_name="{mode} of every church",
+    description="Start the sync of every connected church, each as a run of its own.",
+    validate_parameters=True,
+)
+async def sync_organizations(
+    mode: OrganizationMode = "delta", include: Patterns = (), exclude: Patterns = ()
+) -> list[str]:
+    """The churches whose sync was started. One that still runs from the last time is joined, by its ledger.
+
+    A church is left out if its credentials block says `scheduled: false`.
+
+    Args:
+        mode: full reads everything, delta what changed where PCO can tell, rest everything that no delta can tell
+        include: Patterns such as people.*, giving or *.Person; empty for everything
+        exclude: The same, for what is left out
+
+    Raises `NotDeployedError`, and the errors of settings.
+    """
+    settings = read_settings()
+    started = []
+    for org_id in await scheduled_organizations(settings):
+        run = await start_organization(
+            org_id,
+            deployment=settings.organization_deployment,
+            mode=mode,
+            include=list(include),
+            exclude=list(exclude),
+        )
+        get_run_logger().info("%s: flow run %s", org_id, run.flow_run.name)
+        started.append(org_id)
+    return started

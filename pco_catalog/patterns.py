@@ -1,0 +1,45 @@
+"""Chooses entities by patterns such as `people.*`, `giving`, or `*.Person`. Pure."""
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from pco_catalog.catalog import Catalog, Entity
+
+
+class PatternMatchesNothingError(ValueError):
+    """A pattern that fits no entity: most likely it is misspelt. The message names what may be meant."""
+
+
+def select_entities(catalog: Catalog, include: Sequence[str], exclude: Sequence[str]) -> tuple[Entity, ...]:
+    """The entities that fit one of `include` (all, if it is empty) and none of `exclude`, products together.
+
+    A pattern is `product.Resource` with `*` and `?` as in file names; a product alone means all of it. Only what PCO
+    lists somewhere can be chosen. Raises `PatternMatchesNothingError`.
+    """
+    listed = catalog.entities()
+    for pattern in (*include, *exclude):
+        if not any(_fits(one, pattern) for one in listed):
+            raise PatternMatchesNothingError(_misspelt(pattern, listed))
+    return tuple(
+        one
+        for one in listed
+        if (not include or any(_fits(one, pattern) for pattern in include))
+        and not any(_fits(one, pattern) for pattern in exclude)
+    )
+
+
+def _fits(entity: Entity, pattern: str) -> bool:
+    lowered = pattern.lower()
+    return lowered == entity.product or fnmatchcase(entity.name.lower(), lowered)
+
+
+def _misspelt(pattern: str, listed: Sequence[Entity]) -> str:
+    known = {one.product for one in listed} | {one.name for one in listed}
+    close = difflib.get_close_matches(pattern, sorted(known), n=3, cutoff=0.6)
+    meant = f"; did you mean {', '.join(close)}?" if close else f"; products: {', '.join(sorted(_products(listed)))}"
+    return f"the pattern {pattern!r} fits nothing in the catalogue{meant}"
+
+
+def _products(listed: Sequence[Entity]) -> set[str]:
+    return {one.product for one in listed}

@@ -1,0 +1,40 @@
+"""Which products a credential may read: asked once, so that a whole church is not failed by one that it may not."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from pco_catalog.catalog import Catalog
+from pco_client.client import PcoClient
+from pco_client.errors import SkipError, Unauthorized
+from tasks.retries import retried, retry_delays
+from tasks.settings import SyncSettings
+
+
+async def unreadable_products(
+    client: PcoClient, catalog: Catalog, products: Iterable[str], settings: SyncSettings
+) -> dict[str, str]:
+    """The products that PCO refuses this credential, and what it says: 402, 403 or 404, for some of them 401 (#845).
+
+    One request each. Raises `Unauthorized` if PCO accepts the credential for none of them, and other errors of the
+    client.
+    """
+    versions = {one.product: one.api_version for one in catalog.by_name.values()}
+    delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+    refused: dict[str, str] = {}
+    not_accepted: list[Unauthorized] = []
+    asked = sorted(set(products))
+    for product in asked:
+        try:
+            await retried(partial(_ask, client, product, versions[product]), delays=delays)
+        except SkipError as error:
+            refused[product] = str(error)
+        except Unauthorized as error:
+            refused[product] = str(error)
+            not_accepted.append(error)
+    if asked and len(not_accepted) == len(asked):
+        raise not_accepted[0]
+    return refused
+
+
+async def _ask(client: PcoClient, product: str, api_version: str, _: int) -> None:
+    await client.fetch_document(f"/{product}/v2", api_version=api_version, lane="products")

@@ -1,0 +1,133 @@
+"""How each resource is read, and why: chosen from what the catalogue says, never coded per entity. Pure."""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Literal
+
+from pco_catalog.catalog import Catalog, Entity
+from pco_catalog.chains import Chain, NoChainError, chain_to, parents_of
+from tasks.window import LOOKBACK, Mode, can_be_ranged, delta_attribute
+
+OrganizationMode = Literal["full", "delta", "rest"]
+"""full: everything there is. delta: what changed, where PCO can tell. rest: all that no delta can tell."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """How an entity is read: from its list at top level in a `mode`, or below its parents along a `chain`."""
+
+    entity: Entity
+    mode: Mode = "full"
+    chain: Chain | None = None
+
+
+def ways_of(
+    catalog: Catalog, entities: Sequence[Entity], *, mode: OrganizationMode, known: Set[str]
+) -> tuple[list[Way], list[Way]]:
+    """What is read at top level, and what below parents, in this order.
+
+    `known` are the entities that have a watermark; one without has to be read in full before a delta can follow it.
+    """
+    top, below = [], []
+    for entity in entities:
+        has_delta = entity.list_path is not None and delta_attribute(entity) is not None
+        if entity.list_path is None:
+            if mode != "delta":
+                below.append(Way(entity=entity, chain=chain_to(catalog, entity)))
+        elif mode == "full":
+            top.append(Way(entity=entity))
+        elif mode == "delta" and has_delta:
+            top.append(Way(entity=entity, mode="delta" if entity.name in known else "full"))
+        elif mode == "rest" and not has_delta:
+            top.append(Way(entity=entity))
+    return top, below
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """One way to read an entity, for people: which walk, on what it relies, and what it costs."""
+
+    way: str
+    walk: str
+    relies_on: str
+    because: str
+    requests: str
+
+
+def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
+    """Every way there is to read an entity, the usual ones first."""
+    told = [] if entity.list_path is None else [_explain_full(entity), _explain_delta(entity)]
+    chains = (_chain(catalog, entity, below) for below in _belows(catalog, entity))
+    return told + [_explain_chain(chain) for chain in chains if chain is not None]
+
+
+def _explain_full(entity: Entity) -> Explained:
+    if can_be_ranged(entity, "created_at"):
+        return Explained(
+            way="full",
+            walk="frozen window, pages side by side, back to front; above 25,000 records divided into windows of time",
+            relies_on="where[created_at][lte], total_count; order by id",
+            because="PCO filters this list by created_at, so nothing can enter it while it is read",
+            requests="a page per 100 records; one or two more for each 20,000 of a long list",
+        )
+    return Explained(
+        way="full",
+        walk="strict: one page at a time, back to front",
+        relies_on="order by id",
+        because="PCO does not filter this list by created_at, so only the order proves that nothing was missed",
+        requests="a page per 100 records, and the first one twice",
+    )
+
+
+def _explain_delta(entity: Entity) -> Explained:
+    attribute = delta_attribute(entity)
+    if attribute is None:
+        return Explained(
+            way="delta",
+            walk="none",
+            relies_on="",
+            because="PCO neither filters nor orders this list by a time of change; the full walk finds what changed",
+            requests="",
+        )
+    if not can_be_ranged(entity, attribute):
+        return Explained(
+            way="delta",
+            walk="newest first: from the last change down to the watermark, pages overlapping by one record",
+            relies_on="order=-updated_at",
+            because="PCO orders this list by updated_at, but ignores where[updated_at]",
+            requests="a page per 99 records that changed, one at least",
+        )
+    minutes = int(LOOKBACK.total_seconds() // 60)
+    append_only = "; it never changes, or only the full walk sees that" if attribute == "created_at" else ""
+    return Explained(
+        way="delta",
+        walk=f"window from {minutes} minutes before the watermark until now",
+        relies_on=f"where[{attribute}][gte] and [lte], total_count; order by id",
+        because=f"PCO filters this list by {attribute}{append_only}",
+        requests="a page per 100 records that are new, one at least",
+    )
+
+
+def _explain_chain(chain: Chain) -> Explained:
+    parents = " > ".join(chain.names)
+    last = chain.levels[-1]
+    return Explained(
+        way=f"below {parents}",
+        walk=f"a list for each {last.parent.name}: {last.path}",
+        relies_on="the same as in full, for each list",
+        because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
+        requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
+    )
+
+
+def _belows(catalog: Catalog, entity: Entity) -> list[list[str] | None]:
+    return [None, *([parent] for parent in parents_of(catalog, entity))]
+
+
+def _chain(catalog: Catalog, entity: Entity, below: list[str] | None) -> Chain | None:
+    if below is None and entity.list_path is not None:
+        return None  # it has a list of its own; the ways below parents follow by their names
+    try:
+        return chain_to(catalog, entity, below)
+    except NoChainError:
+        return None
