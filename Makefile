@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate deploy worker sync fan-out connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate deploy worker sync organization plan explain fan-out connect psql bench screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,11 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 ORG ?= demo
 ENTITY ?= people.Person
 EPOCH ?=
+MODE ?=
+INCLUDE ?=
+EXCLUDE ?=
+quoted = $(foreach pattern,$(1),'$(pattern)')
+SELECTION = $(if $(MODE),--mode $(MODE)) $(if $(INCLUDE),--include $(call quoted,$(INCLUDE))) $(if $(EXCLUDE),--exclude $(call quoted,$(EXCLUDE)))
 SQL ?=
 export SQL
 
@@ -82,6 +87,15 @@ connect: setup ## store a church's credentials with Prefect: make connect ORG=my
 
 sync: setup ## start a sync as a deployment run and watch it: make sync ORG=my-church ENTITY=people.Person
 	@exec $(BIN)/python -m deployments sync $(ORG) $(ENTITY) $(if $(EPOCH),--epoch $(EPOCH))
+
+organization: setup ## mirror a whole church and watch: make organization ORG=my-church (MODE=delta, INCLUDE='people.* giving')
+	@exec $(BIN)/python -m deployments organization $(ORG) $(SELECTION) $(if $(EPOCH),--epoch $(EPOCH))
+
+plan: setup ## say what a sync of a whole church would cost: make plan ORG=my-church (INCLUDE='people.* giving')
+	@$(BIN)/python -m deployments plan $(ORG) $(SELECTION)
+
+explain: setup ## say how a resource is read, and why: make explain ENTITY=people.Address
+	@$(BIN)/python -m deployments explain $(ENTITY)
 
 fan-out: setup ## mirror what is listed per parent: make fan-out ORG=my-church ENTITY=groups.Membership EPOCH=2026-11-25
 	@$(BIN)/python -m deployments fan-out $(ORG) $(ENTITY) --epoch $(if $(EPOCH),$(EPOCH),$(error EPOCH=... names the turn))

@@ -109,8 +109,29 @@ def _parser() -> argparse.ArgumentParser:
         "--many-deletions", choices=("stop", "accept"), default="stop", help="when more is missing than is likely"
     )
     sync.add_argument("--no-watch", action="store_true", help="return at once")
+    _add_organization(add)
     _add_fan_out(add)
     return parser
+
+
+def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    organization = add("organization", _organization, "mirror a whole church, or a part of it, and watch")
+    plan = add("plan", _plan, "ask PCO for counts, and say what a sync of a church would cost")
+    for command in (organization, plan):
+        command.add_argument("org_id")
+        command.add_argument(
+            "--mode", choices=("full", "delta", "rest"), default="full", help="rest: what no delta tells"
+        )
+        command.add_argument("--include", nargs="+", default=[], metavar="PATTERN", help="such as people.*, giving")
+        command.add_argument("--exclude", nargs="+", default=[], metavar="PATTERN")
+    organization.add_argument("--epoch", help="which turn; left out, an unfinished one is continued, else a new one")
+    organization.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
+    organization.add_argument("--groups-per-run", type=int, default=50, help="parents per child flow run")
+    organization.add_argument("--many-deletions", choices=("stop", "accept"), default="stop")
+    organization.add_argument("--no-watch", action="store_true", help="return at once")
+    add("explain", _explain, "say how a resource is read, and why").add_argument(
+        "entity", help="such as people.Address"
+    )
 
 
 def _add_fan_out(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
@@ -271,6 +292,26 @@ def _sync(options: argparse.Namespace, services: Services, console: Console) -> 
     from deployments.sync import sync
 
     return asyncio.run(sync(options, console))
+
+
+def _organization(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.organization import organization
+
+    return asyncio.run(organization(options, console))
+
+
+def _plan(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.plan import show_plan
+
+    return asyncio.run(show_plan(options, console))
+
+
+def _explain(options: argparse.Namespace, _: Services, console: Console) -> int:
+    from deployments.plan import show_explanation
+
+    return show_explanation(options.entity, console)
 
 
 def _fan_out(options: argparse.Namespace, services: Services, console: Console) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, Epoch, OrgId, Patterns
@@ -20,7 +20,7 @@ from pco_store.epoch_totals import epoch_totals
 from pco_store.leases import RunLease
 from pco_store.ledger import RunHandle, RunWindow, finish_run
 from pco_store.openings import ORGANIZATION, NotOpened, RunRequest
-from pco_store.watermarks import known_entities
+from pco_store.watermarks import read_watermarks
 from tasks.conflicts import message_of, name_of
 from tasks.deletions import ManyDeletions
 from tasks.holding import held
@@ -45,6 +45,10 @@ from tasks.ways import OrganizationMode, Way, ways_of
 LISTS_AT_A_TIME: Final = 4
 FAN_OUTS_AT_A_TIME: Final = 3
 LOOK_SECONDS: Final = 1.0
+
+
+class EntitiesFailedError(Exception):
+    """Some entities could not be mirrored; the message names them and why. All others are."""
 
 
 @flow_from_anywhere(
@@ -83,8 +87,8 @@ async def sync_organization(
         many_deletions: As of sync-entity, for every list
         wait: End when all children are done, instead of when all are written down
 
-    Raises `NotDeployedError` before anything is done, `SyncRejectedError`, and the errors of settings, credentials,
-    client and store.
+    Raises `NotDeployedError` before anything is read, `EntitiesFailedError`, `SyncRejectedError`, and the errors of
+    settings, credentials, client and store.
     """
     settings = read_settings()
     plan = {
@@ -149,7 +153,7 @@ async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -
     await publish_organization(summary)
     get_run_logger().info("%s: %s", run.key, summary.told())
     if failed:
-        return Failed(message=f"{summary.told()}; started again it continues. {reasons}", data=summary)
+        raise EntitiesFailedError(f"{summary.told()}; started again it continues. {reasons}")
     incomplete = bool(summary.of("incomplete"))
     return Completed(name="CompletedIncomplete" if incomplete else None, message=summary.told(), data=summary)
 
@@ -157,8 +161,8 @@ async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -
 async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any]) -> dict[str, Ended]:
     catalog = load_catalog()
     entities = select_entities(catalog, plan["include"], plan["exclude"])
-    known = await patiently(resources, lambda connection: known_entities(connection, run.org_id))
-    top, below = ways_of(catalog, entities, mode=plan["mode"], known=known)
+    known = await patiently(resources, lambda connection: read_watermarks(connection, run.org_id))
+    top, below = ways_of(catalog, entities, mode=plan["mode"], known=known.keys())
     if below:
         obstacle = await check_children_can_run(resources.settings.child_deployment)
         if obstacle:

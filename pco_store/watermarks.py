@@ -32,12 +32,12 @@ async def read_watermark(connection: AsyncConnection, *, org_id: str, entity: st
     return WatermarkReading(watermark=row.watermark, now=row.now)
 
 
-async def known_entities(connection: AsyncConnection, org_id: str) -> frozenset[str]:
-    """The entities of which a delta may begin: each was read in full once."""
+async def read_watermarks(connection: AsyncConnection, org_id: str) -> dict[str, datetime]:
+    """The entities of which a delta may begin, and where: each was read in full once."""
     result = await connection.execute(
-        text("SELECT entity FROM sync.watermarks WHERE org_id = :org_id AND scope = ''"), {"org_id": org_id}
+        text("SELECT entity, watermark FROM sync.watermarks WHERE org_id = :org_id AND scope = ''"), {"org_id": org_id}
     )
-    return frozenset(result.scalars())
+    return {row.entity: row.watermark for row in result}
 
 
 async def advance_watermark(connection: AsyncConnection, run: RunHandle) -> None:

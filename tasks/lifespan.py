@@ -33,6 +33,7 @@ class Resources:
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
     _connections: dict[str, tuple[float, Connection]] = field(default_factory=dict)
     _receipts: list[ReceiptStorage] = field(default_factory=list)
+    _receipts_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def client_for(self, connection: Connection) -> PcoClient:
         """A client that shares the budget of its credential with every other sync, here and in other processes."""
@@ -51,10 +52,11 @@ class Resources:
 
     async def receipts(self) -> ReceiptStorage:
         """Where Prefect keeps the pages' receipts."""
-        if not self._receipts:
-            storage = await receipt_storage(self.settings.redis_url)
-            self._closing.push_async_callback(storage.aclose)
-            self._receipts.append(storage)
+        async with self._receipts_lock:
+            if not self._receipts:
+                storage = await receipt_storage(self.settings.redis_url)
+                self._closing.push_async_callback(storage.aclose)
+                self._receipts.append(storage)
         return self._receipts[0]
 
 

@@ -1,13 +1,16 @@
 """Where Prefect keeps the receipts of pages: in Redis, which all workers share, over one pool of connections."""
 
 import redis.asyncio
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect_redis import RedisDatabase
 from pydantic import PrivateAttr, SecretStr
 
 BLOCK_NAME = "pco-sync-receipts"
 KEPT_SECONDS = 14 * 24 * 3600
 """Longer than any epoch should take. The ledger does not need the receipts; they make a restart visible in the UI."""
+
+RACES_LOST = 5
+"""How often others may save the block's type, its schema and the block itself just before us."""
 
 CONNECTIONS = 4
 """Enough: a receipt takes a fraction of what its page takes. Without a bound, every page begun would open another."""
@@ -46,11 +49,23 @@ class ReceiptStorage(RedisDatabase):  # type: ignore[misc]
 async def receipt_storage(redis_url: SecretStr) -> ReceiptStorage:
     """The storage block of this Redis, saved with Prefect's server so that any process can read a receipt."""
     wanted = ReceiptStorage(connection_url=redis_url, key_ttl=KEPT_SECONDS)
+    for attempt in range(1, RACES_LOST + 1):
+        saved = await _saved()
+        if saved is not None and (saved.connection_url, saved.key_ttl) == (wanted.connection_url, wanted.key_ttl):
+            return saved
+        try:
+            await wanted.save(BLOCK_NAME, overwrite=True)
+        except ObjectAlreadyExists:  # another process saves it at this moment, for the first time
+            if attempt == RACES_LOST:
+                raise
+        else:
+            return wanted
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _saved() -> ReceiptStorage | None:
     try:
-        saved: ReceiptStorage | None = await ReceiptStorage.aload(BLOCK_NAME)
+        saved: ReceiptStorage = await ReceiptStorage.aload(BLOCK_NAME)
     except (ValueError, ObjectNotFound):
-        saved = None
-    if saved is None or saved.connection_url != wanted.connection_url or saved.key_ttl != wanted.key_ttl:
-        await wanted.save(BLOCK_NAME, overwrite=True)
-        return wanted
+        return None
     return saved

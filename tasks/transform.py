@@ -191,7 +191,7 @@ def _place_relationships(relationships: Mapping[str, Json], shape: _Shape, row: 
                 is_told = row[column] == identity and data.keys() == {"type", "id"} and data["type"] == declared
                 if is_told and relationship.keys() <= _PLAIN:
                     continue
-        elif declared is not None and data is None and (relationship is None or relationship.keys() <= _PLAIN):
+        elif declared is not None and _is_plainly_unset(relationship) and row[f"{name}_id"] is None:
             continue
         if isinstance(relationship, dict):
             told = {key: value for key, value in relationship.items() if key != "links"}
@@ -200,6 +200,12 @@ def _place_relationships(relationships: Mapping[str, Json], shape: _Shape, row: 
         else:
             kept[name] = relationship
     return kept
+
+
+def _is_plainly_unset(relationship: Json) -> bool:
+    if isinstance(relationship, dict):
+        return relationship.get("data") is None and relationship.keys() <= _PLAIN
+    return relationship is None
 
 
 def _canonical(resource: Resource) -> tuple[bytes, bool]:

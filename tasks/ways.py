@@ -58,7 +58,8 @@ def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
     """Every way there is to read an entity, the usual ones first."""
     told = [] if entity.list_path is None else [_explain_full(entity), _explain_delta(entity)]
     chains = (_chain(catalog, entity, below) for below in _belows(catalog, entity))
-    return told + [_explain_chain(chain) for chain in chains if chain is not None]
+    below = {one.way: one for one in map(_explain_chain, filter(None, chains))}
+    return told + list(below.values())
 
 
 def _explain_full(entity: Entity) -> Explained:

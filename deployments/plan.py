@@ -1,0 +1,109 @@
+"""`plan` and `explain`: how each resource would be read, why, and what it costs, before it is read."""
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from deployments.arguments import WrongArgumentError, check_arguments
+from pco_catalog.catalog import UnknownEntity, load_catalog
+from pco_catalog.patterns import PatternMatchesNothingError, select_entities
+from pco_store.tables import mirror_table
+from pco_store.watermarks import read_watermarks
+from tasks.lifespan import get_client_for_org, opened_resources
+from tasks.patience import patiently
+from tasks.readable_products import unreadable_products
+from tasks.request_plan import Planned, RequestPlan
+from tasks.settings import read_settings
+from tasks.ways import OrganizationMode, explain, ways_of
+
+PER_SECOND = 5.0
+"""Requests that PCO allows a credential: 100 in 20 s."""
+
+
+def show_explanation(entity_name: str, console: Console) -> int:
+    """Print every way to read an entity. Raises `WrongArgumentError`."""
+    catalog = load_catalog()
+    try:
+        entity = catalog.entity(entity_name)
+    except UnknownEntity as error:
+        raise WrongArgumentError(str(error)) from None
+    ways = explain(catalog, entity)
+    if not ways:
+        console.print(f"{entity.name}: PCO lists it nowhere; it is only shown with other records")
+        return 1
+    table = mirror_table(entity)
+    console.print(f"[bold]{entity.name}[/]  in {table.schema}.{table.name}  (API version {entity.api_version})")
+    for one in ways:
+        console.print(f"\n[bold]{one.way}[/]: {one.walk}", highlight=False, soft_wrap=True)
+        console.print(f"  because    {one.because}", highlight=False, markup=False, soft_wrap=True)
+        if one.relies_on:
+            console.print(f"  relies on  {one.relies_on}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  requests   {one.requests}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+async def show_plan(options: argparse.Namespace, console: Console) -> int:
+    """Ask PCO for counts, and print what a sync of the church would cost. Raises `WrongArgumentError`."""
+    check_arguments(options.org_id)
+    planned, own = await make_plan(options.org_id, options.mode, options.include, options.exclude)
+    table = Table(title=f"{options.mode} sync of {options.org_id}", title_justify="left")
+    for name in ("entity", "way"):
+        table.add_column(name, overflow="fold")
+    for name in ("lists", "records", "requests"):
+        table.add_column(name, justify="right")
+    for one in sorted(planned, key=lambda one: -one.requests):
+        records = "?" if one.records is None else f"{one.records:,}"
+        about = "" if one.is_exact else "~"
+        way = f"unreadable: {one.unreadable}" if one.unreadable else one.way
+        table.add_row(one.entity, way, f"{one.lists:,}", records, f"{about}{one.requests:,}")
+    console.print(table)
+    total = sum(one.requests for one in planned)
+    console.print(
+        f"about {total:,} requests: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
+        f"this plan took {own:,}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+async def make_plan(
+    org_id: str, mode: OrganizationMode, include: Sequence[str], exclude: Sequence[str]
+) -> tuple[list[Planned], int]:
+    """What each entity costs, and what the plan itself has cost. Raises `WrongArgumentError`."""
+    settings, catalog = read_settings(), load_catalog()
+    try:
+        entities = select_entities(catalog, include, exclude)
+    except PatternMatchesNothingError as error:
+        raise WrongArgumentError(str(error)) from None
+    async with opened_resources(settings) as resources:
+        client = await get_client_for_org(org_id, resources)
+        watermarks = await patiently(resources, lambda connection: read_watermarks(connection, org_id))
+        top, below = ways_of(catalog, entities, mode=mode, known=watermarks.keys())
+        ways = [*top, *below]
+        products = {way.entity.product for way in ways}
+        refused = await unreadable_products(client, catalog, products, settings)
+        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks)
+        planned = await plan.plan([way for way in ways if way.entity.product not in refused])
+        probes = [
+            Planned(
+                entity=product,
+                way="whether it may be read",
+                lists=0,
+                records=None,
+                requests=1,
+                is_exact=True,
+                unreadable=refused.get(product, ""),
+            )
+            for product in sorted(products)
+        ]
+    return [*planned, *probes], plan.requests + len(products)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

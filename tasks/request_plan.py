@@ -1,0 +1,172 @@
+"""What reading a church will cost in requests: announced before it is read, from a few cheap counts."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pco_catalog.catalog import Entity
+from pco_catalog.chains import Chain, Level
+from pco_client.client import PcoClient
+from pco_client.errors import SkipError
+from pco_client.sansio import PageRequest, Where
+from tasks.retries import retried, retry_delays
+from tasks.settings import SyncSettings
+from tasks.ways import Way
+from tasks.window import WHOLE, Window, choose_window
+
+SAMPLES: Final = 5
+"""Parents that are looked at to learn how many children one has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """What one entity will cost. `records` is None where PCO does not say; `is_exact` is false for an estimate."""
+
+    entity: str
+    way: str
+    lists: int
+    records: int | None
+    requests: int
+    is_exact: bool
+    unreadable: str = ""
+
+
+def pages_of(records: int, *, page_size: int, bounded: bool, part_records: int) -> int:
+    """Requests of a walk over so many records, if nothing changes meanwhile."""
+    pages = max(1, -(-records // page_size))
+    if not bounded:
+        return pages + 1 if pages > 1 else 1  # the first page is read twice
+    if records <= part_records:
+        return pages
+    parts = 2
+    while records > parts * part_records:
+        parts *= 2
+    return 1 + pages + parts // 2 + parts - 1  # the page that told it, a part's last page that is not full, the counts
+
+
+@dataclass(kw_only=True)
+class RequestPlan:
+    """Asks PCO for counts, each list once. `requests` is what the planning itself has cost."""
+
+    client: PcoClient
+    settings: SyncSettings
+    watermarks: dict[str, datetime]
+    requests: int = 0
+    _counts: dict[tuple[str, tuple[Where, ...]], int | None] = field(default_factory=dict)
+    _samples: dict[str, list[str]] = field(default_factory=dict)
+
+    async def plan(self, ways: Sequence[Way]) -> list[Planned]:
+        """What each of the ways will cost. Raises the errors of the client that are not about one list."""
+        room = asyncio.Semaphore(self.settings.pages_in_flight)
+
+        async def one(way: Way) -> Planned:
+            async with room:
+                try:
+                    return await (self._below(way.entity, way.chain) if way.chain else self._list(way))
+                except SkipError as error:
+                    told = str(error)
+                    return Planned(
+                        entity=way.entity.name,
+                        way=_named(way),
+                        lists=0,
+                        records=None,
+                        requests=1,
+                        is_exact=True,
+                        unreadable=told,
+                    )
+
+        return await asyncio.gather(*(one(way) for way in ways))
+
+    async def _list(self, way: Way) -> Planned:
+        entity = way.entity
+        assert entity.list_path is not None, "a way without a chain leads to a list at top level"
+        watermark = self.watermarks.get(entity.name)
+        window = choose_window(entity, mode=way.mode, until=datetime.now(UTC), watermark=watermark)
+        counted = None if window.is_newest_first else await self._count(entity, entity.list_path, window)
+        return Planned(
+            entity=entity.name,
+            way=_named(way),
+            lists=1,
+            records=counted,
+            requests=self._pages(counted or 0, window),
+            is_exact=counted is not None,
+        )
+
+    async def _below(self, entity: Entity, chain: Chain) -> Planned:
+        """The pages of the root's list, and a list for each parent on every level, by the sampled parents' children."""
+        root_path = chain.root.list_path
+        assert root_path is not None, "a chain begins at top level"
+        lists = await self._count(chain.root, root_path, WHOLE) or 0
+        window = choose_window(chain.root, mode="full", until=datetime.now(UTC), watermark=None)
+        requests = self._pages(lists, window)
+        parents = [("", one) for one in await self._sampled(chain.root, root_path, lists)]
+        records = lists
+        for level in chain.levels:
+            lists, scopes = records, [level.scope_below(*parent) for parent in parents]
+            children = [await self._children(level, scope) for scope in scopes]
+            window = choose_window(level.entity, mode="full", until=datetime.now(UTC), watermark=None)
+            costs = [self._pages(count, window) for count, _ in children] or [1]
+            mean = sum(count for count, _ in children) / max(len(children), 1)
+            counted = await self._count_all(level)
+            records = round(lists * mean) if counted is None else counted
+            requests += round(lists * sum(costs) / len(costs))
+            parents = [(scope, first) for scope, (_, first) in zip(scopes, children, strict=True) if first is not None]
+        return Planned(
+            entity=entity.name,
+            way=f"below {' > '.join(chain.names)}",
+            lists=lists,
+            records=records,
+            requests=requests,
+            is_exact=False,
+        )
+
+    async def _children(self, level: Level, scope: str) -> tuple[int, str | None]:
+        """How many children a parent has, and the id of the first one."""
+        try:
+            page = await self._ask(level.entity, level.path_of(scope), 0, ())
+        except SkipError:
+            return 0, None
+        ids = [str(record["id"]) for record in page.records if isinstance(record, dict) and "id" in record]
+        return page.total_count or len(page.records), next(iter(ids), None)
+
+    async def _count_all(self, level: Level) -> int | None:
+        """All records of a level, where PCO lists them at top level, too."""
+        path = level.entity.list_path
+        return None if path is None else await self._count(level.entity, path, WHOLE)
+
+    async def _sampled(self, root: Entity, path: str, count: int) -> list[str]:
+        if root.name not in self._samples:
+            places = sorted({count * number // SAMPLES for number in range(SAMPLES)}) if count else []
+            pages = [await self._ask(root, path, place, ()) for place in places]
+            self._samples[root.name] = [str(record["id"]) for page in pages for record in page.records]
+        return self._samples[root.name]
+
+    async def _count(self, entity: Entity, path: str, window: Window) -> int | None:
+        key = (path, window.where())
+        if key not in self._counts:
+            page = await self._ask(entity, path, 0, window.where())
+            self._counts[key] = page.total_count
+        return self._counts[key]
+
+    async def _ask(self, entity: Entity, path: str, offset: int, where: tuple[Where, ...]) -> Any:
+        request = PageRequest(path=path, api_version=entity.api_version, offset=offset, per_page=1, where=where)
+        delays = retry_delays(first=self.settings.retry_first_seconds, total=self.settings.retry_total_seconds)
+        fetched = await retried(
+            lambda _: self.client.fetch_page(request, expected_type=entity.resource, lane="plan"), delays=delays
+        )
+        self.requests += fetched.requests
+        return fetched.page
+
+    def _pages(self, records: int, window: Window) -> int:
+        return pages_of(
+            records,
+            page_size=self.settings.page_size,
+            bounded=window.is_bounded or window.is_newest_first,
+            part_records=self.settings.part_records,
+        )
+
+
+def _named(way: Way) -> str:
+    return f"below {' > '.join(way.chain.names)}" if way.chain else way.mode

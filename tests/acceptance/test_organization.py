@@ -1,0 +1,80 @@
+"""A whole church as a deployment run: its lists, then what is below parents, spread over the workers of the pool."""
+
+import asyncio
+from typing import Any
+
+from prefect.client.schemas.objects import FlowRun
+
+from deployments.plan import make_plan
+from tasks.starting import start_organization
+from tests.church import read_flow_run
+from tests.fleet import FanOuts, Fleet
+from tests.stack import wait_until
+
+CHOSEN = ["groups.Group", "groups.GroupType", "groups.Membership", "groups.Tag"]
+PAGES_IN_FLIGHT = 16
+
+
+def start(church: FanOuts, *include: str) -> FlowRun:
+    """Start the sync of the church, with the epoch `e`."""
+    started = asyncio.run(start_organization(church.church.org_id, epoch="e", include=list(include)))
+    return started.flow_run
+
+
+def wait_until_completed(church: FanOuts, *, seconds: float = 90) -> Any:
+    """Wait until the church is complete; its row in the ledger."""
+
+    def row() -> Any:
+        found = church.church.sql(
+            "SELECT * FROM sync.runs WHERE org_id = :org AND entity = 'organization'", org=church.church.org_id
+        )
+        return found[0] if found else None
+
+    def is_completed() -> bool:
+        run = row()
+        return run is not None and run.state == "completed"
+
+    wait_until(is_completed, lambda: f"the church is complete: {row()}", seconds=seconds)
+    return row()
+
+
+def test_a_church_is_complete_when_all_its_lists_and_fan_outs_are(fleet: Fleet) -> None:
+    church = fleet.church("whole-church")
+    planned, cost = asyncio.run(make_plan("whole-church", "full", CHOSEN, []))
+    assert len(fleet.simulator.access_log()) == cost
+    fleet.simulator.reset_log()
+    run = start(church, *CHOSEN)
+    wait_until_completed(church)
+    wait_until(lambda: bool((state := read_flow_run(run.id).state) and state.is_final()), "the flow run is over")
+    state = read_flow_run(run.id).state
+    assert state is not None
+    assert (state.name, state.message) == ("Completed", state.message)
+    assert "4 completed" in str(state.message)
+    for entity in ("groups.Group", "groups.GroupType", "groups.Membership"):
+        assert church.church.differences(entity) == []
+    assert {row.epoch for row in church.church.sql("SELECT epoch FROM sync.runs WHERE org_id = 'whole-church'")} == {
+        "e"
+    }
+    announced, sent = sum(one.requests for one in planned), len(fleet.simulator.access_log())
+    assert abs(announced - sent) <= 0.1 * sent
+    again = start(church, *CHOSEN)
+    assert again.id == run.id, "the epoch is done"
+
+
+def test_a_church_whose_worker_is_killed_is_continued_by_another(fleet: Fleet) -> None:
+    church = fleet.church("killed-church")
+    fleet.simulator.latency(80)
+    start(church, "groups.Group", "groups.Membership")
+    wait_until(lambda: church.tally()["completed"] >= 1, "the first child is done", seconds=60)
+    owner = church.church.sql("SELECT owner FROM sync.runs WHERE org_id = 'killed-church' AND entity = 'organization'")
+    pid = int(owner[0].owner.rpartition(":")[2])
+    fleet.kill(next(worker for worker in fleet.workers if worker.process.pid == pid))
+    fleet.simulator.latency(40)
+
+    run = wait_until_completed(church)
+
+    assert run.fence > 1, "somebody else took over"
+    for entity in ("groups.Group", "groups.Membership"):
+        assert church.church.differences(entity) == []
+    reads = church.church.reads()
+    assert reads.total() - len(reads) <= 2 * PAGES_IN_FLIGHT

@@ -1,0 +1,156 @@
+"""A whole church in one epoch: every list that its credential may read, each by its way, with one summary."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.sync_organization import sync_organization
+from pco_catalog.catalog import load_catalog
+from pco_simulator.testing import SimulatorProcess
+from tasks.organization_summary import OrganizationSummary
+from tests.church import Church
+
+CHOSEN = ("people.Campus", "people.PersonMerger", "people.Address", "people.NameSuffix", "groups.GroupType")
+LISTS = {"include": CHOSEN}
+
+
+@pytest.fixture
+def world() -> Iterator[SimulatorProcess]:
+    """A church that a test may change."""
+    with SimulatorProcess(people=30, groups=5) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def moving(church: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """The church in that world."""
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+    return church.served_by(world)
+
+
+def sync(church: Church, **parameters: Any) -> OrganizationSummary:
+    """Run the flow as a plain script does."""
+    summary: OrganizationSummary = sync_organization(church.org_id, **parameters)
+    return summary
+
+
+def end(church: Church, **parameters: Any) -> State[Any]:
+    """Its final state."""
+    state: State[Any] = sync_organization(church.org_id, return_state=True, **parameters)
+    return state
+
+
+def outcomes(summary: OrganizationSummary) -> dict[str, str]:
+    """How each entity ended."""
+    return {one.entity: one.outcome for one in summary.entities}
+
+
+def test_every_list_that_is_chosen_is_mirrored_in_one_epoch(moving: Church, world: SimulatorProcess) -> None:
+    summary = sync(moving, **LISTS)
+
+    assert outcomes(summary) == dict.fromkeys(CHOSEN, "completed")
+    for entity in CHOSEN:
+        assert moving.differences(entity) == []
+    assert {run.epoch for run in moving.runs()} == {"organization-1"} == {summary.epoch}
+    assert {run.key for run in moving.runs() if run.entity == "organization"} == {
+        "sync-organization:grace:organization-1"
+    }
+    pages = [one for one in world.access_log() if "per_page" in one["query"]]
+    assert summary.requests == len(pages)
+    assert len(world.access_log()) == len(pages) + 2, "each product is asked for once whether it may be read"
+
+
+def test_without_its_epoch_a_second_run_opens_another_one(moving: Church) -> None:
+    sync(moving, **LISTS)
+    assert sync(moving, **LISTS).epoch == "organization-2"
+
+
+def test_a_named_epoch_is_run_once(moving: Church) -> None:
+    sync(moving, epoch="e", **LISTS)
+    ended = end(moving, epoch="e", **LISTS)
+    assert ended.name == "AlreadyCompleted"
+
+
+def test_a_product_that_may_not_be_read_is_reported_and_left_out(moving: Church, world: SimulatorProcess) -> None:
+    world.forbid(["groups"])
+    summary = sync(moving, **LISTS)
+    assert outcomes(summary) == {**dict.fromkeys(CHOSEN, "completed"), "groups.GroupType": "unreadable"}
+    (left_out,) = summary.of("unreadable")
+    assert "no permission" in left_out.reason
+    assert moving.rows("groups.GroupType") == []
+
+
+def test_a_list_that_may_not_be_read_is_reported_and_the_others_are_mirrored(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    world.faults([{"kind": "403", "path": "/people/v2/addresses", "permanent": True}])
+    summary = sync(moving, **LISTS)
+    assert outcomes(summary) == {**dict.fromkeys(CHOSEN, "completed"), "people.Address": "unreadable"}
+
+
+def test_what_fails_keeps_nothing_else_from_being_read_and_is_continued_in_its_epoch(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    world.faults([{"kind": "422", "path": "/people/v2/addresses", "permanent": True}])
+    ended = end(moving, **LISTS)
+    assert ended.is_failed()
+    assert "people.Address: BadRequest" in str(ended.message)
+    world.faults([])
+    world.reset_log()
+
+    summary = sync(moving, **LISTS)
+
+    assert summary.epoch == "organization-1"
+    assert outcomes(summary) == dict.fromkeys(CHOSEN, "completed")
+    assert {one["path"] for one in world.access_log() if "per_page" in one["query"]} == {"/people/v2/addresses"}
+
+
+def test_a_permission_that_is_lost_between_two_runs_takes_no_row_away(moving: Church, world: SimulatorProcess) -> None:
+    sync(moving, **LISTS)
+    world.forbid(["groups", "people"])
+    assert end(moving, **LISTS).is_completed()
+    for entity in CHOSEN:
+        assert moving.differences(entity) == []
+
+
+def test_a_delta_reads_what_changed_and_the_rest_what_no_delta_can_tell(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    sync(moving, **LISTS)
+    world.reset_log()
+    changed = sync(moving, mode="delta", **LISTS)
+    assert set(outcomes(changed)) == {"people.Campus", "people.PersonMerger", "people.Address"}
+    assert changed.requests == 3
+    rest = sync(moving, mode="rest", **LISTS)
+    assert set(outcomes(rest)) == {"people.NameSuffix", "groups.GroupType"}
+
+
+def test_a_delta_reads_in_full_what_was_never_read(moving: Church) -> None:
+    summary = sync(moving, mode="delta", **LISTS)
+    assert set(outcomes(summary)) == {"people.Campus", "people.PersonMerger", "people.Address"}
+    assert moving.differences("people.Campus") == []
+
+
+def test_ids_are_the_products_own(moving: Church, world: SimulatorProcess) -> None:
+    """The simulator numbers every entity alike: groups.Person and people.Person have the same ids, and two tables."""
+    sync(moving, include=["*.Tag*", "people.Person", "groups.Person"], exclude=["services", "groups.Tag"])
+    assert moving.differences("people.Person") == []
+    assert {row["id"] for row in moving.rows("people.Person")} == {one["id"] for one in world.state("people.Person")}
+
+
+def test_patterns_that_fit_nothing_are_refused_before_anything_is_done(moving: Church, world: SimulatorProcess) -> None:
+    with pytest.raises(Exception, match=r"'peple\.\*' fits nothing in the catalogue; did you mean"):
+        sync(moving, include=["peple.*"])
+    assert world.access_log() == []
+    assert moving.runs() == []
+
+
+@pytest.mark.parametrize("product", sorted({one.product for one in load_catalog().entities(top_level_only=True)}))
+def test_every_list_of_every_product_can_be_mirrored(moving: Church, product: str) -> None:
+    listed = [one.name for one in load_catalog().entities(top_level_only=True) if one.product == product]
+    summary = sync(moving, include=listed)
+    assert outcomes(summary) == dict.fromkeys(listed, "completed")
+    for entity in listed:
+        assert moving.differences(entity) == []
