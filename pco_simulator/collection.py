@@ -1,8 +1,8 @@
 """All records of one entity, and how they change."""
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -20,11 +20,12 @@ _RENDERED_KEPT: Final = 250_000
 class Collection:
     """Records in the order of their ids. `version` changes whenever an answer may change."""
 
-    def __init__(self, inventor: Inventor, count: int) -> None:
+    def __init__(self, inventor: Inventor, count: int, *, clock: Callable[[], datetime]) -> None:
         self.entity: Entity = inventor.entity
         self.version = 0
         self.ids = [record_id(number) for number in range(count)]
         self._inventor = inventor
+        self._clock = clock
         self._changed: dict[int, Record] = {}
         self._rendered: dict[int, bytes] = {}
         self._columns: dict[str, dict[int, Any]] = {}
@@ -107,7 +108,7 @@ class Collection:
         if self.holds(identifier):
             raise ValueError(f"{self.name} {identifier} exists already")
         record = self._inventor.record(identifier)
-        now = time_text(datetime.now(UTC))
+        now = time_text(self._clock())
         stamped = {name: now for name in ("created_at", "updated_at") if name in record.attributes}
         bisect.insort(self.ids, identifier)
         self._put(record, {**stamped, **attributes}, related or {})
@@ -117,7 +118,7 @@ class Collection:
         """Change attributes and relationships; `updated_at` becomes now unless it is given."""
         record = self.record(identifier)
         self._leave_owners(identifier)
-        stamped = {"updated_at": time_text(datetime.now(UTC))} if "updated_at" in record.attributes else {}
+        stamped = {"updated_at": time_text(self._clock())} if "updated_at" in record.attributes else {}
         self._put(record, {**stamped, **attributes}, related or {})
 
     def delete(self, identifier: int) -> None:

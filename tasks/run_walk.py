@@ -51,6 +51,8 @@ async def begin_walk(
         database=resources.database,
         in_flight=in_flight,
         part_records=resources.settings.part_records,
+        is_new=is_new,
+        clock_offset=await resources.clock_offset(),
         spawn=spawn,
         on_completing=on_completing,
         seen=seen,
