@@ -43,8 +43,8 @@ class Resource:
 class Page:
     """One answer of a list. `records` are as received: one that is malformed does not spoil the others.
 
-    `can_query_by` and `can_order_by` belong to the path called and are None where PCO sends none. `answered_at` is PCO's
-    own time, to the second.
+    `can_query_by` and `can_order_by` belong to the path called and are None where PCO sends none. `answered_at` is
+    PCO's own time, to the second.
     """
 
     records: tuple[Json, ...]

@@ -1,6 +1,7 @@
 """Faults and poisons happen where, when and as often as they are told to; churn changes the world as it is read."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_each_kind_of_fault_spoils_the_answer(kind: str) -> None:
 
 
 def test_changed_documents_are_changed_as_they_say() -> None:
-    def spoilt(kind: str) -> dict[str, object]:
+    def spoilt(kind: str) -> dict[str, Any]:
         return page(simulator(faults=(Fault(kind=kind),)), query="offset=25")
 
     good = page(simulator(), query="offset=25")
