@@ -6,7 +6,6 @@ from benchmarks.programs.measured import Work, measured
 from flows.sync_entity import sync_entity
 from tasks.summary import SyncSummary
 
-
 DEFAULTS = ("people.Person", "full")
 
 
