@@ -11,6 +11,7 @@ from pco_catalog.catalog import Entity
 from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.invention import time_text
 from pco_simulator.inventor import Inventor
+from pco_simulator.listing import in_order
 from pco_simulator.records import Record, related_ids
 
 _RENDERED_KEPT: Final = 250_000
@@ -29,6 +30,7 @@ class Collection:
         self._changed: dict[int, Record] = {}
         self._rendered: dict[int, bytes] = {}
         self._columns: dict[str, dict[int, Any]] = {}
+        self._ordered: dict[str, tuple[int, tuple[list[str], list[int]]]] = {}
         self._children: dict[str, dict[int, list[int]]] = {}
 
     @property
@@ -76,6 +78,13 @@ class Collection:
         if known is None:
             known = self._columns[name] = {identifier: self._value(identifier, name) for identifier in self.ids}
         return known
+
+    def ordered(self, name: str) -> tuple[Sequence[str], Sequence[int]]:
+        """An attribute's values in their order; sorted once, until something changes."""
+        known = self._ordered.get(name)
+        if known is None or known[0] != self.version:
+            known = self._ordered[name] = (self.version, in_order(self.column(name), self.ids))
+        return known[1]
 
     def children_of(self, relationship: str, owner: int) -> Sequence[int]:
         """The ids of the records whose relationship names `owner`, in the order of the ids."""
