@@ -4,11 +4,11 @@ A window has to end at a time of PCO's clock that is over, else records may ente
 where PCO has not arrived yet. When a row was seen is told by the database's clock, which all workers share.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pco_store.ledger import RunHandle
-from tasks.window import ONE_SECOND
+from tasks.window import last_closed_second
 
 TOLERANCE: Final = timedelta(seconds=3)
 """By so much a window may end before PCO's time: an answer takes a while, and what is new comes with the next run."""
@@ -22,6 +22,6 @@ def corrected_until(run: RunHandle, answered_at: datetime | None, *, is_new: boo
     until = run.window.until
     if until is None or answered_at is None:
         return None
-    is_ahead = until.astimezone(UTC).replace(microsecond=0) > answered_at
-    is_behind = is_new and run.parent_run_id is None and answered_at - until > TOLERANCE + ONE_SECOND
-    return answered_at if is_ahead or is_behind else None
+    closed = last_closed_second(answered_at)
+    is_behind = is_new and run.parent_run_id is None and closed - until > TOLERANCE
+    return closed if until > closed or is_behind else None
