@@ -112,6 +112,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         org_id=page.org_id,
         epoch=page.epoch,
         observed_at=fetched.sent_at,
+        parents=sync.parents,
     )
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)

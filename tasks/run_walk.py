@@ -1,7 +1,7 @@
 """A run of the ledger as a walk: what was committed is replayed, the rest is read."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prefect.context import TagsContext
 
@@ -27,6 +27,7 @@ async def begin_walk(
     *,
     path: str,
     in_flight: int,
+    parents: Mapping[str, str] | None = None,
     spawn: Spawn | None = None,
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
@@ -51,6 +52,7 @@ async def begin_walk(
         database=resources.database,
         in_flight=in_flight,
         part_records=resources.settings.part_records,
+        parents=parents or {},
         spawn=spawn,
         on_completing=on_completing,
         seen=seen,

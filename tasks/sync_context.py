@@ -60,7 +60,7 @@ class Spawn:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncContext:
-    """One execution of one sync of the list at `path`.
+    """One execution of one sync of the list at `path`, whose ids are `parents`, by name.
 
     `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
@@ -77,6 +77,7 @@ class SyncContext:
     database: Database
     in_flight: int
     part_records: int = 25_000
+    parents: Mapping[str, str] = field(default_factory=dict)
     spawn: Spawn | None = None
     on_completing: Callable[[bool], None] | None = None
     seen: dict[int, set[str]] = field(default_factory=dict)
