@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.coherence import MEMBERS_OF_A_GROUP, PEOPLE_IN_A_HOUSEHOLD
+from pco_simulator.coherence import counts_of
 from pco_simulator.collection import Collection
 from pco_simulator.identifiers import number_of
 from pco_simulator.inventor import Inventor
@@ -22,19 +22,7 @@ class World:
     def __init__(self, *, seed: int, people: int, groups: int) -> None:
         self.seed = seed
         catalog = load_catalog()
-        self._counts = dict.fromkeys(catalog.by_name, FEW) | {
-            "people.Person": people,
-            "people.Email": people,
-            "people.PhoneNumber": people * 3 // 4,
-            "people.Household": people // PEOPLE_IN_A_HOUSEHOLD,
-            "people.PersonMerger": 0,
-            "people.Campus": 4,
-            "groups.Person": people,
-            "groups.Group": groups,
-            "groups.GroupType": 6,
-            "groups.Event": groups * 12,
-            "groups.Membership": groups * MEMBERS_OF_A_GROUP,
-        }
+        self._counts = dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups)
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}
         self._inventors: dict[str, Inventor] = {}
         self._collections: dict[str, Collection] = {}
