@@ -34,7 +34,7 @@ def _field(number: int) -> int:
     person, slot = divmod(number, DATA_OF_A_PERSON)
     if slot == 2 and person % 3 == 0:
         return _CHECKBOXES
-    return (person % 2, 2 + person % 2, (4, 5, 7)[person % 3], _CHECKBOXES)[slot]
+    return (person % 2, 2 + person // 2 % 2, (4, 5, 7, 5)[person // 2 % 4], _CHECKBOXES)[slot]
 
 
 def _value(others: Others, _: Counts) -> Maker:
@@ -61,7 +61,7 @@ def _value(others: Others, _: Counts) -> Maker:
             case 5:
                 return ("true", "false")[rolled % 2]
             case 6:
-                return _OPTIONS[(number // DATA_OF_A_PERSON + number) % len(_OPTIONS)]
+                return _OPTIONS[(roll(number // DATA_OF_A_PERSON) + number) % len(_OPTIONS)]
         return str(name(number // DATA_OF_A_PERSON + 1))
 
     return make

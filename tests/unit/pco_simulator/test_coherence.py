@@ -65,6 +65,7 @@ def test_a_person_has_one_value_for_a_field_and_several_for_checkboxes(world: Wo
     assert {kinds[field] for (_, field), times in filled.items() if times > 1} == {"checkboxes"}
     assert {one["relationships"]["customizable"]["data"]["type"] for one in data} == {"Person"}
     assert len({person for person, _ in filled}) == 101
+    assert {field for _, field in filled} == kinds.keys()
 
 
 def test_a_donation_is_the_sum_of_its_designations_which_do_not_name_it(world: World) -> None:
