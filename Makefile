@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate deploy worker sync organization plan explain fan-out connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync organization plan explain fan-out connect psql bench screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,6 +76,9 @@ status: setup ## say what runs and where
 
 migrate: setup ## bring the tables of the mirror up to date
 	@$(BIN)/python -m deployments migrate
+
+views: setup ## make the view of a church's custom fields anew: make views ORG=my-church
+	@$(BIN)/python -m deployments views $(ORG)
 
 deploy: setup ## create the work pool and the deployments of prefect.yaml
 	@$(BIN)/python -m deployments deploy

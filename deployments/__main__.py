@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     psql = add("psql", _psql, "open psql on the mirror")
     psql.add_argument("-c", metavar="SQL", help="run one statement instead")
     add("migrate", _migrate, "bring the tables up to date")
+    add("views", _views, "make the view of a church's custom fields anew").add_argument("org_id")
     add("deploy", _deploy, "create the work pool and the deployments of prefect.yaml")
     add("worker", _worker, "run a worker until Ctrl-C").add_argument(
         "--limit", type=int, default=10, help="flow runs at a time"
@@ -247,6 +248,13 @@ def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int
 
     console.print(f"tables are at {asyncio.run(migrate(os.environ['PCO_SYNC_DATABASE_URL']))}", highlight=False)
     return 0
+
+
+def _views(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.views import make_views
+
+    return asyncio.run(make_views(options.org_id, console))
 
 
 def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:

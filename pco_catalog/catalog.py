@@ -42,10 +42,14 @@ class Attribute:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relationship:
-    """An edge to one record, or to `many`. The type that PCO renders may differ from `resource` (PrimaryCampus)."""
+    """An edge to one record, or to `many`. The type that PCO renders may differ from `resource` (PrimaryCampus).
+
+    One that is not `rendered` is known only from the path of the list: the parent that its records do not name.
+    """
 
     many: bool
     resource: str
+    rendered: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,7 +137,7 @@ def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any])
             for name, one in facts["attributes"].items()
         },
         relationships={
-            name: Relationship(many=one["type"] == "many", resource=one["resource"])
+            name: Relationship(many=one["type"] == "many", resource=one["resource"], rendered=one.get("rendered", True))
             for name, one in facts["relationships"].items()
         },
         can_query_by=frozenset(facts["can_query_by"]),

@@ -30,6 +30,11 @@ class Level:
         ids = iter(scope.split("/"))
         return re.sub(r"{\w+}", lambda _: next(ids), self.path)
 
+    def parents_of(self, scope: str) -> dict[str, str]:
+        """The ids in `scope` by the names of the records they belong to: {"group": "12"}."""
+        names = (name.removesuffix("_id") for name in _names(self.path))
+        return dict(zip(names, scope.split("/"), strict=True))
+
     def scope_below(self, parent_scope: str, parent_id: str) -> str:
         """The scope of the children of the record `parent_id`, which was listed in `parent_scope` ('': top level)."""
         ids = [*parent_scope.split("/"), parent_id] if parent_scope else [parent_id]

@@ -3,18 +3,43 @@
 from collections.abc import Callable
 from typing import Final
 
+from pco_simulator import check_ins, custom_fields, donations, gatherings
 from pco_simulator.identifiers import record_id
-from pco_simulator.invention import Maker
+from pco_simulator.invention import Counts, Maker, Others
 
 PEOPLE_IN_A_HOUSEHOLD: Final = 3
-MEMBERS_OF_A_GROUP: Final = 10
 
-Others = Callable[[str, str], Maker]
-"""`others(entity, attribute)`: what makes the values of another attribute, of this entity or of another one."""
+_HOUSEHOLD_ROLES: Final = ("parent_guardian", "other_adult", "child_or_dependent")
+_MAKERS: Final = {**custom_fields.MAKERS, **donations.MAKERS, **check_ins.MAKERS, **gatherings.MAKERS}
+_TARGETS: Final = {**custom_fields.TARGETS, **donations.TARGETS, **check_ins.TARGETS, **gatherings.TARGETS}
+_RENDERED_AS: Final = {("people.FieldDatum", "customizable"): "Person"}
 
 
-def agreeing_maker(entity: str, name: str, others: Others) -> Maker | None:
+def counts_of(people: int, groups: int) -> dict[str, int]:
+    """How many records of an entity there are in a church of so many people and groups, where that is no small matter.
+
+    Only ids are kept of them until they are asked for.
+    """
+    households = people // PEOPLE_IN_A_HOUSEHOLD
+    return {
+        "people.Person": people,
+        "people.Email": people,
+        "people.PhoneNumber": people * 3 // 4,
+        "people.Household": households,
+        "people.HouseholdMembership": households * PEOPLE_IN_A_HOUSEHOLD,
+        "people.PersonMerger": 0,
+        "people.Campus": 4,
+        **custom_fields.counts(people),
+        **gatherings.counts(people, groups),
+        **donations.counts(people),
+        **check_ins.counts(people),
+    }
+
+
+def agreeing_maker(entity: str, name: str, others: Others, counts: Counts) -> Maker | None:
     """What makes the values of an attribute that depends on others, or None if it depends on none."""
+    if (entity, name) in _MAKERS:
+        return _MAKERS[entity, name](others, counts)
     resource = entity.partition(".")[2]
     match resource, name:
         case "Person", "name":
@@ -35,25 +60,26 @@ def agreeing_maker(entity: str, name: str, others: Others) -> Maker | None:
             return lambda number: f"{contact(number * PEOPLE_IN_A_HOUSEHOLD)} Household"
         case "Household", "member_count":
             return lambda number: PEOPLE_IN_A_HOUSEHOLD
-    if entity == "groups.Group" and name == "memberships_count":
-        return lambda number: MEMBERS_OF_A_GROUP
-    if entity == "groups.Event" and name == "ends_at":
-        starts = others(entity, "starts_at")
-        return lambda number: f"{starts(number)[:10]}T23:59:59Z"
+        case "HouseholdMembership", "person_name":
+            return others("people.Person", "name")
+        case "HouseholdMembership", "household_role":
+            return lambda number: _HOUSEHOLD_ROLES[number % PEOPLE_IN_A_HOUSEHOLD]
+        case "HouseholdMembership", "pending":
+            return lambda number: False
     return None
 
 
-def agreeing_target(entity: str, relationship: str, groups: int) -> Callable[[int], int] | None:
+def agreeing_target(entity: str, relationship: str, counts: Counts) -> Callable[[int], int] | None:
     """To the record of which number a relationship leads, where that is no matter of chance; None where it is."""
+    if (entity, relationship) in _TARGETS:
+        return _TARGETS[entity, relationship](counts)
     match entity, relationship:
-        case (("people.Email" | "people.PhoneNumber"), "person"):
+        case (("people.Email" | "people.PhoneNumber" | "people.HouseholdMembership"), "person"):
             return lambda number: number
         case "people.Household", "primary_contact":
             return lambda number: number * PEOPLE_IN_A_HOUSEHOLD
-        case "groups.Membership", "group":
-            return lambda number: number // MEMBERS_OF_A_GROUP
-        case "groups.Event", "group":
-            return lambda number: number % max(groups, 1)
+        case "people.HouseholdMembership", "household":
+            return lambda number: number // PEOPLE_IN_A_HOUSEHOLD
     return None
 
 
@@ -62,3 +88,8 @@ def agreeing_targets(entity: str, relationship: str) -> Callable[[int], range] |
     if (entity, relationship) == ("people.Household", "people"):
         return lambda number: range(number * PEOPLE_IN_A_HOUSEHOLD, (number + 1) * PEOPLE_IN_A_HOUSEHOLD)
     return None
+
+
+def rendered_type(entity: str, relationship: str, resource: str) -> str:
+    """Under which type a relationship names its records: PCO documents `Customizable`, and means a person (#1290)."""
+    return _RENDERED_AS.get((entity, relationship), resource)

@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -98,11 +99,7 @@ class Collection:
 
     def references(self, ids: Mapping[str, int | str | None]) -> Mapping[str, Any]:
         """Relationships as a record has them, to these ids. Raises `KeyError` for one that the entity has not."""
-        kinds = self._inventor.entity.relationships
-        return {
-            name: {"data": None if one is None else {"type": kinds[name].resource, "id": str(one)}}
-            for name, one in ids.items()
-        }
+        return {name: self._inventor.reference(name, one) for name, one in ids.items()}
 
     def create(
         self,
@@ -145,10 +142,8 @@ class Collection:
         self._put(self._changed[identifier], {}, {})
 
     def _put(self, record: Record, attributes: Mapping[str, Any], related: Mapping[str, Any]) -> None:
-        self._changed[record.id] = Record(
-            type=record.type,
-            id=record.id,
-            path=record.path,
+        self._changed[record.id] = replace(
+            record,
             attributes={**record.attributes, **attributes},
             relationships={**record.relationships, **related},
         )

@@ -1,6 +1,6 @@
 """Invented values of one attribute: computed when they are asked for, so that 200,000 people cost no memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,6 +10,14 @@ from pco_simulator.vocabulary import CHOICES, CITIES, FIRST_NAMES, LAST_NAMES, S
 
 Maker = Callable[[int], Any]
 """From the number of a record, counted from 0, to a value."""
+Counts = Mapping[str, int]
+"""How many records every entity has."""
+Others = Callable[[str, str], Maker]
+"""`others(entity, attribute)`: what makes the values of another attribute, of this entity or of another one."""
+Stories = Mapping[tuple[str, str], Callable[[Others, Counts], Maker]]
+"""What makes the values of attributes that agree with others, by entity and attribute."""
+Targets = Mapping[tuple[str, str], Callable[[Counts], Callable[[int], int]]]
+"""To the record of which number a relationship leads, by entity and relationship."""
 
 _OLDEST: Final = datetime(2012, 1, 1)  # noqa: DTZ001 - formatting an aware time costs three times as much
 _SPAN: Final = int((datetime(2024, 12, 31) - _OLDEST).total_seconds())  # noqa: DTZ001 - see above
@@ -27,6 +35,11 @@ def time_text(moment: datetime) -> str:
 def seconds_text(seconds: int) -> str:
     """The time so many seconds after the oldest one."""
     return (_OLDEST + timedelta(seconds=seconds)).isoformat() + "Z"
+
+
+def seconds_of(moment: str) -> int:
+    """How long after the oldest time a time is, written in UTC and without the Z."""
+    return int((datetime.fromisoformat(moment) - _OLDEST).total_seconds())
 
 
 def maker_of(topic: tuple[object, ...], count: int, name: str, attribute: Attribute) -> Maker:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pco_catalog.catalog import Entity, Relationship
 from pco_simulator.chance import roller
-from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets
+from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, rendered_type
 from pco_simulator.identifiers import number_of, record_id
-from pco_simulator.invention import Maker, maker_of
+from pco_simulator.invention import Counts, Maker, maker_of
 from pco_simulator.records import ORGANIZATION, PCO, Record
 
 Peers = Callable[[str], "Inventor"]
@@ -22,7 +22,7 @@ class Inventor:
     A person is the same one in every product, as is mostly so in PCO; so names depend on the resource only.
     """
 
-    def __init__(self, entity: Entity, *, seed: int, counts: Mapping[str, int], kinds: Kinds, peers: Peers) -> None:
+    def __init__(self, entity: Entity, *, seed: int, counts: Counts, kinds: Kinds, peers: Peers) -> None:
         self.entity = entity
         self._seed = seed
         self._topic = (seed, entity.resource if entity.resource == "Person" else entity.name)
@@ -32,13 +32,16 @@ class Inventor:
         self._makers: dict[str, Maker] = {}
         self._targets: dict[str, tuple[Maker | None, Maker, int]] = {}
         self._shown = tuple(name for name, attribute in entity.attributes.items() if not attribute.on_request)
+        self._hidden = frozenset(name for name, one in entity.relationships.items() if not one.rendered)
 
     def maker(self, name: str) -> Maker:
         """What makes the values of an attribute, from the number of the record. Raises `KeyError` if there is none."""
         if name not in self._makers:
-            others = agreeing_maker(self.entity.name, name, lambda entity, other: self._peers(entity).maker(other))
+            agreeing = agreeing_maker(
+                self.entity.name, name, lambda entity, other: self._peers(entity).maker(other), self._counts
+            )
             attribute = self.entity.attributes[name]
-            self._makers[name] = others or maker_of(self._topic, self._counts[self.entity.name], name, attribute)
+            self._makers[name] = agreeing or maker_of(self._topic, self._counts[self.entity.name], name, attribute)
         return self._makers[name]
 
     def attributes(self, number: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class Inventor:
                 name: self._related(name, one, number, f"{path}/{identifier}")
                 for name, one in self.entity.relationships.items()
             },
+            hidden=self._hidden,
         )
 
     def related(self, name: str, number: int) -> Sequence[int]:
@@ -90,7 +94,12 @@ class Inventor:
         if relationship.resource == "Organization":
             return {"data": ORGANIZATION}
         target = self._target(name, relationship.resource, number)
-        return {"data": None if target is None else {"type": relationship.resource, "id": str(record_id(target))}}
+        return self.reference(name, None if target is None else record_id(target))
+
+    def reference(self, name: str, identifier: int | str | None) -> dict[str, Any]:
+        """A relationship to one record, as the record has it. Raises `KeyError` for one that the entity has not."""
+        kind = rendered_type(self.entity.name, name, self.entity.relationships[name].resource)
+        return {"data": None if identifier is None else {"type": kind, "id": str(identifier)}}
 
     def _targets_of(self, name: str, resource: str, number: int) -> Sequence[int]:
         several = agreeing_targets(self.entity.name, name)
@@ -99,8 +108,9 @@ class Inventor:
 
     def _target(self, name: str, resource: str, number: int) -> int | None:
         if name not in self._targets:
-            fixed = agreeing_target(self.entity.name, name, self._counts["groups.Group"])
-            self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), self._count_of(resource))
+            fixed = agreeing_target(self.entity.name, name, self._counts)
+            count = self._count_of(rendered_type(self.entity.name, name, resource))
+            self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), count)
         fixed, roll, count = self._targets[name]
         if fixed is not None:
             target = fixed(number)

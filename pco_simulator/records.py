@@ -13,21 +13,25 @@ ORGANIZATION: Final = {"type": "Organization", "id": "263468"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """A resource object. `path` is the list it is linked under."""
+    """A resource object. `path` is the list it is linked under, `hidden` the relationships that PCO does not render."""
 
     type: str
     id: int
     path: str
     attributes: Mapping[str, Any]
     relationships: Mapping[str, Any]
+    hidden: frozenset[str] = frozenset()
 
     def document(self) -> dict[str, Any]:
         """The object as PCO renders it in a list."""
+        shown = dict(self.relationships)
+        for name in self.hidden:
+            shown.pop(name, None)
         return {
             "type": self.type,
             "id": str(self.id),
             "attributes": dict(self.attributes),
-            "relationships": dict(self.relationships),
+            "relationships": shown,
             "links": {"self": f"{PCO}{self.path}/{self.id}"},
         }
 

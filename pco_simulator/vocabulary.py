@@ -39,6 +39,7 @@ CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "schedule": ("Weekly on Sunday @ 9am", "Every other Tuesday @ 7pm"),
     "color": ("#3d8bd4", "#d4583d", "#6b8e23"),
     "date_format": (1, 2),
+    "payment_method": ("ach", "card", "cash", "check"),
     "currency": ("USD",),
 }
 """By the name of the attribute; what occurs twice is more likely."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.coherence import MEMBERS_OF_A_GROUP, PEOPLE_IN_A_HOUSEHOLD
+from pco_simulator.coherence import counts_of
 from pco_simulator.collection import Collection
 from pco_simulator.identifiers import number_of
 from pco_simulator.inventor import Inventor
@@ -24,19 +24,7 @@ class World:
         self.seed = seed
         self.clock_ahead = 0.0
         catalog = load_catalog()
-        self._counts = dict.fromkeys(catalog.by_name, FEW) | {
-            "people.Person": people,
-            "people.Email": people,
-            "people.PhoneNumber": people * 3 // 4,
-            "people.Household": people // PEOPLE_IN_A_HOUSEHOLD,
-            "people.PersonMerger": 0,
-            "people.Campus": 4,
-            "groups.Person": people,
-            "groups.Group": groups,
-            "groups.GroupType": 6,
-            "groups.Event": groups * 12,
-            "groups.Membership": groups * MEMBERS_OF_A_GROUP,
-        }
+        self._counts = dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups)
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}
         self._inventors: dict[str, Inventor] = {}
         self._collections: dict[str, Collection] = {}

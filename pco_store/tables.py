@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Index, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
@@ -23,6 +23,16 @@ COLUMN_TYPES: Final[dict[str, TypeEngine[Any]]] = {
 }
 """PCO's attribute types; every other one (array, hash, json, object) is jsonb."""
 
+INDEXED: Final[dict[str, str]] = {
+    "check-ins.CheckIn": "event_period_id",
+    "giving.Designation": "donation_id",
+    "groups.Attendance": "event_id",
+    "groups.Membership": "group_id",
+    "people.FieldDatum": "customizable_id",
+    "people.HouseholdMembership": "household_id",
+}
+"""The parent that rows of large tables are looked up by: what the views ask of one group, person or event."""
+
 metadata: MetaData = SQLModel.metadata
 
 
@@ -37,7 +47,9 @@ def mirror_table(entity: Entity) -> Table:
             columns.setdefault(f"{name}_id", Column(f"{name}_id", Text))
     for column in bookkeeping_columns():
         columns[column.name] = column
-    return Table(entity.table_name, metadata, *columns.values(), schema=entity.schema_name)
+    indexed = INDEXED.get(entity.name)
+    indexes = [Index(f"{entity.table_name}_{indexed}", "org_id", indexed)] if indexed else []
+    return Table(entity.table_name, metadata, *columns.values(), *indexes, schema=entity.schema_name)
 
 
 def all_mirror_tables() -> tuple[Table, ...]:

@@ -182,6 +182,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         level.entity,
         path=level.path_of(run.scope),
         in_flight=CHILD_PAGES_IN_FLIGHT,
+        parents=level.parents_of(run.scope),
         spawn=spawn,
         is_new=run.attempts == 1 and run.fence == 1,
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),

@@ -112,6 +112,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         org_id=page.org_id,
         epoch=page.epoch,
         observed_at=fetched.sent_at + sync.clock_offset,
+        parents=sync.parents,
     )
     if sync.counters.answered_at is None:
         sync.counters.answered_at = fetched.page.answered_at

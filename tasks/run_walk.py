@@ -1,7 +1,7 @@
 """A run of the ledger as a walk: what was committed is replayed, the rest is read."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prefect.context import TagsContext
 
@@ -27,6 +27,7 @@ async def begin_walk(
     *,
     path: str,
     in_flight: int,
+    parents: Mapping[str, str] | None = None,
     spawn: Spawn | None = None,
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
@@ -53,6 +54,7 @@ async def begin_walk(
         part_records=resources.settings.part_records,
         is_new=is_new,
         clock_offset=await resources.clock_offset(),
+        parents=parents or {},
         spawn=spawn,
         on_completing=on_completing,
         seen=seen,

@@ -64,7 +64,7 @@ class Spawn:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncContext:
-    """One execution of one sync of the list at `path`.
+    """One execution of one sync of the list at `path`, whose ids are `parents`, by name.
 
     `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
     `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
@@ -84,6 +84,7 @@ class SyncContext:
     part_records: int = 25_000
     is_new: bool = False
     clock_offset: timedelta = timedelta()
+    parents: Mapping[str, str] = field(default_factory=dict)
     spawn: Spawn | None = None
     on_completing: Callable[[bool], None] | None = None
     seen: dict[int, set[str]] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 Nothing is dropped. A value goes to the column of its attribute when the column can hold exactly that value, else to
 `extra` under the attribute's name; so do attributes the catalogue does not know. Relationships to one record become
-`<name>_id`; the others are kept whole (without links) in `extra["_relationships"]`. What jsonb cannot hold either (NUL,
-lone surrogates, numbers beyond 64 bits) is kept as `{"$json": "<the value as ASCII JSON text>"}`.
+`<name>_id`; the others are kept whole (without links) in `extra["_relationships"]`. A parent that PCO does not name in
+the record is known from the list's path. What jsonb cannot hold either (NUL, lone surrogates, numbers beyond 64 bits)
+is kept as `{"$json": "<the value as ASCII JSON text>"}`.
 
 A record without an identity (no id, of another type, not an object) cannot be a row; it is `Rejected`, raw, for the
 quarantine.
@@ -37,6 +38,7 @@ COLUMN_KINDS: Final = {
 RELATIONSHIPS: Final = "_relationships"
 UNSTORABLE: Final = "$json"
 _PLAIN: Final = frozenset({"data", "links"})
+_NO_PARENTS: Final[Mapping[str, str]] = {}
 _INFINITE_DAYS: Final = frozenset({date.min, date.max})
 _INFINITE_INSTANTS: Final = frozenset({datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)})
 """asyncpg writes Python's first and last as -infinity and infinity."""
@@ -73,10 +75,20 @@ class TransformedPage:
 
 
 def transform_page(
-    records: Sequence[Json], *, entity: Entity, org_id: str, epoch: str, observed_at: datetime
+    records: Sequence[Json],
+    *,
+    entity: Entity,
+    org_id: str,
+    epoch: str,
+    observed_at: datetime,
+    parents: Mapping[str, str] = _NO_PARENTS,
 ) -> TransformedPage:
-    """Turn the records of one page into rows; of a record that occurs twice, the newer (or later) one is kept."""
+    """Turn the records of one page into rows; of a record that occurs twice, the newer (or later) one is kept.
+
+    `parents` are the ids in the list's path, by name (`donation`).
+    """
     shape = _shape_of(entity)
+    from_path = [(f"{name}_id", parents[name]) for name in shape.not_rendered if name in parents]
     page = TransformedPage()
     by_id: dict[str, dict[str, object]] = {}
     for record in records:
@@ -89,6 +101,9 @@ def transform_page(
         row["org_id"] = org_id
         row["_epoch"] = epoch
         row["_synced_at"] = observed_at
+        for column, parent_id in from_path:
+            if row[column] is None:
+                row[column] = parent_id
         known = by_id.get(resource.id)
         if known is not None:
             page.duplicates += 1
@@ -129,6 +144,7 @@ def raw_text(value: Json) -> str:
 class _Shape:
     columns: Mapping[str, Callable[[Json], object]]
     to_one: Mapping[str, str]
+    not_rendered: tuple[str, ...]
     empty: Mapping[str, object]
 
 
@@ -141,7 +157,8 @@ def _shape_of(entity: Entity) -> _Shape:
     to_one = {name: one.resource for name, one in entity.relationships.items() if not one.many}
     empty: dict[str, object] = dict.fromkeys(columns)
     empty.update(dict.fromkeys(f"{name}_id" for name in to_one))
-    return _Shape(columns=columns, to_one=to_one, empty=empty)
+    not_rendered = tuple(name for name, one in entity.relationships.items() if not one.rendered)
+    return _Shape(columns=columns, to_one=to_one, not_rendered=not_rendered, empty=empty)
 
 
 def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, object]:

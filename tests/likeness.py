@@ -31,7 +31,8 @@ def record_differences(record: Mapping[str, Any], row: Mapping[str, Any], entity
     extra = dict(row["extra"])
     links = restore_json(extra.pop("_relationships", {}))
     assert isinstance(links, dict)
-    unread = {name for name, value in row.items() if name not in BOOKKEEPING and value is not None}
+    from_path = {f"{name}_id" for name, one in entity.relationships.items() if not one.rendered}
+    unread = {name for name, value in row.items() if name not in BOOKKEEPING | from_path and value is not None}
     found = []
     for name, value in record.get("attributes", {}).items():
         unread.discard(name)

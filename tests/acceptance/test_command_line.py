@@ -48,6 +48,7 @@ def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -
         (["sync", "grace", "people.Persn"], "'people.Persn' is not in the catalogue; did you mean people.Person"),
         (["sync", "grace", "groups.Membership"], "groups.Membership is not listed at top level"),
         (["sync", "Grace Church", PEOPLE], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
+        (["views", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
         (["connect", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
     ],
 )

@@ -35,6 +35,8 @@ def test_an_entity_fits_the_rest_of_the_catalogue(described: Entity) -> None:
     assert described.list_path is None or "{" not in described.list_path
     assert {"id", "org_id", "extra"}.isdisjoint(described.attributes)
     assert not any(name.startswith("_") for name in described.attributes)
+    owners = {re.findall(r"{(\w+)_id}", path)[-1] for path in described.list_paths if "{" in path}
+    assert {name for name, one in described.relationships.items() if not one.rendered} <= owners
 
 
 def test_no_two_entities_share_a_table() -> None:

@@ -94,6 +94,7 @@ def test_the_children_of_one_level_are_the_parents_of_the_next() -> None:
     assert events.path_of("12") == "/groups/v2/groups/12/events"
     assert attendances.scope_below("12", "345") == "345", "an event is the same whichever group showed it"
     assert attendances.path_of("345") == "/groups/v2/events/345/attendances"
+    assert attendances.parents_of("345") == {"event": "345"}
 
 
 def test_a_list_that_needs_the_ids_of_all_its_parents_gets_them_outermost_first() -> None:

@@ -1,6 +1,7 @@
 """A record becomes a row and nothing of it is dropped, whatever PCO puts into it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pco_catalog.catalog import load_catalog
+from pco_catalog.catalog import Relationship, load_catalog
 from tasks.transform import RELATIONSHIPS, restore_json, storable_json, transform_page
-from tests.unit.tasks.records import NOW, TYPES, extra, identical, only_row, record, told, transformed
+from tests.unit.tasks.records import NOW, THING, TYPES, extra, identical, only_row, record, told, transformed
 
 AWKWARD = ("\x00", "before\x00after", "\ud800", "\udfff lone", "\\u0000", "$json", "2026-02-30", "2026-02-30T25:61:00Z")
 TEXT = st.one_of(st.text(st.characters(), max_size=12), st.sampled_from(AWKWARD))
@@ -272,3 +273,24 @@ def test_an_attribute_that_contradicts_its_relationship_is_kept_beside_it() -> N
     )
     assert page.rows[0]["note_category_id"] == "7"
     assert json.loads(str(page.rows[0]["extra"])) == {"_relationships": {"note_category": {"data": None}}}
+
+
+def below(parents: dict[str, str], *records: Any) -> dict[str, Any]:
+    """The row of a thing that does not name its album, as a list below `parents` shows it."""
+    album = Relationship(many=False, resource="Album", rendered=False)
+    entity = replace(THING, relationships={**THING.relationships, "album": album})
+    return only_row(
+        transform_page(records, entity=entity, org_id="grace", epoch="turn-1", observed_at=NOW, parents=parents)
+    )
+
+
+def test_a_parent_that_pco_does_not_name_is_known_from_the_path() -> None:
+    row = below({"artist": "7", "album": "12"}, record("1", title="a"))
+    assert (row["album_id"], row["extra"], row["campus_id"]) == ("12", "{}", None)
+    assert row["_content_hash"] == only_row(transformed(record("1", title="a")))["_content_hash"], "PCO's content only"
+
+
+def test_what_pco_says_of_a_parent_counts_for_more_than_the_path() -> None:
+    told_by_pco = record("1", {"album": {"data": {"type": "Album", "id": "13"}}})
+    assert below({"album": "12"}, told_by_pco)["album_id"] == "13"
+    assert below({}, record("1"))["album_id"] is None

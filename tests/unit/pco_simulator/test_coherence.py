@@ -1,0 +1,128 @@
+"""Records of the simulated church fit together, so that what is computed of them can be believed."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+
+from pco_simulator.churn import Change
+from pco_simulator.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    """A church of some size."""
+    return World(seed=1, people=101, groups=7)
+
+
+def state(world: World, name: str) -> list[dict[str, Any]]:
+    """Every record of an entity."""
+    found: list[Any] = world.state(name)
+    return found
+
+
+def target(record: dict[str, Any], name: str) -> str:
+    """The id that a relationship to one record names."""
+    return str(record["relationships"][name]["data"]["id"])
+
+
+def below(world: World, path: str) -> list[dict[str, Any]]:
+    """What a list shows."""
+    place: Any = world.locate(path)
+    return [place.listing.document(one) for one in place.ids]
+
+
+def test_the_counts_grow_with_the_church_and_are_moderate() -> None:
+    found = {name: len(World(seed=1, people=1000, groups=50).collection(name).ids) for name in COUNTS}
+    assert found == COUNTS
+
+
+COUNTS = {
+    "people.FieldDefinition": 8,
+    "people.FieldDatum": 4000,
+    "people.HouseholdMembership": 999,
+    "groups.Membership": 500,
+    "groups.Event": 600,
+    "groups.Attendance": 6000,
+    "giving.Person": 1000,
+    "giving.Fund": 4,
+    "giving.Donation": 1000,
+    "giving.Designation": 1500,
+    "giving.DesignationRefund": 25,
+    "check-ins.Person": 1000,
+    "check-ins.Event": 3,
+    "check-ins.EventPeriod": 78,
+    "check-ins.EventTime": 78,
+    "check-ins.CheckIn": 2000,
+    "services.Plan": 3,
+}
+
+
+def test_a_person_has_one_value_for_a_field_and_several_for_checkboxes(world: World) -> None:
+    kinds = {str(one["id"]): one["attributes"]["data_type"] for one in state(world, "people.FieldDefinition")}
+    data = state(world, "people.FieldDatum")
+    filled = Counter((target(one, "customizable"), target(one, "field_definition")) for one in data)
+    assert {kinds[field] for (_, field), times in filled.items() if times > 1} == {"checkboxes"}
+    assert {one["relationships"]["customizable"]["data"]["type"] for one in data} == {"Person"}
+    assert len({person for person, _ in filled}) == 101
+    assert {field for _, field in filled} == kinds.keys()
+
+
+def test_a_donation_is_the_sum_of_its_designations_which_do_not_name_it(world: World) -> None:
+    for donation in state(world, "giving.Donation"):
+        parts = below(world, f"/giving/v2/donations/{donation['id']}/designations")
+        assert sum(one["attributes"]["amount_cents"] for one in parts) == donation["attributes"]["amount_cents"]
+        assert all(one["relationships"].keys() == {"fund"} for one in parts)
+        assert len({target(one, "fund") for one in parts}) == len(parts) > 0
+
+
+def test_only_what_was_refunded_has_refunds(world: World) -> None:
+    for donation in state(world, "giving.Donation"):
+        refunds = below(world, f"/giving/v2/donations/{donation['id']}/refund/designation_refunds")
+        parts = {str(one["id"]) for one in below(world, f"/giving/v2/donations/{donation['id']}/designations")}
+        assert bool(refunds) == donation["attributes"]["refunded"]
+        assert {target(one, "designation") for one in refunds} <= parts
+
+
+def test_a_parent_that_is_not_named_can_be_told_of_a_new_record(world: World) -> None:
+    donation = world.collection("giving.Donation").ids[5]
+    change = Change(operation="create", entity="giving.Designation", relationships={"donation": donation})
+    (created,) = change.apply(world)
+    Change(operation="edit", entity="giving.Designation", id=created, attributes={"amount_cents": 1}).apply(world)
+    shown = below(world, f"/giving/v2/donations/{donation}/designations")[-1]
+    assert (shown["id"], shown["attributes"]["amount_cents"]) == (str(created), 1)
+    assert "donation" not in shown["relationships"]
+
+
+def test_the_members_of_a_group_are_listed_at_its_events(world: World) -> None:
+    members = defaultdict(set)
+    for one in state(world, "groups.Membership"):
+        members[target(one, "group")].add(target(one, "person"))
+    for event in state(world, "groups.Event"):
+        listed = below(world, f"/groups/v2/events/{event['id']}/attendances")
+        assert {target(one, "person") for one in listed} == members[target(event, "group")]
+        assert any(one["attributes"]["attended"] for one in listed)
+
+
+def test_a_household_has_the_members_it_names(world: World) -> None:
+    for household in state(world, "people.Household"):
+        listed = below(world, f"/people/v2/households/{household['id']}/household_memberships")
+        named = [one["id"] for one in household["relationships"]["people"]["data"]]
+        assert [target(one, "person") for one in listed] == named
+
+
+def test_people_are_checked_in_when_the_event_begins_and_each_once(world: World) -> None:
+    begins = {str(one["id"]): one["attributes"]["starts_at"] for one in state(world, "check-ins.EventPeriod")}
+    check_ins = state(world, "check-ins.CheckIn")
+    created = [one["attributes"]["created_at"] for one in check_ins]
+    assert created == sorted(created), "ids grow with time"
+    assert all(one["attributes"]["created_at"] >= begins[target(one, "event_period")] for one in check_ins)
+    assert len({(target(one, "event_period"), target(one, "person")) for one in check_ins}) == len(check_ins)
+    assert begins.keys() == {target(one, "event_period") for one in check_ins}
+
+
+@pytest.mark.parametrize(("people", "groups"), [(0, 0), (1, 1), (2, 0)])
+def test_a_church_of_nobody_can_be_told_of_too(people: int, groups: int) -> None:
+    world = World(seed=1, people=people, groups=groups)
+    for name in COUNTS:
+        state(world, name)
