@@ -144,6 +144,9 @@ def _add_fan_out(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
     fan_out.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
     fan_out.add_argument("--groups-per-run", type=int, default=1, help="parents per child flow run")
     fan_out.add_argument("--most-under-way", type=int, default=200, help="children submitted and unfinished at a time")
+    fan_out.add_argument(
+        "--many-deletions", choices=("stop", "accept"), default="stop", help="when more is missing than is likely"
+    )
     fan_out.add_argument("--no-watch", action="store_true", help="return at once")
     add("fan-outs", _fan_outs, "list a church's fan-outs and its dead children").add_argument("org_id")
     for name, run, text in (

@@ -38,6 +38,7 @@ async def fan_out(options: argparse.Namespace, console: Console) -> int:
         on_conflict=options.on_conflict,
         groups_per_run=options.groups_per_run,
         most_under_way=options.most_under_way,
+        many_deletions=options.many_deletions,
         **({"below": below} if below else {}),
     )
     run = started.flow_run

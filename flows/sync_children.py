@@ -21,6 +21,8 @@ from pco_store.ledger import FanOutPlan, RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, NotOpened
 from tasks.child_flow_runs import fan_out_tag
 from tasks.conflicts import message_of, name_of
+from tasks.deletions import Deletions, ManyDeletions
+from tasks.deletions_below import find_deletions_below
 from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
@@ -58,6 +60,7 @@ async def sync_children(
     on_conflict: ConflictPolicy = "join",
     groups_per_run: GroupsPerRun = 1,
     most_under_way: MostUnderWay = 200,
+    many_deletions: ManyDeletions = "stop",
     wait: bool = False,
 ) -> State[FanOutSummary]:
     """Read all parents, and have `entity` read below each of them by child flow runs, once per parent and epoch.
@@ -65,7 +68,9 @@ async def sync_children(
     `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the shortest way. The
     children are written down with the page that shows their parent, so none is lost; they are submitted as runs of the
     child deployment, never more than `most_under_way` unfinished, and each one that ends makes room for the next.
-    Without `wait` the flow ends when all parents are read; with it, when all children are done.
+    Without `wait` the flow ends when all parents are read; with it, when all children are done and what was deleted in
+    PCO has its tombstone. `many_deletions`: if more than 5 % of all records (and more than 50) are missing, `stop`
+    marks none of them as deleted and says so, `accept` believes it once each of them is confirmed.
 
     Raises `NotDeployedError` before anything is done, `SyncRejectedError`, and the errors of settings, credentials,
     client and store.
@@ -77,7 +82,12 @@ async def sync_children(
         get_run_logger().warning(obstacle)
     async with opened_resources(settings) as resources:
         client = await get_client_for_org(org_id, resources)
-        plan = FanOutPlan(below=tuple(chain.names), groups_per_run=groups_per_run, most_under_way=most_under_way)
+        plan = FanOutPlan(
+            below=tuple(chain.names),
+            groups_per_run=groups_per_run,
+            most_under_way=most_under_way,
+            many_deletions=many_deletions,
+        )
         request = await run_request(
             resources,
             org_id=org_id,
@@ -92,7 +102,7 @@ async def sync_children(
         started = time.monotonic()
         opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
-            return await _join(resources, opened, on_conflict, wait=wait, started=started)
+            return await _join(resources, client, opened, on_conflict, wait=wait, started=started)
         assert lease is not None
         run = lease.run
         assert run.fan_out is not None
@@ -100,7 +110,7 @@ async def sync_children(
             async with held(lease):
                 submitted = await _spread(resources, client, child_chain(entity, run.fan_out.below), lease)
             submitted += await top_up(resources, run)
-            return await _end(resources, run, wait=wait, submitted=submitted, started=started)
+            return await _end(resources, client, run, wait=wait, submitted=submitted, started=started)
 
 
 async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: RunLease) -> int:
@@ -137,11 +147,13 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
 
 
 async def _end(
-    resources: Resources, run: RunHandle, *, wait: bool, submitted: int, started: float
+    resources: Resources, client: PcoClient, run: RunHandle, *, wait: bool, submitted: int, started: float
 ) -> State[FanOutSummary]:
     counts = await _waited(resources, run) if wait else await _counted(resources, run)
+    deletions = await _settled(resources, client, run, counts)
     summary = summarize_fan_out(
         counts,
+        deletions,
         outcome="completed" if counts.is_over else "spreading",
         key=run.key,
         org_id=run.org_id,
@@ -151,7 +163,7 @@ async def _end(
         seconds=time.monotonic() - started,
     )
     await publish_fan_out(summary, run.run_id)
-    return _state(summary)
+    return _state(summary, deletions)
 
 
 async def _waited(resources: Resources, run: RunHandle) -> FanOutCounts:
@@ -169,8 +181,22 @@ async def _counted(resources: Resources, run: RunHandle) -> FanOutCounts:
         return await count_children(connection, run.run_id)
 
 
+async def _settled(resources: Resources, client: PcoClient, run: RunHandle, counts: FanOutCounts) -> Deletions | None:
+    """What is missing from a fan-out that is over; None for one that is not, or of which nobody can tell yet."""
+    if counts.state != "completed" or run.fan_out is None:
+        return None
+    many: ManyDeletions = "accept" if run.fan_out.many_deletions == "accept" else "stop"
+    return await find_deletions_below(resources, client, run, many=many)
+
+
 async def _join(
-    resources: Resources, opened: NotOpened, on_conflict: ConflictPolicy, *, wait: bool, started: float
+    resources: Resources,
+    client: PcoClient,
+    opened: NotOpened,
+    on_conflict: ConflictPolicy,
+    *,
+    wait: bool,
+    started: float,
 ) -> State[FanOutSummary]:
     """Not started again; but what is left of it is pushed on, and waited for if that was asked."""
     message = message_of(opened, on_conflict)
@@ -179,8 +205,10 @@ async def _join(
     assert run is not None, "it was found a moment ago"
     await top_up(resources, run)
     counts = await _waited(resources, run) if wait else await _counted(resources, run)
+    deletions = await _settled(resources, client, run, counts)
     summary = summarize_fan_out(
         counts,
+        deletions,
         outcome="already_running" if opened.why == "running" else "already_completed",
         key=run.key,
         org_id=run.org_id,
@@ -191,7 +219,7 @@ async def _join(
     return Completed(name=name_of(opened), message=message, data=summary)
 
 
-def _state(summary: FanOutSummary) -> State[FanOutSummary]:
+def _state(summary: FanOutSummary, deletions: Deletions | None) -> State[FanOutSummary]:
     message = (
         f"{summary.children} children: {summary.done} done, {summary.under_way} under way, {summary.pending} pending, "
         f"{summary.dead} dead"
@@ -201,4 +229,6 @@ def _state(summary: FanOutSummary) -> State[FanOutSummary]:
         return Completed(name="CompletedWithDeadChildren", message=message, data=summary)
     if summary.cancelled:
         return Cancelled(message=message, data=summary)
+    if deletions is not None and deletions.unsettled:
+        return Completed(name="CompletedWithMissing", message=deletions.unsettled, data=summary)
     return Completed(name=None if summary.outcome == "completed" else "Spreading", message=message, data=summary)

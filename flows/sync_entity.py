@@ -3,7 +3,6 @@
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
@@ -33,14 +32,6 @@ from tasks.tagging import tagged
 from tasks.window import Mode
 
 __all__ = ["SyncRejectedError", "sync_entity"]
-
-DECIDE: Final = "look at them, then start a new turn with many_deletions 'accept'"
-MISSING: Final = {
-    "too_many": f"they are more than are likely to have been deleted; {DECIDE}",
-    "list_is_empty": f"the list is empty, and may only be hidden; {DECIDE}",
-    "not_provable": "PCO does not show any record of this list when it is asked for by its id",
-}
-"""Why nothing was marked as deleted."""
 
 
 @flow_from_anywhere(
@@ -160,9 +151,8 @@ async def _run(
 
 
 def _ended(summary: SyncSummary, deletions: Deletions) -> SyncSummary | State[SyncSummary]:
-    if deletions.verdict in MISSING:
-        message = f"{deletions.missing} records are missing and not marked as deleted: {MISSING[deletions.verdict]}"
-        return Completed(name="CompletedWithMissing", message=message, data=summary)
+    if deletions.unsettled:
+        return Completed(name="CompletedWithMissing", message=deletions.unsettled, data=summary)
     if summary.quarantined:
         message = f"{summary.quarantined} records are in quarantine, in the table sync.quarantine"
         return Completed(name="CompletedWithQuarantine", message=message, data=summary)

@@ -196,6 +196,7 @@ async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any
             epoch=run.epoch,
             groups_per_run=plan["groups_per_run"],
             most_under_way=plan["most_under_way"],
+            many_deletions=plan["many_deletions"],
             wait=plan["wait"],
         )
 

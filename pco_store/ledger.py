@@ -33,12 +33,13 @@ class FanOutPlan:
     """How a fan-out spreads; fixed when its epoch opens.
 
     `below` are the parents' entities, outermost first. `most_under_way` bounds the children that are submitted and not
-    finished.
+    finished. `many_deletions` is what to do when more is missing than is likely to have been deleted: stop or accept.
     """
 
     below: tuple[str, ...]
     groups_per_run: int
     most_under_way: int
+    many_deletions: str = "stop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,7 @@ async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table
 
     Rows that somebody wrote since the run began are not missing, nor are records that it has put into quarantine.
     """
-    name, living = _name(table), "org_id = :org_id AND _deleted_at IS NULL"
+    name, living = name_of(table), "org_id = :org_id AND _deleted_at IS NULL"
     # EXCEPT sorts or hashes, whatever Postgres thinks of the arrays; of a join it tried every row with every id.
     result = await connection.execute(
         text(
@@ -55,23 +55,31 @@ async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table
 async def bury(
     connection: AsyncConnection, run: RunHandle, table: Table, ids: Sequence[str], *, reason: str, absent_at: datetime
 ) -> int:
+    """`bury_rows`, as long as the run is ours. Raises `LeaseLost` when it is not any more."""
+    await check_fence(connection, run)
+    return await bury_rows(connection, run.org_id, table, ids, reason=reason, absent_at=absent_at)
+
+
+async def bury_rows(
+    connection: AsyncConnection, org_id: str, table: Table, ids: Sequence[str], *, reason: str, absent_at: datetime
+) -> int:
     """Give these rows a tombstone, dated by when they were found absent; how many got one. Safe to repeat.
 
-    A row that a request sent later has shown is left alone. Raises `LeaseLost` when the run is not ours any more.
+    A row that a request sent later has shown is left alone.
     """
-    await check_fence(connection, run)
     result = await connection.execute(
         text(
             f"""
-            UPDATE {_name(table)} SET _deleted_at = :absent_at, _deleted_reason = :reason
+            UPDATE {name_of(table)} SET _deleted_at = :absent_at, _deleted_reason = :reason
             WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[])) AND _deleted_at IS NULL
               AND _synced_at < :absent_at
             """  # noqa: S608 - names from the catalogue
         ),
-        {"absent_at": absent_at, "reason": reason, "org_id": run.org_id, "ids": sorted(ids)},
+        {"absent_at": absent_at, "reason": reason, "org_id": org_id, "ids": sorted(ids)},
     )
     return int(result.rowcount)
 
 
-def _name(table: Table) -> str:
+def name_of(table: Table) -> str:
+    """The table, quoted for a statement."""
     return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pco_store.fan_outs import FanOutCounts
 from tasks.child_flow_runs import fan_out_tag
+from tasks.deletions import Deletions
 from tasks.logs import sync_logger
 from tasks.progress import artifact_key
 
@@ -17,7 +18,8 @@ from tasks.progress import artifact_key
 class FanOutSummary(BaseModel):
     """The numbers of one epoch of a fan-out. `done` are read, absent or forbidden; `under_way` submitted or running.
 
-    `absent`: the parent is gone, a candidate for a tombstone. `dead`: out of attempts, to be replayed.
+    `absent`: the parent is gone. `dead`: out of attempts, to be replayed. `missing` records were listed below no parent
+    any more; of these, the `deleted` have a tombstone now.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,12 +37,15 @@ class FanOutSummary(BaseModel):
     forbidden: int
     cancelled: int
     dead: int
+    missing: int = 0
+    deleted: int = 0
     submitted_here: int = 0
     seconds: float = 0.0
 
 
 def summarize_fan_out(
     counts: FanOutCounts,
+    deletions: Deletions | None,
     *,
     outcome: Literal["completed", "spreading", "already_running", "already_completed", "cancelled"],
     key: str,
@@ -65,6 +70,8 @@ def summarize_fan_out(
         forbidden=counts.forbidden,
         cancelled=counts.cancelled,
         dead=counts.dead,
+        missing=deletions.missing if deletions else 0,
+        deleted=deletions.deleted if deletions else 0,
         submitted_here=submitted_here,
         seconds=round(seconds, 3),
     )

@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 
 from pco_store.abandoned import AbandonedRun, abandoned_runs
+from pco_store.fan_out_deletions import unsettled_fan_outs
 from pco_store.fan_outs import unfinished_fan_outs
 from pco_store.ledger import RunHandle
 from pco_store.openings import ORGANIZATION
 from pco_store.submissions import SubmittedRun, take_back_submitted, waiting_flow_runs
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
+from tasks.patience import patiently
 from tasks.starting import Started, start_fan_out, start_organization, start_sync
 from tasks.stopping import mark_crashed
 from tasks.submitting import submit_unanswered, top_up
@@ -58,6 +60,8 @@ async def _sweep(resources: Resources) -> Recovered:
         taken_back += await _take_back_vanished(resources, root)
         submitted += await submit_unanswered(resources, root)
         submitted += await top_up(resources, root)
+    for root in await patiently(resources, unsettled_fan_outs):
+        await _let_settle(resources, root)
     return Recovered(
         syncs_started=len(abandoned),
         fan_outs_seen=len(fan_outs),
@@ -89,6 +93,7 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
             below=list(run.fan_out.below),
             groups_per_run=run.fan_out.groups_per_run,
             most_under_way=run.fan_out.most_under_way,
+            many_deletions=run.fan_out.many_deletions,
             is_abandoned=True,
         )
     else:
@@ -101,6 +106,19 @@ async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
             is_abandoned=True,
         )
     sync_logger().warning("%s had been abandoned; flow run %s continues it", run.key, started.flow_run.id)
+
+
+async def _let_settle(resources: Resources, root: RunHandle) -> None:
+    """A run that joins the complete fan-out finds out what was deleted: it may have to ask for many records."""
+    assert root.fan_out is not None, "only a fan-out has children"
+    await start_fan_out(
+        root.org_id,
+        root.entity,
+        deployment=resources.settings.children_deployment,
+        epoch=root.epoch,
+        below=list(root.fan_out.below),
+        is_abandoned=True,
+    )
 
 
 async def _take_back_vanished(resources: Resources, root: RunHandle) -> int:

@@ -1,0 +1,111 @@
+"""Asks PCO for single records, to learn which are gone: twice, and beside witnesses that must be shown."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pco_client.client import PcoClient
+from pco_client.errors import NotFound, SkipError
+from tasks.logs import sync_logger
+from tasks.retries import POISONOUS, retried, retry_delays
+from tasks.settings import SyncSettings
+
+PATIENCE_WITH_ONE: Final = 2
+"""Retries of a record that PCO cannot render: it is there, or the witness will tell that nothing can be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Absent:
+    """Records that are gone, and when they were last looked for, by the database's clock."""
+
+    ids: tuple[str, ...]
+    at: datetime
+
+
+class Asking:
+    """Asks for the records of one list or of several. `witnesses` are paths of records that PCO has just shown."""
+
+    def __init__(
+        self,
+        client: PcoClient,
+        settings: SyncSettings,
+        *,
+        api_version: str,
+        lane: str,
+        clock_offset: timedelta,
+        witnesses: Sequence[str],
+    ) -> None:
+        self._client = client
+        self._api_version = api_version
+        self._lane = lane
+        self._clock_offset = clock_offset
+        self._witnesses = witnesses
+        self._delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+        self._room = asyncio.Semaphore(settings.pages_in_flight)
+        self.requests = 0
+
+    async def find_absent(self, paths: Mapping[str, Sequence[str]]) -> Absent | None:
+        """Of the records by id, those that PCO answers 404 for at each of their paths, both times they are asked for.
+
+        None: it does not show a witness before, between and after, so a 404 proves nothing. Raises the errors of the
+        client that are not about one record.
+        """
+        at = datetime.now(UTC)
+        gone = list(paths)
+        for _ in range(2):
+            if not await self._sees_a_witness():
+                return None
+            at = datetime.now(UTC) + self._clock_offset
+            gone = await self._absent_of(gone, paths)
+        if not await self._sees_a_witness():
+            return None
+        return Absent(ids=tuple(gone), at=at)
+
+    async def _sees_a_witness(self) -> bool:
+        for path in self._witnesses:
+            if await retried(lambda _, path=path: self._is_shown(path), delays=self._delays):  # type: ignore[misc]
+                return True
+        return False
+
+    async def _absent_of(self, ids: Sequence[str], paths: Mapping[str, Sequence[str]]) -> list[str]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = {one: group.create_task(self._is_absent(paths[one])) for one in ids}
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [one for one, task in asked.items() if task.result()]
+
+    async def _is_absent(self, paths: Sequence[str]) -> bool:
+        """Whether PCO says of each path that there is no such record."""
+        async with self._room:
+            for path in paths:
+                if not await self._is_gone_from(path):
+                    return False
+            return True
+
+    async def _is_gone_from(self, path: str) -> bool:
+        """Whether PCO says that there is no such record. One that it cannot render, now or ever, is not absent."""
+
+        async def look(attempt: int) -> bool:
+            try:
+                return await self._is_shown(path) is False
+            except POISONOUS:
+                if attempt <= PATIENCE_WITH_ONE:
+                    raise
+                return False
+
+        return await retried(look, delays=self._delays)
+
+    async def _is_shown(self, path: str) -> bool | None:
+        """None: PCO answers neither with the record nor that there is none."""
+        self.requests += 1
+        try:
+            await self._client.fetch_document(path, api_version=self._api_version, lane=self._lane)
+        except NotFound:
+            return False
+        except SkipError as error:
+            sync_logger().info("whether it is deleted is not known: %s", error)
+            return None
+        return True

@@ -1,0 +1,224 @@
+"""What was deleted below a parent gets its tombstone, once for each fan-out, and never because of what was not read."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from pco_simulator.testing import SimulatorProcess
+from pco_store.children import revive_children
+from pco_store.fan_out_deletions import settled_deletions, unsettled_fan_outs
+from pco_store.fan_outs import complete_if_done
+from tasks.deletions import Deletions
+from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+
+MEMBERSHIPS = "groups.Membership"
+GROUPS = 6
+MEMBERS = 10
+
+
+@pytest.fixture
+def world() -> Iterator[SimulatorProcess]:
+    """A church that a test may change."""
+    with SimulatorProcess(people=60, groups=GROUPS) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def church(world: SimulatorProcess, database_url: str, redis_url: str) -> AsyncIterator[FanOutChurch]:
+    """Its memberships, mirrored once."""
+    async with fan_out_church(world, MEMBERSHIPS, database_url=database_url, redis_url=redis_url) as church:
+        root = await church.run("first")
+        assert await church.find_deletions(root) == Deletions()
+        assert len(await church.rows()) == GROUPS * MEMBERS
+        world.reset_log()
+        yield church
+
+
+def memberships_of(world: SimulatorProcess, group: int) -> list[str]:
+    """The memberships of a group, by its place."""
+    groups = [one["id"] for one in world.state("groups.Group")]
+    found = world.state(MEMBERSHIPS)
+    return [one["id"] for one in found if one["relationships"]["group"]["data"]["id"] == groups[group]]
+
+
+def delete(world: SimulatorProcess, *ids: str, entity: str = MEMBERSHIPS) -> None:
+    world.churn([{"operation": "delete", "entity": entity, "id": one} for one in ids])
+
+
+def move(world: SimulatorProcess, one: str, group: str) -> None:
+    world.churn([{"operation": "edit", "entity": MEMBERSHIPS, "id": one, "relationships": {"group": group}}])
+
+
+async def test_what_is_gone_from_every_list_gets_a_tombstone(church: FanOutChurch, world: SimulatorProcess) -> None:
+    gone = memberships_of(world, 0)[:2] + memberships_of(world, 3)[:1]
+    delete(world, *gone)
+    root = await church.run("second")
+    world.reset_log()
+
+    found = await church.find_deletions(root)
+
+    assert found == Deletions(verdict="confirmed", missing=3, deleted=3, requests=3 * 2 + 3)
+    assert len(world.access_log()) == found.requests
+    assert await church.buried() == set(gone)
+    assert await church.differences() == []
+
+
+async def test_it_is_found_out_once_for_each_fan_out(church: FanOutChurch, world: SimulatorProcess) -> None:
+    delete(world, *memberships_of(world, 0)[:1])
+    root = await church.run("second")
+    await church.find_deletions(root)
+    world.reset_log()
+
+    again = await church.find_deletions(root)
+
+    assert again == Deletions(verdict="confirmed", missing=1, deleted=1)
+    assert world.access_log() == []
+
+
+async def test_what_moved_to_another_parent_is_not_missing(church: FanOutChurch, world: SimulatorProcess) -> None:
+    moved = memberships_of(world, 0)[0]
+    groups = [one["id"] for one in world.state("groups.Group")]
+    move(world, moved, groups[5])
+
+    root = await church.run("second")
+
+    assert await church.find_deletions(root) == Deletions()
+    assert await church.differences() == []
+
+
+async def test_what_moves_while_it_is_read_and_is_in_no_list_is_shown_when_asked_for(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    """It comes back to its first parent, after this one was read and before the other one is."""
+    moved = memberships_of(world, 0)[0]
+    groups = [one["id"] for one in world.state("groups.Group")]
+    move(world, moved, groups[5])
+    root = await church.run("second", meanwhile=lambda: None)
+    await church.sql("UPDATE sync.pages SET ids = array_remove(ids, :id)", id=moved)
+    await church.sql(
+        "UPDATE sync.pages SET ids = ids || CAST(:id AS text) FROM sync.runs AS run WHERE run.run_id = pages.run_id "
+        "AND run.epoch = 'first' AND run.scope = :scope",
+        id=moved,
+        scope=groups[0],
+    )
+    await church.sql("UPDATE groups.membership SET _synced_at = '2026-01-01' WHERE id = :id", id=moved)
+    move(world, moved, groups[0])
+
+    found = await church.find_deletions(root)
+
+    assert found is not None
+    assert (found.verdict, found.missing, found.deleted) == ("confirmed", 1, 0)
+    assert await church.buried() == set()
+
+
+async def test_with_a_parent_its_records_are_gone(church: FanOutChurch, world: SimulatorProcess) -> None:
+    gone = memberships_of(world, 2)
+    delete(world, world.state("groups.Group")[2]["id"], entity="groups.Group")
+
+    root = await church.run("second")
+    found = await church.find_deletions(root)
+
+    assert found is not None
+    assert (found.verdict, found.deleted) == ("confirmed", MEMBERS)
+    assert await church.buried() == set(gone)
+
+
+async def test_a_parent_that_is_deleted_while_it_is_read_has_no_list(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    gone = memberships_of(world, 2)
+    group = world.state("groups.Group")[2]["id"]
+
+    root = await church.run("second", meanwhile=lambda: delete(world, group, entity="groups.Group"))
+
+    await church.find_deletions(root)
+    assert await church.buried() == set(gone)
+
+
+async def test_where_a_parent_may_not_be_read_nothing_is_deleted(church: FanOutChurch, world: SimulatorProcess) -> None:
+    group = world.state("groups.Group")[1]["id"]
+    world.faults([{"kind": "403", "path": f"/groups/v2/groups/{group}/memberships", "permanent": True}])
+    delete(world, *memberships_of(world, 0)[:1])
+
+    root = await church.run("second")
+    found = await church.find_deletions(root)
+
+    assert found is not None
+    assert found.verdict == "parents_unread"
+    assert found.unsettled is not None
+    assert await church.buried() == set()
+
+
+async def test_as_long_as_a_child_is_dead_nobody_can_tell(church: FanOutChurch, world: SimulatorProcess) -> None:
+    gone = memberships_of(world, 0)[:1]
+    delete(world, *gone)
+    root = await church.run("second")
+    await church.sql(
+        "UPDATE sync.runs SET state = 'dead' "
+        "WHERE run_id = (SELECT min(run_id) FROM sync.runs WHERE parent_run_id = :id)",
+        id=root.run_id,
+    )
+    assert await church.find_deletions(root) is None
+
+    async with church.resources.database.transaction() as connection:
+        await revive_children(connection, root.run_id)
+    await church.run_children(root)
+
+    assert await church.find_deletions(root) == Deletions(verdict="confirmed", missing=1, deleted=1, requests=5)
+    assert await church.buried() == set(gone)
+
+
+async def test_many_wait_for_somebody_to_decide(database_url: str, redis_url: str) -> None:
+    with SimulatorProcess(people=60, groups=12) as world:
+        async with fan_out_church(world, MEMBERSHIPS, database_url=database_url, redis_url=redis_url) as church:
+            await church.run("first")
+            delete(world, *(one["id"] for one in world.state(MEMBERSHIPS)[:60]))
+            second = await church.run("second")
+            found = await church.find_deletions(second)
+            assert found is not None
+            assert (found.verdict, found.missing) == ("too_many", 60)
+            assert await church.buried() == set()
+
+            third = await church.run("third")
+            found = await church.find_deletions(third, many="accept")
+
+            assert found is not None
+            assert (found.verdict, found.deleted) == ("confirmed", 60)
+            assert await church.differences() == []
+
+
+async def test_what_comes_back_is_alive_again(church: FanOutChurch, world: SimulatorProcess) -> None:
+    gone = memberships_of(world, 0)[:1]
+    delete(world, *gone)
+    await church.find_deletions(await church.run("second"))
+    world.churn([{"operation": "restore", "entity": MEMBERSHIPS, "id": gone[0]}])
+
+    await church.find_deletions(await church.run("third"))
+
+    assert await church.buried() == set()
+    assert await church.differences() == []
+
+
+async def test_rows_that_no_such_fan_out_has_listed_are_left_alone(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    """Another way to the same records, or one that was run by hand, may show what this one does not."""
+    await church.sql(
+        "INSERT INTO groups.membership (org_id, id, _synced_at, _epoch, _content_hash) "
+        "VALUES ('grace', '1', '2026-01-01', 'by hand', '')"
+    )
+    assert await church.find_deletions(await church.run("second")) == Deletions()
+    assert await church.buried() == set()
+
+
+async def test_the_recovery_finds_a_fan_out_of_which_nobody_has_looked_and_asks_once(church: FanOutChurch) -> None:
+    root = await church.run("second")
+    async with church.resources.database.transaction() as connection:
+        found = await unsettled_fan_outs(connection)
+        assert [one.run_id for one in found] == [root.run_id], "the first of its kind has nothing to find"
+        assert await unsettled_fan_outs(connection) == []
+        assert await settled_deletions(connection, root.run_id) is None
+        assert not await complete_if_done(connection, root.run_id)
+    assert await church.find_deletions(root) == Deletions()
+    async with church.resources.database.transaction() as connection:
+        assert await settled_deletions(connection, root.run_id) == {"verdict": "none", "missing": 0, "deleted": 0}

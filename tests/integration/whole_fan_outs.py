@@ -1,0 +1,139 @@
+"""A fan-out from its parents to its last child in this process, by the steps that flows take, without Prefect."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from pco_catalog.catalog import load_catalog
+from pco_catalog.chains import chain_to
+from pco_simulator.testing import SimulatorProcess
+from pco_store.children import claim_children
+from pco_store.fan_outs import await_children, complete_if_done
+from pco_store.leases import open_run
+from pco_store.ledger import FanOutPlan, RunHandle
+from pco_store.openings import FAN_OUT_SCOPE, Opened
+from tasks.children import ChildrenReport, ChildWork, run_children
+from tasks.deletions import Deletions, ManyDeletions
+from tasks.deletions_below import find_deletions_below
+from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.page_processing import directly
+from tasks.run_opening import run_request, run_window
+from tasks.run_walk import begin_walk, finish_walk
+from tasks.settings import SyncSettings
+from tasks.sync_context import Spawn
+from tests.likeness import differences
+
+ORG = "grace"
+
+
+@dataclass(frozen=True)
+class FanOutChurch:
+    """A church whose fan-outs are run here and now."""
+
+    resources: Resources
+    simulator: SimulatorProcess
+    entity: str
+
+    async def run(self, epoch: str, *, meanwhile: Callable[[], None] = lambda: None) -> RunHandle:
+        """Read all parents, then all children; `meanwhile` happens between them. The fan-out's handle, to read from."""
+        catalog, resources = load_catalog(), self.resources
+        chain = chain_to(catalog, catalog.entity(self.entity))
+        client = await get_client_for_org(ORG, resources)
+        request = await run_request(
+            resources,
+            org_id=ORG,
+            entity=catalog.entity(self.entity),
+            read_entity=chain.root,
+            scope=FAN_OUT_SCOPE,
+            epoch=epoch,
+            on_conflict="join",
+            mode="full",
+            fan_out=FanOutPlan(below=tuple(chain.names), groups_per_run=50, most_under_way=1000),
+        )
+        opened, lease = await open_run(resources.database, request)
+        assert isinstance(opened, Opened)
+        assert lease is not None
+        root, first = opened.run, chain.levels[0]
+        window = run_window(first.entity, mode="full", until=root.started_at, watermark=None)
+        spawn = Spawn(root=root, level=first, window=window, parent_scope="")
+        assert chain.root.list_path is not None
+        sync, walks = await begin_walk(
+            resources, client, root, chain.root, path=chain.root.list_path, in_flight=4, spawn=spawn, is_new=True
+        )
+        await finish_walk(walks, sync, directly(resources.settings))
+        async with resources.database.transaction() as connection:
+            await await_children(connection, root)
+        await lease.release()
+        meanwhile()
+        await self.run_children(root)
+        return root
+
+    async def run_children(self, root: RunHandle) -> ChildrenReport:
+        """Run every child that waits; the report of the last ones."""
+        client = await get_client_for_org(ORG, self.resources)
+        work = ChildWork(
+            resources=self.resources, client=client, root=root, processing=directly(self.resources.settings)
+        )
+        report = ChildrenReport()
+        while keys := await self._waiting(root):
+            async with self.resources.database.transaction() as connection:
+                claim = await claim_children(connection, keys, owner="a test", flow_run_id=None, lease_seconds=60)
+            report = await run_children(work, claim.runs, in_flight=4)
+        async with self.resources.database.transaction() as connection:
+            await complete_if_done(connection, root.run_id)
+        return report
+
+    async def find_deletions(self, root: RunHandle, *, many: ManyDeletions = "stop") -> Deletions | None:
+        """What the flow does when the fan-out is over."""
+        client = await get_client_for_org(ORG, self.resources)
+        return await find_deletions_below(self.resources, client, root, many=many)
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """What stands in the mirror."""
+        entity = load_catalog().entity(self.entity)
+        found = await self.sql(f'SELECT * FROM "{entity.schema_name}"."{entity.table_name}"')
+        return [dict(row._mapping) for row in found]
+
+    async def buried(self) -> set[str]:
+        """Who has a tombstone."""
+        return {row["id"] for row in await self.rows() if row["_deleted_at"] is not None}
+
+    async def differences(self) -> list[str]:
+        """In what the mirror differs from PCO."""
+        return differences(self.simulator.state(self.entity), await self.rows(), load_catalog().entity(self.entity))
+
+    async def sql(self, statement: str, **values: Any) -> Any:
+        """Run a statement on the mirror's database."""
+        async with self.resources.database.transaction() as connection:
+            result = await connection.execute(text(statement), values)
+            return result.all() if result.returns_rows else []
+
+    async def _waiting(self, root: RunHandle) -> list[str]:
+        found = await self.sql(
+            "SELECT key FROM sync.runs WHERE parent_run_id = :root AND state IN ('pending', 'submitted')",
+            root=root.run_id,
+        )
+        return [row.key for row in found]
+
+
+@asynccontextmanager
+async def fan_out_church(
+    simulator: SimulatorProcess, entity: str, *, database_url: str, redis_url: str
+) -> AsyncIterator[FanOutChurch]:
+    """The church that the simulator serves, in an empty mirror."""
+    settings = SyncSettings(
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        org_id=ORG,
+        application_id=SecretStr(simulator.app_id),
+        secret=SecretStr(simulator.secret),
+        pco_base_url=simulator.base_url,
+        retry_first_seconds=0.01,
+        retry_total_seconds=0.03,
+    )
+    async with opened_resources(settings) as resources:
+        yield FanOutChurch(resources, simulator, entity)
