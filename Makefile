@@ -45,8 +45,9 @@ test: setup ## pass the whole test suite
 crash: setup ## only the tests that kill, stop and restart things
 	@exec $(BIN)/python -m pytest tests/crash
 
-nightly: setup ## the tests that take long: a hundred random crash schedules, large groups (about 30 minutes)
-	@exec $(BIN)/python -m pytest -m nightly
+nightly: setup ## the tests that take long: random crash schedules, large groups, 5,000 histories of each walk
+	@$(BIN)/python -m pytest -m nightly
+	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit/tasks
 
 check: lint types layers ## lint, types and import layers
 

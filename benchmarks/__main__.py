@@ -16,11 +16,14 @@ from rich.console import Console
 from benchmarks.bench import Bench
 from benchmarks.figures import Record, machine
 from benchmarks.workloads import (
+    church,
     f1_children,
     f2_limited,
     f3_scheduling,
     f5_killed,
     memory,
+    million,
+    quiet_day,
     w1_no_latency,
     w3_latency,
     w4_crash,
@@ -40,6 +43,9 @@ WORKLOADS: Mapping[str, Workload] = {
     "f2": (f2_limited.TITLE, f2_limited.measure),
     "f5": (f5_killed.TITLE, f5_killed.measure),
     "memory": (memory.TITLE, memory.measure),
+    "quiet": (quiet_day.TITLE, quiet_day.measure),
+    "million": (million.TITLE, million.measure),
+    "church": (church.TITLE, church.measure),
     "f3": (f3_scheduling.TITLE, f3_scheduling.measure),
 }
 

@@ -54,19 +54,19 @@ class FanOutRun:
 
 
 class Fleet:
-    """Workers that run the children of one church's fan-outs into a database of their own."""
+    """Workers that run the children of one church's fan-outs into `database`, which is theirs alone."""
 
     def __init__(self, bench: Bench, simulator: SimulatorProcess, database: str) -> None:
         self.workers: list[subprocess.Popen[bytes]] = []
         self._bench = bench
         self._simulator = simulator
-        self._database = database
+        self.database = database
 
     def start_worker(self, *, limit: int) -> subprocess.Popen[bytes]:
         """A warm worker, as `make worker` starts it."""
         environment = {
             **worker_environment(os.environ),
-            "PCO_SYNC_DATABASE_URL": self._database,
+            "PCO_SYNC_DATABASE_URL": self.database,
             "PCO_SYNC_LEASE_SECONDS": str(LEASE_SECONDS),
             "PCO_SYNC_START_SECONDS": str(LEASE_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -91,7 +91,7 @@ class Fleet:
         key = sync_key(ORG, entity, epoch, FAN_OUT_SCOPE)
         before, began = self._cpu(), time.monotonic()
         await start_fan_out(ORG, entity, epoch=epoch, **how)
-        connection = await asyncpg.connect(self._database)
+        connection = await asyncpg.connect(self.database)
         try:
             while True:
                 state = await connection.fetchval("SELECT state FROM sync.runs WHERE key = $1", key)

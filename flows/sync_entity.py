@@ -132,7 +132,10 @@ async def _run(
             deletions = Deletions()
             if run.mode == "full":
                 deletions = await find_deletions(resources, sync, many=many_deletions)
-            totals = await patiently(resources, partial(_complete, run=run))  # before Prefect, which may be away
+            if sync.counters.corrected_until is not None and run.window.until is not None:
+                resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
+            # The ledger first: Prefect may be away.
+            totals = await patiently(resources, partial(_complete, run=sync.settled_run))
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeAlias
 
@@ -42,7 +43,8 @@ class Resource:
 class Page:
     """One answer of a list. `records` are as received: one that is malformed does not spoil the others.
 
-    `can_query_by` and `can_order_by` belong to the path called and are None where PCO sends none.
+    `can_query_by` and `can_order_by` belong to the path called and are None where PCO sends none. `answered_at` is
+    PCO's own time, to the second.
     """
 
     records: tuple[Json, ...]
@@ -55,6 +57,7 @@ class Page:
     rate: RateReading
     request_id: str | None
     processed_as_version: str | None
+    answered_at: datetime | None = None
 
 
 def read_resource(record: Json, *, expected_type: str) -> Resource:

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypedDict
 from urllib.parse import quote
 
 from pco_client.auth import Credential
@@ -35,6 +37,9 @@ HINTS: Mapping[str, str] = {
     "BLACKBIRD": "this is the wrong kind of credential",
 }
 """What PCO's hint words in the detail of a 401 mean (OpenAPI documents of July 2026)."""
+
+MOST_PER_PAGE: Final = 100
+"""PCO gives no more at a time, whatever is asked for."""
 
 _DETAIL_LIMIT = 200
 
@@ -118,6 +123,9 @@ def read_list(response: HttpResponse, *, request: PageRequest, expected_type: st
     meta = document.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     next_offset = _next_offset(document, meta, context)
+    total_count = _whole(meta.get("total_count"))
+    if next_offset is None:
+        next_offset = _unsaid_next_offset(request, len(records), total_count)
     if next_offset is not None and next_offset <= request.offset:
         raise UnexpectedDocument(f"the next offset, {next_offset}, does not grow beyond {request.offset}", **context)
     included = document.get("included")
@@ -126,12 +134,13 @@ def read_list(response: HttpResponse, *, request: PageRequest, expected_type: st
         included_count=len(included) if isinstance(included, list) else 0,
         offset=request.offset,
         next_offset=next_offset,
-        total_count=_whole(meta.get("total_count")),
+        total_count=total_count,
         can_query_by=_names(meta.get("can_query_by")),
         can_order_by=_names(meta.get("can_order_by")),
         rate=read_rate(response.headers),
         request_id=_request_id(response),
         processed_as_version=response.headers.get("x-pco-api-processed-as-version"),
+        answered_at=_answered_at(response),
     )
 
 
@@ -233,6 +242,24 @@ def _next_offset(document: Mapping[str, Json], meta: Mapping[str, Json], context
     if _whole(offset) is None:
         raise UnexpectedDocument("there is a next page, but its offset is no number", **context)
     return int(offset)
+
+
+def _unsaid_next_offset(request: PageRequest, rows: int, total_count: int | None) -> int | None:
+    """Where to go on after a full page that names no next one, unless its count says that it was the last.
+
+    Version-locked apps lost `links.next` and `total_count` on groups (#1386); an empty page more proves the end.
+    """
+    end = request.offset + rows
+    is_full = rows >= min(request.per_page, MOST_PER_PAGE) > 0
+    return end if is_full and (total_count is None or total_count > end) else None
+
+
+def _answered_at(response: HttpResponse) -> datetime | None:
+    try:
+        answered = parsedate_to_datetime(response.headers["date"])
+    except (KeyError, ValueError):
+        return None
+    return answered if answered.tzinfo else answered.replace(tzinfo=UTC)
 
 
 def _is_html(response: HttpResponse) -> bool:

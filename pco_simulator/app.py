@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import format_datetime
 from typing import Any, Final
 
 import orjson
@@ -54,6 +55,7 @@ async def _deliver(
             continue
         return
     headers = _headers(reply, asked)
+    headers.append((b"date", format_datetime(simulator.world.now(), usegmt=True).encode()))
     if simulator.settings.gzip and body and b"gzip" in asked.get(b"accept-encoding", b""):
         body = gzip.compress(body, compresslevel=1)
         headers.append((b"content-encoding", b"gzip"))

@@ -1,9 +1,9 @@
 """All records of one entity, and how they change."""
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -12,6 +12,7 @@ from pco_catalog.catalog import Entity
 from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.invention import time_text
 from pco_simulator.inventor import Inventor
+from pco_simulator.listing import in_order
 from pco_simulator.records import Record, related_ids
 
 _RENDERED_KEPT: Final = 250_000
@@ -21,14 +22,16 @@ _RENDERED_KEPT: Final = 250_000
 class Collection:
     """Records in the order of their ids. `version` changes whenever an answer may change."""
 
-    def __init__(self, inventor: Inventor, count: int) -> None:
+    def __init__(self, inventor: Inventor, count: int, *, clock: Callable[[], datetime]) -> None:
         self.entity: Entity = inventor.entity
         self.version = 0
         self.ids = [record_id(number) for number in range(count)]
         self._inventor = inventor
+        self._clock = clock
         self._changed: dict[int, Record] = {}
         self._rendered: dict[int, bytes] = {}
         self._columns: dict[str, dict[int, Any]] = {}
+        self._ordered: dict[str, tuple[int, tuple[list[str], list[int]]]] = {}
         self._children: dict[str, dict[int, list[int]]] = {}
 
     @property
@@ -77,6 +80,13 @@ class Collection:
             known = self._columns[name] = {identifier: self._value(identifier, name) for identifier in self.ids}
         return known
 
+    def ordered(self, name: str) -> tuple[Sequence[str], Sequence[int]]:
+        """An attribute's values in their order; sorted once, until something changes."""
+        known = self._ordered.get(name)
+        if known is None or known[0] != self.version:
+            known = self._ordered[name] = (self.version, in_order(self.column(name), self.ids))
+        return known[1]
+
     def children_of(self, relationship: str, owner: int) -> Sequence[int]:
         """The ids of the records whose relationship names `owner`, in the order of the ids."""
         known = self._children.get(relationship)
@@ -104,7 +114,7 @@ class Collection:
         if self.holds(identifier):
             raise ValueError(f"{self.name} {identifier} exists already")
         record = self._inventor.record(identifier)
-        now = time_text(datetime.now(UTC))
+        now = time_text(self._clock())
         stamped = {name: now for name in ("created_at", "updated_at") if name in record.attributes}
         bisect.insort(self.ids, identifier)
         self._put(record, {**stamped, **attributes}, related or {})
@@ -114,7 +124,7 @@ class Collection:
         """Change attributes and relationships; `updated_at` becomes now unless it is given."""
         record = self.record(identifier)
         self._leave_owners(identifier)
-        stamped = {"updated_at": time_text(datetime.now(UTC))} if "updated_at" in record.attributes else {}
+        stamped = {"updated_at": time_text(self._clock())} if "updated_at" in record.attributes else {}
         self._put(record, {**stamped, **attributes}, related or {})
 
     def delete(self, identifier: int) -> None:

@@ -20,7 +20,7 @@ def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[
     POST faults [Fault…]     replaces those in force
          churn [Change…]     answers the ids that the immediate ones touched
          rate_limit {limit | null, period, deep_limit, window, count_refused, after_request}
-         latency {ms}, forbid [product…], reset_log
+         latency {ms}, forbid [product…], ignore [attribute…], clock {seconds}, reset_log
     """
     what, _, name = path.removeprefix(PREFIX).partition("/")
     try:
@@ -66,6 +66,10 @@ def _change(simulator: Simulator, what: str, told: Any) -> tuple[int, Any]:
             _set_rate_limit(simulator, dict(told))
         case "latency":
             simulator.settings = replace(simulator.settings, latency=float(told["ms"]) / 1000)
+        case "ignore":
+            simulator.settings = replace(simulator.settings, ignores=frozenset(told))
+        case "clock":
+            simulator.world.clock_ahead = float(told["seconds"])
         case "forbid":
             simulator.settings = replace(simulator.settings, forbidden=frozenset(told))
         case "reset_log":

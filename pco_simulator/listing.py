@@ -33,6 +33,12 @@ class ListFacts:
         )
 
 
+def in_order(column: Mapping[int, Any], ids: Sequence[int]) -> tuple[list[str], list[int]]:
+    """What `Listing.ordered` answers, from a column."""
+    pairs = sorted((value[:19], one) for one in ids if isinstance(value := column[one], str))
+    return [value for value, _ in pairs], [one for _, one in pairs]
+
+
 class Listing(Protocol):
     """Records by a number each: their id, or their place in a recording. `ids` are in the order of the list."""
 
@@ -51,6 +57,10 @@ class Listing(Protocol):
 
     def column(self, name: str) -> Mapping[int, Any]:
         """One attribute of all records."""
+        ...
+
+    def ordered(self, name: str) -> tuple[Sequence[str], Sequence[int]]:
+        """The values of one attribute that are times, to the second and in their order, and whose they are."""
         ...
 
     def document(self, identifier: int) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """What a list request asks for, read as PCO reads it: whatever is unknown is ignored without a word."""
 
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -34,6 +35,16 @@ class ListQuery:
     where: tuple[Condition, ...] = ()
     include: tuple[str, ...] = ()
     fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def without(self, names: Set[str]) -> "ListQuery":
+        """The request as it is understood where these attributes are not filtered or ordered by."""
+        if not names:
+            return self
+        return replace(
+            self,
+            order=tuple(one for one in self.order if one.removeprefix("-") not in names),
+            where=tuple(one for one in self.where if one.attribute not in names),
+        )
 
     @property
     def selection(self) -> tuple[tuple[str, ...], tuple[Condition, ...]]:

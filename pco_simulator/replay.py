@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.answers import JSON, Answer
-from pco_simulator.listing import ListFacts
+from pco_simulator.listing import ListFacts, in_order
 from pco_simulator.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
 
 PAGING: Final = frozenset({"offset", "per_page"})
@@ -46,6 +46,10 @@ class RecordedList:
         if name == "id":
             return {identifier: str(one.get("id")) for identifier, one in self._records.items()}
         return {identifier: one.get("attributes", {}).get(name) for identifier, one in self._records.items()}
+
+    def ordered(self, name: str) -> tuple[Sequence[str], Sequence[int]]:
+        """An attribute's values in their order."""
+        return in_order(self.column(name), self.ids)
 
     def asked_for(self, identifier: int, name: str) -> Any:
         """An attribute that was recorded. Raises `KeyError`."""

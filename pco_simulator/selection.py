@@ -1,6 +1,7 @@
 """Which records a list request selects, and in which order."""
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +19,13 @@ def select_ids(
 
     Ties keep the default order; nulls come first, and last when descending; text folds case and accents.
     """
+    ranged = (one.attribute for one in query.where if one.operator and one.attribute not in dates)
+    attribute = next(ranged, None) if ids is listing.ids else None
+    if attribute is not None:
+        ids = _in_range(listing, attribute, query.where)
     for condition in query.where:
+        if condition.operator and condition.attribute == attribute:
+            continue
         column_name = "name" if condition.attribute in _TEXT_SEARCHES else condition.attribute
         if condition.attribute != "archive_status":
             column, matches = listing.column(column_name), _matcher(condition, condition.attribute in dates)
@@ -29,6 +36,23 @@ def select_ids(
         keys = {one: _sort_key(column[one]) for one in ids}
         ids = sorted(ids, key=keys.__getitem__, reverse=name.startswith("-"))
     return ids
+
+
+def _in_range(listing: Listing, attribute: str, conditions: Sequence[Condition]) -> Sequence[int]:
+    """The records whose time is in the range, in default order. An unfit bound fits nothing."""
+    values, ids = listing.ordered(attribute)
+    first, last = 0, len(values)
+    for condition in conditions:
+        if condition.attribute != attribute or not condition.operator:
+            continue
+        bound = _bound(condition.value, is_date=False)
+        if bound is None:
+            return ()
+        if condition.operator in ("gt", "gte"):
+            first = max(first, (bisect_right if condition.operator == "gt" else bisect_left)(values, bound))
+        else:
+            last = min(last, (bisect_right if condition.operator == "lte" else bisect_left)(values, bound))
+    return sorted(ids[first:last])
 
 
 def _hide_archived(listing: Listing, query: ListQuery, ids: Sequence[int]) -> Sequence[int]:
@@ -54,12 +78,10 @@ def _matcher(condition: Condition, is_date: bool) -> Callable[[Any], bool]:
 
 
 def _range_matcher(condition: Condition, is_date: bool) -> Callable[[Any], bool]:
-    """Times are compared as their text without the Z; a zone offset is ignored (#713); an unfit value fits nothing."""
-    try:
-        moment = datetime.fromisoformat(condition.value)
-    except ValueError:
+    """Times are compared as their text without the Z; an unfit value fits nothing."""
+    bound = _bound(condition.value, is_date=is_date)
+    if bound is None:
         return lambda value: False
-    bound = moment.replace(tzinfo=None).isoformat()[: 10 if is_date else None]
     match condition.operator:
         case "gt":
             return lambda value: isinstance(value, str) and value[:19] > bound
@@ -68,6 +90,15 @@ def _range_matcher(condition: Condition, is_date: bool) -> Callable[[Any], bool]
         case "lt":
             return lambda value: isinstance(value, str) and value[:19] < bound
     return lambda value: isinstance(value, str) and value[:19] <= bound
+
+
+def _bound(text: str, *, is_date: bool) -> str | None:
+    """A time as it is compared; its zone offset is ignored (#713)."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=None).isoformat()[: 10 if is_date else None]
 
 
 def _is_like(text: str, pattern: str) -> bool:

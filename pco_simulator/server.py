@@ -72,6 +72,7 @@ def serve(application: Application, listener: socket.socket, *, end_with_stdin: 
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         lifespan="off",
         interface="asgi3",
         ws="none",

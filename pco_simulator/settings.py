@@ -10,6 +10,7 @@ from pco_simulator.rate_window import RateRules
 class Settings:
     """`credentials` are secrets by application id. `latency` is the mean in seconds: answers take half to three halves.
 
+    `ignores` are filters and orders that PCO does not know any more, although its answers still name them.
     `forbidden` products answer 403. `gzip` compresses answers for clients that accept it, as PCO does; it costs speed.
     """
 
@@ -17,6 +18,7 @@ class Settings:
     rules: RateRules = field(default_factory=RateRules)
     latency: float = 0.0
     forbidden: frozenset[str] = frozenset()
+    ignores: frozenset[str] = frozenset()
     gzip: bool = False
 
 

@@ -87,6 +87,7 @@ class Simulator:
         credential, refused = authenticate(request.headers, self.settings.credentials)
         place = self._locate(request)
         query = read_query(request.query, place.facts) if isinstance(place, ListPlace) else ListQuery()
+        query = query.without(self.settings.ignores)
         window = self.windows.setdefault(credential, RateWindow())
         verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
         fault = ""

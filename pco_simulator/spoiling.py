@@ -70,12 +70,29 @@ def _without_total(document: Document, _: int) -> None:
     document["meta"].pop("total_count", None)
 
 
+def _with_wrong_total(document: Document, _: int) -> None:
+    document["meta"]["total_count"] = document["meta"].get("total_count", 0) // 2
+
+
+def _without_next(document: Document, _: int) -> None:
+    document["meta"].pop("next", None)
+    document.get("links", {}).pop("next", None)
+
+
+def _without_next_and_total(document: Document, offset: int) -> None:
+    _without_next(document, offset)
+    _without_total(document, offset)
+
+
 _CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
     "object": _with_object,
     "wrong-type": _with_other_types,
     "stuck-next": _with_stuck_next,
     "links-only": _with_links_only,
     "no-total": _without_total,
+    "wrong-total": _with_wrong_total,
+    "no-next": _without_next,
+    "no-next-no-total": _without_next_and_total,
 }
 
 _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {

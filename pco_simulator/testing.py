@@ -117,6 +117,14 @@ class SimulatorProcess:
         """Change the mean latency."""
         self._ask("POST", "latency", {"ms": ms})
 
+    def ignore(self, names: Sequence[str]) -> None:
+        """Let these attributes not be filtered or ordered by any more, and no others; the answers still name them."""
+        self._ask("POST", "ignore", names)
+
+    def clock(self, *, ahead_seconds: float) -> None:
+        """Let PCO's clock be ahead of this machine's, or behind it."""
+        self._ask("POST", "clock", {"seconds": ahead_seconds})
+
     def forbid(self, products: Sequence[str]) -> None:
         """Let these products answer 403, and no others."""
         self._ask("POST", "forbid", products)

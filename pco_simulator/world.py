@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.coherence import counts_of
@@ -21,6 +22,7 @@ class World:
 
     def __init__(self, *, seed: int, people: int, groups: int) -> None:
         self.seed = seed
+        self.clock_ahead = 0.0
         catalog = load_catalog()
         self._counts = dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups)
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}
@@ -37,11 +39,15 @@ class World:
                     owner = re.findall(r"{(\w+)_id}", path)[-1]
                     self._nested.append((re.compile(re.sub(r"{\w+}", r"(\\d+)", path)), entity, owner))
 
+    def now(self) -> datetime:
+        """The time by PCO's clock, which may differ from this machine's."""
+        return datetime.now(UTC) + timedelta(seconds=self.clock_ahead)
+
     def collection(self, name: str) -> Collection:
         """The collection of an entity. Raises `UnknownEntity`."""
         if name not in self._collections:
             load_catalog().entity(name)
-            self._collections[name] = Collection(self._inventor(name), self._counts[name])
+            self._collections[name] = Collection(self._inventor(name), self._counts[name], clock=self.now)
         return self._collections[name]
 
     def state(self, name: str) -> list[dict[str, object]]:

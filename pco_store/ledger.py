@@ -192,6 +192,15 @@ async def seen_ids(connection: AsyncConnection, run: RunHandle, part: int) -> se
     return set(result.scalars())
 
 
+async def save_window(connection: AsyncConnection, run: RunHandle, until: datetime) -> None:
+    """The run's window ends then, whoever continues it. Raises `LeaseLost`."""
+    await check_fence(connection, run)
+    await connection.execute(
+        text("UPDATE sync.runs SET window_until = :until WHERE run_id = :run_id"),
+        {"until": until, "run_id": run.run_id},
+    )
+
+
 async def save_parts(connection: AsyncConnection, run: RunHandle, parts: Mapping[str, Any]) -> None:
     """From now on the run is read in these parts, whoever continues it. Raises `LeaseLost`."""
     await check_fence(connection, run)

@@ -60,7 +60,7 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
     for _ in range(2):
         if not await asking.sees_a_witness():
             return replace(not_provable, requests=asking.requests)
-        absent_at = datetime.now(UTC)
+        absent_at = datetime.now(UTC) + sync.clock_offset
         gone = await asking.absent_of(gone)
     if not await asking.sees_a_witness():
         return replace(not_provable, requests=asking.requests)

@@ -5,11 +5,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import httpx
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from pco_client.client import PcoClient, user_agent
 from pco_client.redis_governor import RedisGovernor
@@ -19,6 +21,7 @@ from tasks.receipts import ReceiptStorage, receipt_storage
 from tasks.settings import SyncSettings
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
+CLOCK_KEPT_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Resources:
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
     _connections: dict[str, tuple[float, Connection]] = field(default_factory=dict)
     _receipts: list[ReceiptStorage] = field(default_factory=list)
+    _clock: list[tuple[float, timedelta]] = field(default_factory=list)
+    _pco_ahead: list[timedelta] = field(default_factory=lambda: [timedelta()])
     _receipts_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def client_for(self, connection: Connection) -> PcoClient:
@@ -45,6 +50,27 @@ class Resources:
             base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
         )
+
+    async def clock_offset(self) -> timedelta:
+        """What to add to this machine's clock to have the database's; asked anew every few minutes.
+
+        Raises `StoreUnavailable`.
+        """
+        now = time.monotonic()
+        if not self._clock or now - self._clock[0][0] > CLOCK_KEPT_SECONDS:
+            async with self.database.transaction() as connection:
+                theirs = await connection.scalar(text("SELECT clock_timestamp()"))
+            self._clock[:] = [(now, theirs - datetime.now(UTC))]
+        return self._clock[0][1]
+
+    @property
+    def pco_ahead(self) -> timedelta:
+        """What to add to the database's clock to have PCO's, as far as it had to be corrected."""
+        return self._pco_ahead[0]
+
+    def learn_pco_clock(self, difference: timedelta) -> None:
+        """A window ended so much too late (negative) or too early by PCO's clock; the next ones begin with that."""
+        self._pco_ahead[0] += difference
 
     def forget_credentials(self, org_id: str) -> None:
         """PCO refused them: the next child reads the block again, for somebody may have put in better ones."""

@@ -14,7 +14,19 @@ runs is in the window of the next delta. The argument in full: docs/adr/0014-new
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.walk import PageReading, PageTurn, WalkStuckError
+from tasks.walk import PageReading, PageTurn
+
+
+class WalkStuckError(Exception):
+    """The source changes faster than it can be read. What was read is stored; completeness cannot be proven now."""
+
+    def __init__(self, offset: int, readings: int) -> None:
+        super().__init__(f"the page at offset {offset} was read {readings} times and the collection still moved")
+        self.offset = offset
+        self.readings = readings
+
+    def __reduce__(self) -> tuple[type["WalkStuckError"], tuple[int, int]]:
+        return type(self), (self.offset, self.readings)
 
 
 @dataclass(kw_only=True)

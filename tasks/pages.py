@@ -111,9 +111,11 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         entity=sync.entity,
         org_id=page.org_id,
         epoch=page.epoch,
-        observed_at=fetched.sent_at,
+        observed_at=fetched.sent_at + sync.clock_offset,
         parents=sync.parents,
     )
+    if sync.counters.answered_at is None:
+        sync.counters.answered_at = fetched.page.answered_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     quarantined = _quarantined(sync, page, transformed)

@@ -54,7 +54,8 @@ async def run_request(
     mode: Mode,
     fan_out: FanOutPlan | None = None,
 ) -> RunRequest:
-    """A request for a run of `entity` that reads the list of `read_entity`; its window ends now, by the database.
+    """A request for a run of `entity` that reads the list of `read_entity`; its window ends now, by the database
+    or, where that was found to be wrong, by PCO.
 
     Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
     """
@@ -71,7 +72,7 @@ async def run_request(
         epoch=epoch,
         mode=mode,
         on_conflict=on_conflict,
-        window=run_window(read_entity, mode=mode, until=known.now, watermark=known.watermark),
+        window=run_window(read_entity, mode=mode, until=known.now + resources.pco_ahead, watermark=known.watermark),
         page_size=resources.settings.page_size,
         owner=owner(),
         flow_run_id=current_flow_run_id(),

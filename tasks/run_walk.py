@@ -52,6 +52,8 @@ async def begin_walk(
         database=resources.database,
         in_flight=in_flight,
         part_records=resources.settings.part_records,
+        is_new=is_new,
+        clock_offset=await resources.clock_offset(),
         parents=parents or {},
         spawn=spawn,
         on_completing=on_completing,

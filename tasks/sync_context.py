@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import Table
 
@@ -20,7 +21,8 @@ from tasks.window import Window
 class Counters:
     """What happened in this execution and is not in the ledger: it restarts with the process.
 
-    `requests` are those that brought no page: counts. `fallback` says why another walk than the best one was taken.
+    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, and
+    `corrected_until` the end of the window that follows from it. `fallback` says why not the best walk was taken.
     """
 
     pages: int = 0
@@ -29,6 +31,8 @@ class Counters:
     quarantined: int = 0
     waited_seconds: float = 0.0
     requests: int = 0
+    answered_at: datetime | None = None
+    corrected_until: datetime | None = None
     window_ignored: bool = False
     order_ignored: bool = False
     fallback: str = ""
@@ -62,6 +66,7 @@ class Spawn:
 class SyncContext:
     """One execution of one sync of the list at `path`, whose ids are `parents`, by name.
 
+    `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
     `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
     size; `seen` the records on the proven pages of parts that are read from the newest record on. With `on_completing`,
@@ -77,6 +82,8 @@ class SyncContext:
     database: Database
     in_flight: int
     part_records: int = 25_000
+    is_new: bool = False
+    clock_offset: timedelta = timedelta()
     parents: Mapping[str, str] = field(default_factory=dict)
     spawn: Spawn | None = None
     on_completing: Callable[[bool], None] | None = None
@@ -96,6 +103,13 @@ class SyncContext:
         except BaseException:
             self.on_completing(False)
             raise
+
+    @property
+    def settled_run(self) -> RunHandle:
+        """The run with the window that it was read in, in the end."""
+        if self.counters.corrected_until is None:
+            return self.run
+        return replace(self.run, window=replace(self.run.window, until=self.counters.corrected_until))
 
     @property
     def lane(self) -> str:

@@ -44,25 +44,14 @@ class PageReading:
     seen_before: int = 0
 
 
-class WalkStuckError(Exception):
-    """The source changes faster than it can be read. What was read is stored; completeness cannot be proven now."""
-
-    def __init__(self, offset: int, readings: int) -> None:
-        super().__init__(f"the page at offset {offset} was read {readings} times and the collection still moved")
-        self.offset = offset
-        self.readings = readings
-
-    def __reduce__(self) -> tuple[type["WalkStuckError"], tuple[int, int]]:
-        return type(self), (self.offset, self.readings)
-
-
 @dataclass(kw_only=True)
 class Walk:
     """The state of one walk over one collection.
 
     Take the pages to read from `ready()`, give each answer to `record()`, until `is_finished`. A walk that was
     interrupted is continued by giving the answers that were committed to `replay()` first.
-    `bounded` says that no record can enter the collection while it is read.
+    `bounded` says that no record can enter the collection while it is read. If a page was read `max_readings` times and
+    still has no proof, that is not so, or the collection changes faster than it is read: then the walk gets strict.
     """
 
     page_size: int
@@ -115,7 +104,7 @@ class Walk:
         return taken
 
     def record(self, reading: PageReading) -> None:
-        """Take in an answer. Raises `WalkStuckError` when a page would have to be read too often."""
+        """Take in an answer."""
         self._outstanding.discard(reading.offset)
         self._readings.setdefault(reading.offset, []).append(reading)
         if self.is_strict:
@@ -171,6 +160,9 @@ class Walk:
                 if older - held > self._step:
                     break
                 held = older
+        if any(self._asked[offset] >= self.max_readings for offset in stale):
+            self._become_strict()
+            return
         for offset in stale:
             self._ask(offset)
         self.is_finished = not stale
@@ -198,8 +190,6 @@ class Walk:
 
     def _ask(self, offset: int) -> PageTurn:
         asked = self._asked.get(offset, 0)
-        if asked >= self.max_readings:
-            raise WalkStuckError(offset, asked)
         self._asked[offset] = asked + 1
         self._outstanding.add(offset)
         turn = PageTurn(offset=offset, size=self._step, reading=asked + 1)

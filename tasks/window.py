@@ -85,7 +85,7 @@ def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: dat
     delta: everything changed since the watermark, less the lookback; by filter, or from the newest record on where PCO
     can only order by the time. Raises `ModeNotPossibleError`.
     """
-    until = until.astimezone(UTC).replace(microsecond=0)
+    until = last_closed_second(until)
     if mode == "full":
         return Window(attribute="created_at" if can_be_ranged(entity, "created_at") else None, since=None, until=until)
     attribute = delta_attribute(entity)
@@ -100,6 +100,11 @@ def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: dat
         )
     is_asked_for = can_be_ranged(entity, attribute)
     return Window(attribute=attribute if is_asked_for else None, since=watermark - LOOKBACK, until=until)
+
+
+def last_closed_second(now: datetime) -> datetime:
+    """The end of a window that nothing can enter: PCO's times are exact to the second; this one goes on."""
+    return now.astimezone(UTC).replace(microsecond=0) - ONE_SECOND
 
 
 def delta_attribute(entity: Entity) -> str | None:

@@ -1,4 +1,4 @@
-"""Ours: `await sync_entity(...)` as it is, every guarantee on. `python -m benchmarks.programs.ours ORG [ENTITY]`."""
+"""Ours: `await sync_entity(...)` as it is, every guarantee on. `benchmarks.programs.ours ORG [ENTITY [MODE]]`."""
 
 import sys
 
@@ -6,11 +6,14 @@ from benchmarks.programs.measured import Work, measured
 from flows.sync_entity import sync_entity
 from tasks.summary import SyncSummary
 
+DEFAULTS = ("people.Person", "full")
+
 
 async def read_people() -> Work:
     """The flow, called."""
-    org_id, *rest = sys.argv[1:]
-    summary = await sync_entity(org_id=org_id, entity=rest[0] if rest else "people.Person")
+    org_id, *told = sys.argv[1:]
+    entity, mode = (*told, *DEFAULTS[len(told) :])
+    summary = await sync_entity(org_id=org_id, entity=entity, mode=mode)
     assert isinstance(summary, SyncSummary), summary
     return Work(pages=summary.pages, rows=summary.records)
 

@@ -82,3 +82,49 @@ def test_a_hundred_thousand_that_changed_in_one_second_are_no_deep_offset(
     assert summary.changed == PEOPLE
     assert max(one["offset"] for one in world.access_log()) < 30
     assert moving.differences() == []
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_an_hour_wrong_costs_no_record(moving: Church, world: SimulatorProcess, hours: int) -> None:
+    """By PCO's clock everything is as it should be; this machine and its database are ahead of it, or behind."""
+    world.clock(ahead_seconds=3600 * hours)
+    world.churn([{"operation": "create", "entity": "people.Person", "attributes": {"last_name": "Before"}}])
+    moving.sync()
+    assert moving.differences() == [], "who was created a moment ago is in the window"
+    watermark = moving.sql("SELECT watermark, now() AS now FROM sync.watermarks")[0]
+    lead = (watermark.watermark - watermark.now).total_seconds()
+    assert abs(lead - 3600 * hours) < 60, "the next delta begins where PCO was"
+    (changed,) = world.churn([{"operation": "edit", "entity": "people.Person", "place": 5}])
+
+    summary = moving.sync(mode="delta")
+
+    assert summary.changed == 1
+    assert moving.differences() == [], changed
+
+
+@pytest.mark.parametrize("kind", ["no-total", "wrong-total", "links-only", "no-next", "no-next-no-total"])
+def test_a_list_whose_count_or_next_page_is_not_told_is_read_to_its_end(
+    moving: Church, world: SimulatorProcess, kind: str
+) -> None:
+    world.faults([{"kind": kind, "permanent": True}])
+    moving.sync()
+    assert moving.differences() == []
+
+
+def test_where_pco_ignores_the_filter_without_saying_so_every_walk_is_still_right(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    world.ignore(["created_at", "updated_at"])
+    moving.sync()
+    assert moving.differences() == []
+    world.churn([{"operation": "edit", "entity": "people.Person", "place": 100, "attributes": {"nickname": "Nick"}}])
+
+    delta = moving.sync(mode="delta")
+
+    assert delta.fallback == "PCO does not filter people.Person by updated_at any more"
+    assert moving.differences() == []
+    moving.sync(ADDRESSES)
+    world.churn([{"operation": "edit", "entity": ADDRESSES, "place": 30, "attributes": {"city": "Elsewhere"}}])
+    newest = moving.sync(ADDRESSES, mode="delta")
+    assert newest.fallback == "PCO does not order people.Address by updated_at any more"
+    assert moving.differences(ADDRESSES) == []

@@ -1,6 +1,7 @@
 """Faults and poisons happen where, when and as often as they are told to; churn changes the world as it is read."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from pco_simulator.spoiling import KINDS
 from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, ids, page, simulator
 
 STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0}
-CHANGED = {"object", "wrong-type", "stuck-next", "links-only", "no-total"}
+CHANGED = {"object", "wrong-type", "stuck-next", "links-only", "no-total", "wrong-total", "no-next", "no-next-no-total"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -27,13 +28,17 @@ def test_each_kind_of_fault_spoils_the_answer(kind: str) -> None:
 
 
 def test_changed_documents_are_changed_as_they_say() -> None:
-    def spoilt(kind: str) -> dict[str, object]:
+    def spoilt(kind: str) -> dict[str, Any]:
         return page(simulator(faults=(Fault(kind=kind),)), query="offset=25")
 
     good = page(simulator(), query="offset=25")
     assert spoilt("object")["data"] == good["data"][0]
     assert spoilt("stuck-next")["meta"] == good["meta"] | {"next": {"offset": 25}}
     assert spoilt("links-only") == good | {"meta": {k: v for k, v in good["meta"].items() if k != "next"}}
+    assert spoilt("wrong-total")["meta"] == good["meta"] | {"total_count": good["meta"]["total_count"] // 2}
+    assert "next" not in spoilt("no-next")["meta"]
+    assert "next" not in spoilt("no-next")["links"]
+    assert not {"next", "total_count"} & spoilt("no-next-no-total")["meta"].keys()
     assert spoilt("no-total") == good | {"meta": {k: v for k, v in good["meta"].items() if k != "total_count"}}
 
 

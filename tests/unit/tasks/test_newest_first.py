@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.newest_first import NewestFirst
-from tasks.walk import PageReading, PageTurn, WalkStuckError
+from tasks.newest_first import NewestFirst, WalkStuckError
+from tasks.walk import PageReading, PageTurn
 from tests.histories import histories
 
 

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from pco_client import errors as client
 from pco_client.governor import GovernorUnavailable
 from pco_store import errors as store
+from tasks.newest_first import WalkStuckError
 from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, retry_delays
-from tasks.walk import WalkStuckError
 from tasks.window import ModeNotPossibleError
 
 RETRY, STOP = Decision.RETRY, Decision.STOP

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pco_catalog.catalog import Relationship
+from pco_catalog.catalog import Relationship, load_catalog
 from tasks.transform import RELATIONSHIPS, restore_json, storable_json, transform_page
 from tests.unit.tasks.records import NOW, THING, TYPES, extra, identical, only_row, record, told, transformed
 
@@ -249,6 +249,30 @@ def test_the_content_hash_does_not_depend_on_the_order_of_members(attributes: di
 def test_the_content_hash_tells_any_other_content(changed: Any) -> None:
     one = record("1", {"campus": {"data": CAMPUS}}, title="a", count=1)
     assert only_row(transformed(one))["_content_hash"] != only_row(transformed(changed))["_content_hash"]
+
+
+def test_a_local_time_that_pco_labels_as_utc_is_kept_as_it_reads() -> None:
+    """Services sends wall-clock times with a Z (#987, #1198); whose time zone it is, is not in the record."""
+    plan = {"type": "Plan", "id": "1", "attributes": {"sort_date": "2026-11-29T09:30:00Z"}}
+    page = transform_page(
+        [plan], entity=load_catalog().entity("services.Plan"), org_id="grace", epoch="e", observed_at=NOW
+    )
+    assert page.rows[0]["sort_date"] == datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
+
+
+def test_an_attribute_that_contradicts_its_relationship_is_kept_beside_it() -> None:
+    """Notes have both `note_category_id` and a relationship `note_category`."""
+    note = {
+        "type": "Note",
+        "id": "1",
+        "attributes": {"note_category_id": 7},
+        "relationships": {"note_category": {"data": None}},
+    }
+    page = transform_page(
+        [note], entity=load_catalog().entity("people.Note"), org_id="grace", epoch="e", observed_at=NOW
+    )
+    assert page.rows[0]["note_category_id"] == "7"
+    assert json.loads(str(page.rows[0]["extra"])) == {"_relationships": {"note_category": {"data": None}}}
 
 
 def below(parents: dict[str, str], *records: Any) -> dict[str, Any]:

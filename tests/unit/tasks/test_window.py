@@ -10,6 +10,8 @@ from tasks.window import LOOKBACK, ModeNotPossibleError, Window, choose_window
 from tests.unit.tasks.records import THING
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+BEFORE_NOON = NOON - timedelta(seconds=1)
+"""The second of noon still goes on at noon."""
 UNFILTERED = replace(THING, can_query_by=frozenset(), range_query_by=frozenset(), can_order_by=frozenset())
 WITHOUT_RANGES = replace(THING, range_query_by=frozenset(), can_order_by=frozenset())
 ORDERED = replace(WITHOUT_RANGES, can_order_by=frozenset({"updated_at"}))
@@ -23,9 +25,9 @@ APPENDED = replace(
 
 def test_a_full_walk_ends_at_its_start_so_that_nothing_enters_it() -> None:
     window = choose_window(THING, mode="full", until=NOON, watermark=None)
-    assert window == Window(attribute="created_at", since=None, until=NOON)
+    assert window == Window(attribute="created_at", since=None, until=BEFORE_NOON)
     assert window.is_bounded
-    assert window.where() == (Where(attribute="created_at", operator="lte", value="2026-11-24T12:00:00Z"),)
+    assert window.where() == (Where(attribute="created_at", operator="lte", value="2026-11-24T11:59:59Z"),)
 
 
 @pytest.mark.parametrize("entity", [UNFILTERED, WITHOUT_RANGES])
@@ -37,7 +39,7 @@ def test_without_a_filter_for_it_a_full_walk_has_no_bound(entity: object) -> Non
 
 def test_a_delta_reads_from_a_little_before_the_watermark() -> None:
     window = choose_window(THING, mode="delta", until=NOON, watermark=NOON - timedelta(hours=1))
-    assert window == Window(attribute="updated_at", since=NOON - timedelta(hours=1) - LOOKBACK, until=NOON)
+    assert window == Window(attribute="updated_at", since=NOON - timedelta(hours=1) - LOOKBACK, until=BEFORE_NOON)
     assert [one.operator for one in window.where()] == ["gte", "lte"]
 
 
@@ -56,7 +58,7 @@ def test_of_records_that_never_change_a_delta_reads_those_that_were_created() ->
 def test_a_window_is_told_to_pco_in_whole_seconds_of_utc() -> None:
     until = datetime(2026, 11, 24, 13, 0, 0, 999999, tzinfo=timezone(timedelta(hours=2)))
     (bound,) = choose_window(THING, mode="full", until=until, watermark=None).where()
-    assert bound.value == "2026-11-24T11:00:00Z"
+    assert bound.value == "2026-11-24T10:59:59Z"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""Whatever happens in Planning Center while a list is read: the mirror is exact, by every walk, with real parts.
+
+The simulator, the client, the walks and the store are the real ones; only the socket between them is left out. Each
+history is a church of its own: some changes happen before the walk, some between its requests, while several of them
+are in flight. Afterwards whoever was not touched meanwhile stands in the mirror as in PCO, nobody twice, nobody who
+never was; and after one more walk at rest everything is the same.
+"""
+
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from pco_catalog.catalog import load_catalog
+from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
+from pco_simulator.app import build_app
+from pco_simulator.churn import OPERATIONS, Change
+from pco_simulator.settings import Settings
+from pco_simulator.simulator import Simulator
+from pco_simulator.world import World
+from pco_store.database import Database
+from pco_store.leases import open_run
+from pco_store.ledger import RunWindow
+from pco_store.openings import Opened, RunRequest
+from pco_store.tables import mirror_table
+from tasks.collection import read_collection
+from tasks.page_processing import PageProcessing
+from tasks.pages import PageRef, apply_page
+from tasks.part_walks import PartWalks
+from tasks.parts import Part
+from tasks.sync_context import SyncContext, entered
+from tasks.window import Mode, Window, choose_window
+from tests.histories import histories
+from tests.likeness import differences, record_differences
+
+RECORDS = 23
+PAGE = 4
+_churches = (f"church{number}" for number in itertools.count(1))
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What is read, and how: the walk follows from what the catalogue allows, and from how long a part may be."""
+
+    entity: str
+    mode: Mode
+    part_records: int = 25_000
+
+
+WALKS = {
+    "frozen window": Walked("people.Person", "full"),
+    "windows of time": Walked("people.Person", "full", part_records=7),
+    "strict": Walked("people.Address", "full"),
+    "delta": Walked("people.Person", "delta"),
+    "delta in windows": Walked("people.Person", "delta", part_records=7),
+    "newest first": Walked("people.Address", "delta"),
+}
+
+ON_ONE_DATABASE = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
+"""`store` is one for all histories, each of which has a church of its own."""
+
+CHANGES = st.tuples(
+    st.sampled_from([one for one in OPERATIONS if one in ("create", "edit", "delete")]),
+    st.integers(0, 200),
+    st.integers(1, 14),
+)
+
+
+@dataclass(frozen=True)
+class Church:
+    """One history: a church in a simulator of its own, and where it is mirrored."""
+
+    org_id: str
+    walked: Walked
+    simulator: Simulator
+    store: Database
+
+    @property
+    def state(self) -> dict[str, Mapping[str, Any]]:
+        """Every record as PCO has it now."""
+        return {one["id"]: one for one in self.simulator.state(self.walked.entity)}
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """What stands in the mirror."""
+        table = mirror_table(load_catalog().entity(self.walked.entity))
+        async with self.store.transaction() as connection:
+            found = await connection.execute(select(table).where(table.c.org_id == self.org_id))
+            return [dict(row._mapping) for row in found]
+
+    def change(self, changes: Sequence[tuple[str, int, int]], *, during: bool) -> None:
+        """Let these happen now, or between the requests to come. A place that is not there any more is left out."""
+        for operation, place, request in changes:
+            change = Change(
+                operation=operation,
+                entity=self.walked.entity,
+                place=place % RECORDS,
+                attributes={} if operation == "delete" else {"remote_id": place},
+                after_request=len(self.simulator.log.entries) + request if during else 0,
+            )
+            if during:
+                self.simulator.churn.waiting.append(change)
+            elif place % RECORDS < len(self.simulator.world.collection(self.walked.entity).ids):
+                change.apply(self.simulator.world)
+
+    async def read(self, mode: Mode, *, since: datetime | None = None) -> SyncContext:
+        """One run of the walk, as the flow does it."""
+        entity = load_catalog().entity(self.walked.entity)
+        now = datetime.now(UTC)
+        window = choose_window(entity, mode=mode, until=now, watermark=since)
+        async with self._client() as client:
+            opened, lease = await open_run(self.store, self._request(mode, window))
+            assert isinstance(opened, Opened)
+            assert lease is not None
+            assert entity.list_path is not None
+            sync = SyncContext(
+                run=opened.run,
+                entity=entity,
+                path=entity.list_path,
+                table=mirror_table(entity),
+                windows={0: window},
+                client=client,
+                database=self.store,
+                in_flight=3,
+                part_records=self.walked.part_records,
+                is_new=True,
+            )
+            walks = PartWalks([Part(number=0, window=window)], page_size=PAGE)
+
+            async def once(page: PageRef) -> dict[str, Any]:
+                return asdict(await apply_page(sync, page, attempt=1))
+
+            with entered(sync):
+                await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once, delays=()))
+            await lease.release()
+            return sync
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[PcoClient]:
+        transport = httpx.ASGITransport(app=build_app(self.simulator))
+        async with httpx.AsyncClient(transport=transport) as http:
+            yield PcoClient(
+                http,
+                credential=PersonalAccessToken("app", "secret"),
+                governor=ProcessGovernor(),
+                base_url="http://simulated",
+                user_agent="pco-sync tests",
+            )
+
+    def _request(self, mode: Mode, window: Window) -> RunRequest:
+        return RunRequest(
+            org_id=self.org_id,
+            entity=self.walked.entity,
+            mode=mode,
+            on_conflict="restart",
+            window=RunWindow(attribute=window.attribute, since=window.since, until=window.until),
+            page_size=PAGE,
+            owner="a test",
+            flow_run_id=None,
+            lease_seconds=30,
+        )
+
+
+def church(walked: Walked, store: Database, seed: int) -> Church:
+    """A church that nobody has read yet. Its answers take a little while, so that they overtake each other."""
+    world = World(seed=seed, people=RECORDS, groups=0)
+    collection = world.collection(walked.entity)
+    if len(collection.ids) < RECORDS:
+        for _ in range(RECORDS - len(collection.ids)):
+            collection.create({"updated_at": "2024-03-04T05:06:07Z", "created_at": "2024-03-04T05:06:07Z"})
+    simulator = Simulator(world, Settings(credentials={"app": "secret"}, latency=0.0005))
+    return Church(org_id=next(_churches), walked=walked, simulator=simulator, store=store)
+
+
+@pytest.mark.parametrize("walk", WALKS)
+@histories(12, suppress=ON_ONE_DATABASE)
+@given(seed=st.integers(1, 50), before=st.lists(CHANGES, max_size=8), during=st.lists(CHANGES, max_size=12))
+async def test_the_mirror_is_exact_whatever_happens_meanwhile(
+    store: Database,
+    walk: str,
+    seed: int,
+    before: Sequence[tuple[str, int, int]],
+    during: Sequence[tuple[str, int, int]],
+) -> None:
+    walked = WALKS[walk]
+    one = church(walked, store, seed)
+    since = None
+    if walked.mode == "delta":
+        await one.read("full")
+        since = datetime.now(UTC) - timedelta(minutes=1)
+    one.change(before, during=False)
+    one.simulator.world.clock_ahead += 10  # ten seconds later
+    old = one.state
+    one.change(during, during=True)
+    sync = await one.read(walked.mode, since=since)
+    one.simulator.churn.waiting.clear()
+    new, mirrored = one.state, await one.rows()
+
+    assert sync.counters.fallback == ""
+    rows = {row["id"]: row for row in mirrored}
+    assert len(rows) == len(mirrored), "nobody stands there twice"
+    untouched = {identity for identity in old.keys() & new.keys() if old[identity] == new[identity]}
+    assert untouched <= rows.keys(), "who was there all the while is in the mirror"
+    for identity in untouched:
+        assert record_differences(new[identity], rows[identity], sync.entity) == []
+
+    one.simulator.world.clock_ahead += 10
+    await one.read(walked.mode, since=since)
+    living = one.state
+    present = [row for row in await one.rows() if row["id"] in living]
+    assert differences(living.values(), present, sync.entity) == []
