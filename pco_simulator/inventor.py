@@ -32,6 +32,9 @@ class Inventor:
         self._makers: dict[str, Maker] = {}
         self._targets: dict[str, tuple[Maker | None, Maker, int]] = {}
         self._shown = tuple(name for name, attribute in entity.attributes.items() if not attribute.on_request)
+        self._types = {
+            name: rendered_type(entity.name, name, one.resource) for name, one in entity.relationships.items()
+        }
         self._hidden = frozenset(name for name, one in entity.relationships.items() if not one.rendered)
 
     def maker(self, name: str) -> Maker:
@@ -71,7 +74,7 @@ class Inventor:
             return ()
         if relationship.many:
             return [record_id(one) for one in self._targets_of(name, relationship.resource, number)]
-        target = self._target(name, relationship.resource, number)
+        target = self._target(name, number)
         return () if target is None else (record_id(target),)
 
     def _path(self, number: int) -> str:
@@ -82,7 +85,7 @@ class Inventor:
         template = entity.list_paths[0] if entity.list_paths else f"/{entity.product}/v2/unlisted"
         for name in re.findall(r"{(\w+)_id}", template):
             one = entity.relationships.get(name)
-            target = self._target(name, one.resource, number) if one else None
+            target = self._target(name, number) if one else None
             template = template.replace(f"{{{name}_id}}", str(record_id(target or 0)))
         return template
 
@@ -93,23 +96,22 @@ class Inventor:
             return {"links": {"related": f"{PCO}{path}/{name}"}, "data": data}
         if relationship.resource == "Organization":
             return {"data": ORGANIZATION}
-        target = self._target(name, relationship.resource, number)
+        target = self._target(name, number)
         return self.reference(name, None if target is None else record_id(target))
 
     def reference(self, name: str, identifier: int | str | None) -> dict[str, Any]:
         """A relationship to one record, as the record has it. Raises `KeyError` for one that the entity has not."""
-        kind = rendered_type(self.entity.name, name, self.entity.relationships[name].resource)
-        return {"data": None if identifier is None else {"type": kind, "id": str(identifier)}}
+        return {"data": None if identifier is None else {"type": self._types[name], "id": str(identifier)}}
 
     def _targets_of(self, name: str, resource: str, number: int) -> Sequence[int]:
         several = agreeing_targets(self.entity.name, name)
         count = self._count_of(resource)
         return [one for one in several(number) if one < count] if several else []
 
-    def _target(self, name: str, resource: str, number: int) -> int | None:
+    def _target(self, name: str, number: int) -> int | None:
         if name not in self._targets:
             fixed = agreeing_target(self.entity.name, name, self._counts)
-            count = self._count_of(rendered_type(self.entity.name, name, resource))
+            count = self._count_of(self._types[name])
             self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), count)
         fixed, roll, count = self._targets[name]
         if fixed is not None:
