@@ -7,5 +7,6 @@ from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY
 WORK_POOL: Final = "pco-sync"
 WORK_POOL_TYPE: Final = "warm"
 REPLAY_CHILDREN: Final = "replay-children/pco-sync"
+REPLAY_QUARANTINE: Final = "replay-quarantine/pco-sync"
 RECOVER_SYNCS: Final = "recover-syncs/pco-sync"
-DEPLOYMENTS: Final = (SYNC_ENTITY, SYNC_CHILDREN, SYNC_CHILD, REPLAY_CHILDREN, RECOVER_SYNCS)
+DEPLOYMENTS: Final = (SYNC_ENTITY, SYNC_CHILDREN, SYNC_CHILD, REPLAY_CHILDREN, REPLAY_QUARANTINE, RECOVER_SYNCS)

@@ -17,7 +17,8 @@ from tasks.progress import artifact_key
 class FanOutSummary(BaseModel):
     """The numbers of one epoch of a fan-out. `done` are read, absent or forbidden; `under_way` submitted or running.
 
-    `absent`: the parent is gone, a candidate for a tombstone. `dead`: out of attempts, to be replayed.
+    `absent`: the parent is gone, a candidate for a tombstone. `dead`: out of attempts, to be replayed. `quarantined`:
+    records and places that the fan-out and its children have put aside and nothing has settled.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +36,7 @@ class FanOutSummary(BaseModel):
     forbidden: int
     cancelled: int
     dead: int
+    quarantined: int = 0
     submitted_here: int = 0
     seconds: float = 0.0
 
@@ -65,6 +67,7 @@ def summarize_fan_out(
         forbidden=counts.forbidden,
         cancelled=counts.cancelled,
         dead=counts.dead,
+        quarantined=counts.quarantined,
         submitted_here=submitted_here,
         seconds=round(seconds, 3),
     )

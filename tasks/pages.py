@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from prefect import task
@@ -111,8 +112,9 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         observed_at=fetched.sent_at,
     )
     sync.counters.unknown_attributes |= transformed.unknown_attributes
+    sync.counters.note(fetched.page, asked_version=sync.entity.api_version)
     _check_window(sync, fetched.page, transformed)
-    quarantined = _quarantined(sync, page, transformed)
+    quarantined = _quarantined(sync, page, transformed, fetched.sent_at)
     children = sync.spawn.children_of(transformed.ids) if sync.spawn is not None and transformed.ids else None
     receipt = PageReceipt(
         reading=page.reading,
@@ -204,7 +206,9 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
         return await page_receipt(connection, sync.run, reading=page.reading, offset=page.offset, page_size=page.size)
 
 
-def _quarantined(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> list[Quarantined]:
+def _quarantined(
+    sync: SyncContext, page: PageRef, transformed: TransformedPage, observed_at: datetime
+) -> list[Quarantined]:
     return [
         Quarantined(
             org_id=page.org_id,
@@ -215,6 +219,7 @@ def _quarantined(sync: SyncContext, page: PageRef, transformed: TransformedPage)
             record_id=rejected.record_id,
             reason=rejected.reason,
             raw=rejected.raw,
+            observed_at=observed_at,
         )
         for rejected in transformed.rejected
     ]

@@ -20,6 +20,8 @@ class SyncSummary(BaseModel):
 
     `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
     `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now.
+    `processed_as_version` is set if PCO used another API version than the pinned one; `included_ignored` counts records
+    that it sent without having been asked for them. Both are of the last execution, as `unknown_attributes` are.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,8 @@ class SyncSummary(BaseModel):
     seconds: float = 0.0
     continued: bool = False
     unknown_attributes: tuple[str, ...] = ()
+    processed_as_version: str | None = None
+    included_ignored: int = 0
     finished_at: datetime | None = None
 
 
@@ -83,6 +87,8 @@ def summarize(
         seconds=round(seconds, 3),
         continued=continued,
         unknown_attributes=tuple(sorted(sync.counters.unknown_attributes)),
+        processed_as_version=sync.counters.processed_as_version,
+        included_ignored=sync.counters.included_ignored,
         finished_at=finished_at,
     )
 
