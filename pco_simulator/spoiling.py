@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from pco_simulator.answers import HTML, Answer, Origin, html_page, refusal, too_many, unauthorized
+from pco_simulator.answers import HTML, OLDEST_VERSION, Answer, Origin, html_page, refusal, too_many, unauthorized
 from pco_simulator.rate_window import Verdict
 
 Document = dict[str, Any]
@@ -70,12 +70,17 @@ def _without_total(document: Document, _: int) -> None:
     document["meta"].pop("total_count", None)
 
 
+def _with_included(document: Document, _: int) -> None:
+    document["included"] = [{"type": "SomethingElse", "id": "1", "attributes": {}}]
+
+
 _CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
     "object": _with_object,
     "wrong-type": _with_other_types,
     "stuck-next": _with_stuck_next,
     "links-only": _with_links_only,
     "no-total": _without_total,
+    "included": _with_included,
 }
 
 _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {
@@ -87,6 +92,7 @@ _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {
     "html": lambda good, verdict, retry_after, hint: Answer(content_type=HTML, body=html_page("Maintenance")),
     "half-json": lambda good, verdict, retry_after, hint: replace(good, body=good.body[: len(good.body) // 2]),
     "half-body": lambda good, verdict, retry_after, hint: replace(good, delivery="cut"),
+    "older-version": lambda good, verdict, retry_after, hint: replace(good, processed_as=OLDEST_VERSION),
     "empty": lambda good, verdict, retry_after, hint: replace(good, body=b""),
     "reset": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="reset"),
     "hang": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="hang"),

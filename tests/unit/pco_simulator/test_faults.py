@@ -10,8 +10,8 @@ from pco_simulator.poison import POISONS
 from pco_simulator.spoiling import KINDS
 from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, ids, page, simulator
 
-STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0}
-CHANGED = {"object", "wrong-type", "stuck-next", "links-only", "no-total"}
+STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0, "older-version": 200}
+CHANGED = {"object", "wrong-type", "stuck-next", "links-only", "no-total", "included"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -35,6 +35,7 @@ def test_changed_documents_are_changed_as_they_say() -> None:
     assert spoilt("stuck-next")["meta"] == good["meta"] | {"next": {"offset": 25}}
     assert spoilt("links-only") == good | {"meta": {k: v for k, v in good["meta"].items() if k != "next"}}
     assert spoilt("no-total") == good | {"meta": {k: v for k, v in good["meta"].items() if k != "total_count"}}
+    assert spoilt("included") == good | {"included": [{"type": "SomethingElse", "id": "1", "attributes": {}}]}
 
 
 def test_half_a_document_is_no_json() -> None:
