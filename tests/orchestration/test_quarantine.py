@@ -45,7 +45,7 @@ def open_items(church: Church) -> int:
 def test_a_healed_source_is_asked_for_what_has_an_id_and_the_next_full_sync_settles_the_rest(
     church: Church, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "30")
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "8")
     poison(church, "wrong-record-type", "attributes-list", "missing-id", "empty-id", "not-an-object", "500")
     assert church.end().name == "CompletedWithQuarantine"
     assert open_items(church) == 6
