@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--no-watch", action="store_true", help="return at once")
     _add_organization(add)
     _add_fan_out(add)
+    _add_repairs(add)
     return parser
 
 
@@ -133,6 +134,20 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
     add("explain", _explain, "say how a resource is read, and why").add_argument(
         "entity", help="such as people.Address"
     )
+
+
+def _add_repairs(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    quarantine = add("quarantine", _quarantine, "list what could not be stored or fetched, without the records")
+    replay = add("replay-quarantine", _replay_quarantine, "try again what could not be stored, and watch it")
+    replay.add_argument("--no-watch", action="store_true", help="return at once")
+    reproject = add("reproject", _reproject, "bring values from `extra` to columns that can hold them by now")
+    quarantine.add_argument("org_id")
+    replay.add_argument("org_id")
+    whose = reproject.add_mutually_exclusive_group(required=True)
+    whose.add_argument("org_id", nargs="?")
+    whose.add_argument("--all", action="store_true", help="all churches")
+    for command in (quarantine, replay, reproject):
+        command.add_argument("--entity", help="such as people.Person; left out: all")
 
 
 def _add_fan_out(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
@@ -351,6 +366,27 @@ def _cancel(options: argparse.Namespace, services: Services, console: Console) -
     from deployments.fan_out import cancel
 
     return asyncio.run(cancel(options, console))
+
+
+def _quarantine(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.quarantine import show_quarantine
+
+    return asyncio.run(show_quarantine(options, console))
+
+
+def _replay_quarantine(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.quarantine import replay_quarantine
+
+    return asyncio.run(replay_quarantine(options, console))
+
+
+def _reproject(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.reproject import reproject
+
+    return asyncio.run(reproject(options, console))
 
 
 def _take_interrupts() -> None:

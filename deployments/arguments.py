@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.parameters import check_entity, check_org_id, child_chain
+from flows.parameters import check_entity, check_mirrored_entity, check_org_id, child_chain
 
 
 class WrongArgumentError(Exception):
@@ -24,5 +24,13 @@ def check_fan_out(org_id: str, entity: str, below: Sequence[str] | None) -> None
     check_arguments(org_id)
     try:
         child_chain(entity, below)
+    except ValueError as error:
+        raise WrongArgumentError(str(error)) from None
+
+
+def check_mirrored(entity: str) -> None:
+    """The same for anything that has a table. Raises `WrongArgumentError`."""
+    try:
+        check_mirrored_entity(entity)
     except ValueError as error:
         raise WrongArgumentError(str(error)) from None

@@ -7,6 +7,7 @@ from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZA
 WORK_POOL: Final = "pco-sync"
 WORK_POOL_TYPE: Final = "warm"
 REPLAY_CHILDREN: Final = "replay-children/pco-sync"
+REPLAY_QUARANTINE: Final = "replay-quarantine/pco-sync"
 RECOVER_SYNCS: Final = "recover-syncs/pco-sync"
 SYNC_ORGANIZATIONS: Final = "sync-organizations/pco-sync"
 DEPLOYMENTS: Final = (
@@ -16,5 +17,6 @@ DEPLOYMENTS: Final = (
     SYNC_ORGANIZATION,
     SYNC_ORGANIZATIONS,
     REPLAY_CHILDREN,
+    REPLAY_QUARANTINE,
     RECOVER_SYNCS,
 )

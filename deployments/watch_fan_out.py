@@ -46,6 +46,8 @@ class FanOutView:
         parts += [f"{self.pages:,} pages", f"{self.rows:,} rows", f"{self.done / max(self.seconds, 0.001):.1f}/s"]
         if counts.dead:
             parts.append(f"{counts.dead} dead")
+        if counts.quarantined:
+            parts.append(f"{counts.quarantined} in quarantine")
         return "  ".join(parts)
 
 

@@ -52,9 +52,13 @@ class ServerProcess:
         environment: Mapping[str, str],
         is_ready: Callable[[], bool],
         facts: Mapping[str, int],
+        listens_on: int | None = None,
         patience: float = 60.0,
     ) -> None:
-        """Start the command in a session of its own and wait until it is ready. Raises `ServerStartError`."""
+        """Start the command in a session of its own and wait until it is ready. Raises `ServerStartError`.
+
+        With `listens_on` it is not ready before it listens on that port itself: another server may answer instead.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
@@ -70,7 +74,7 @@ class ServerProcess:
         self._record.write_text(json.dumps(record))
         deadline = time.monotonic() + patience
         try:
-            while not is_ready():
+            while not (is_ready() and (listens_on is None or _listens(process.pid, listens_on))):
                 if process.poll() is not None:
                     raise ServerStartError(f"{self.name} ended with code {process.returncode}: {self._last_words()}")
                 if time.monotonic() > deadline:
@@ -103,6 +107,20 @@ class ServerProcess:
         with suppress(OSError):
             return self.log.read_text(errors="replace")[-1500:].strip() or "it said nothing"
         return "it left no log"
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether the process, or one of its children, listens on the port."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                if any(
+                    found.status == psutil.CONN_LISTEN and found.laddr.port == port
+                    for found in one.net_connections("tcp")
+                ):
+                    return True
+    return False
 
 
 def free_port(preferred: int | None = None) -> int:

@@ -54,6 +54,13 @@ def listed_entities() -> list[str]:
     return [entity.name for entity in load_catalog().entities(top_level_only=True)]
 
 
+def check_mirrored_entity(value: str) -> str:
+    """The value, if there is a table for it. Raises `ValueError`."""
+    if not load_catalog().entity(value).list_paths:
+        raise ValueError(f"{value} is not listed anywhere, so it is not mirrored")
+    return value
+
+
 def child_entity(name: str) -> Entity:
     """The catalogue's entity, if PCO lists it below a parent. Raises `ValueError` that names what may be meant."""
     entity = load_catalog().entity(name)
@@ -115,6 +122,12 @@ Epoch = Annotated[
     Field(description="Which turn. Left out: an unfinished turn is continued, else a new one is opened"),
 ]
 
+MirroredEntityName = Annotated[
+    str,
+    AfterValidator(check_mirrored_entity),
+    WithJsonSchema({"type": "string", "enum": [entity.name for entity in load_catalog().entities()]}),
+    Field(description="A kind of record that has a table, as product.Resource, such as 'people.Person'"),
+]
 ChildEntityName = Annotated[
     str,
     AfterValidator(_check_child_entity),
@@ -144,6 +157,7 @@ __all__ = [
     "ConflictPolicy",
     "EntityName",
     "Epoch",
+    "MirroredEntityName",
     "Mode",
     "OrgId",
     "Patterns",

@@ -10,7 +10,7 @@ from prefect.states import Cancelled, Completed, Failed
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain
+from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain, child_entity
 from pco_store.children import (
     Claim,
     NewChildren,
@@ -24,6 +24,7 @@ from pco_store.fan_outs import find_fan_out
 from pco_store.ledger import RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, sync_key
 from tasks.children import ChildrenReport, ChildWork, run_children
+from tasks.drift import tell_drift
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks, directly
 from tasks.patience import patiently
@@ -71,6 +72,7 @@ async def sync_child(
         if root is not None:
             await _push_on(resources, root)
     _log(entity, report, others)
+    tell_drift(report.noted, child_entity(entity))
     return _state(report, others)
 
 
@@ -139,11 +141,19 @@ async def _push_on(resources: Resources, root: RunHandle) -> None:
 def _log(entity: str, report: ChildrenReport, others: dict[str, str]) -> None:
     told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items())) or "nothing to do"
     left = f", {len(others)} left to others or done already" if others else ""
-    get_run_logger().info("%s: %s%s; %d pages, %d rows", entity, told, left, report.pages, report.rows)
+    get_run_logger().info(
+        "%s: %s%s; %d pages, %d rows, %d quarantined",
+        entity,
+        told,
+        left,
+        report.pages,
+        report.rows,
+        report.quarantined,
+    )
 
 
 def _state(report: ChildrenReport, others: dict[str, str]) -> State[dict[str, int]]:
-    data = {**report.outcomes, "pages": report.pages, "rows": report.rows}
+    data = {**report.outcomes, "pages": report.pages, "rows": report.rows, "quarantined": report.quarantined}
     if report.failures:
         dead = report.outcomes["dead"]
         first = next(iter(report.errors.items()), ("", ""))

@@ -23,6 +23,7 @@ from tasks.child_flow_runs import fan_out_tag
 from tasks.conflicts import message_of, name_of
 from tasks.deletions import Deletions, ManyDeletions
 from tasks.deletions_below import find_deletions_below
+from tasks.drift import tell_drift
 from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
@@ -143,6 +144,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
+    tell_drift(sync.counters, chain.root)
     return submitted.count
 
 
@@ -222,7 +224,7 @@ async def _join(
 def _state(summary: FanOutSummary, deletions: Deletions | None) -> State[FanOutSummary]:
     message = (
         f"{summary.children} children: {summary.done} done, {summary.under_way} under way, {summary.pending} pending, "
-        f"{summary.dead} dead"
+        f"{summary.dead} dead, {summary.quarantined} records in quarantine"
     )
     get_run_logger().info("%s: %s", summary.key, message)
     if summary.dead:
@@ -231,4 +233,6 @@ def _state(summary: FanOutSummary, deletions: Deletions | None) -> State[FanOutS
         return Cancelled(message=message, data=summary)
     if deletions is not None and deletions.unsettled:
         return Completed(name="CompletedWithMissing", message=deletions.unsettled, data=summary)
+    if summary.outcome == "completed" and summary.quarantined:
+        return Completed(name="CompletedWithQuarantine", message=message, data=summary)
     return Completed(name=None if summary.outcome == "completed" else "Spreading", message=message, data=summary)

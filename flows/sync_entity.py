@@ -16,9 +16,11 @@ from pco_client.client import PcoClient
 from pco_store.leases import RunLease
 from pco_store.ledger import RunHandle, RunTotals, finish_run, run_totals
 from pco_store.openings import NotOpened
+from pco_store.superseded import resolve_superseded
 from pco_store.watermarks import advance_watermark
 from tasks.conflicts import SyncRejectedError, message_of, name_of
 from tasks.deletions import Deletions, ManyDeletions, find_deletions
+from tasks.drift import tell_drift
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.page_processing import as_tasks
@@ -145,8 +147,7 @@ async def _run(
         summary.deleted,
         summary.quarantined,
     )
-    if summary.unknown_attributes:
-        logger.warning("attributes the catalogue does not know, kept in extra: %s", summary.unknown_attributes)
+    tell_drift(sync.counters, entity)
     return _ended(summary, deletions)
 
 
@@ -163,6 +164,8 @@ async def _complete(connection: AsyncConnection, run: RunHandle) -> RunTotals:
     totals = await run_totals(connection, run)
     await advance_watermark(connection, run)
     await finish_run(connection, run, "completed")
+    if run.mode == "full":
+        await resolve_superseded(connection, run, entity=run.entity)
     return totals
 
 

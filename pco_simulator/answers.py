@@ -9,6 +9,9 @@ API_JSON: Final = b"application/vnd.api+json; charset=utf-8"
 JSON: Final = b"application/json; charset=utf-8"
 HTML: Final = b"text/html"
 
+OLDEST_VERSION: Final = b"2018-08-01"
+"""What PCO processes a request as that names no version."""
+
 Origin = Literal["product", "gateway", "edge"]
 """Who answers: a product's server, the gateway before it, or the edge before both, which knows of no rate limit."""
 
@@ -20,7 +23,10 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """An HTTP answer, without the headers that every answer of its origin has."""
+    """An HTTP answer, without the headers that every answer of its origin has.
+
+    `processed_as`: the API version that it claims; left out, the one that was asked for.
+    """
 
     status: int = 200
     content_type: bytes = API_JSON
@@ -28,6 +34,7 @@ class Answer:
     headers: tuple[Header, ...] = ()
     origin: Origin = "product"
     delivery: Delivery = "whole"
+    processed_as: bytes | None = None
 
 
 def html_page(title: str) -> bytes:

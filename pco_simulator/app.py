@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from pco_simulator.answers import Header
+from pco_simulator.answers import OLDEST_VERSION, Header
 from pco_simulator.control import PREFIX, control
 from pco_simulator.simulator import Reply, Request, Simulator
 
@@ -83,10 +83,11 @@ def _headers(reply: Reply, asked: dict[bytes, bytes]) -> list[Header]:
         (b"x-pco-api-request-rate-count", b"%d" % verdict.count),
     )
     if answer.origin == "product":
+        version = answer.processed_as or asked.get(b"x-pco-api-version", OLDEST_VERSION)
         headers += (
             (b"x-pco-api-auth-method", b"HTTPBasic"),
             (b"x-pco-api-processor", b"SIMULATOR"),
-            (b"x-pco-api-processed-as-version", asked.get(b"x-pco-api-version", b"2018-08-01")),
+            (b"x-pco-api-processed-as-version", version),
         )
     return headers
 

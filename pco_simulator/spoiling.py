@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from pco_simulator.answers import HTML, Answer, Origin, html_page, refusal, too_many, unauthorized
+from pco_simulator.answers import HTML, OLDEST_VERSION, Answer, Origin, html_page, refusal, too_many, unauthorized
 from pco_simulator.rate_window import Verdict
 
 Document = dict[str, Any]
@@ -84,6 +84,10 @@ def _without_next_and_total(document: Document, offset: int) -> None:
     _without_total(document, offset)
 
 
+def _with_included(document: Document, _: int) -> None:
+    document["included"] = [{"type": "SomethingElse", "id": "1", "attributes": {}}]
+
+
 _CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
     "object": _with_object,
     "wrong-type": _with_other_types,
@@ -93,6 +97,7 @@ _CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
     "wrong-total": _with_wrong_total,
     "no-next": _without_next,
     "no-next-no-total": _without_next_and_total,
+    "included": _with_included,
 }
 
 _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {
@@ -104,6 +109,7 @@ _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {
     "html": lambda good, verdict, retry_after, hint: Answer(content_type=HTML, body=html_page("Maintenance")),
     "half-json": lambda good, verdict, retry_after, hint: replace(good, body=good.body[: len(good.body) // 2]),
     "half-body": lambda good, verdict, retry_after, hint: replace(good, delivery="cut"),
+    "older-version": lambda good, verdict, retry_after, hint: replace(good, processed_as=OLDEST_VERSION),
     "empty": lambda good, verdict, retry_after, hint: replace(good, body=b""),
     "reset": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="reset"),
     "hang": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="hang"),

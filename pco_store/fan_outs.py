@@ -9,11 +9,15 @@ from pco_store.children import FIRST_PENDING
 from pco_store.errors import LeaseLost
 from pco_store.ledger import RunHandle
 from pco_store.openings import handle_of
+from pco_store.superseded import resolve_superseded, resolve_superseded_below
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FanOutCounts:
-    """The children of a fan-out by what they are doing, and `state` of the fan-out itself."""
+    """The children of a fan-out by what they are doing, and `state` of the fan-out itself.
+
+    `quarantined` counts what it and its children have put aside and nothing has settled.
+    """
 
     state: str
     children: int
@@ -25,6 +29,7 @@ class FanOutCounts:
     forbidden: int
     cancelled: int
     dead: int
+    quarantined: int
 
     @property
     def is_over(self) -> bool:
@@ -39,7 +44,10 @@ async def count_children(connection: AsyncConnection, root_id: int) -> FanOutCou
     result = await connection.execute(
         text(
             """
-            SELECT state, children, pending, submitted, running, completed, absent, forbidden, cancelled, dead
+            SELECT state, children, pending, submitted, running, completed, absent, forbidden, cancelled, dead,
+                   (SELECT count(*) FROM sync.quarantine AS item JOIN sync.runs AS run USING (run_id)
+                    WHERE item.org_id = fan_outs.org_id AND item.resolved_at IS NULL
+                      AND :root_id IN (run.run_id, run.parent_run_id)) AS quarantined
             FROM sync.fan_outs WHERE run_id = :root_id
             """
         ),
@@ -61,7 +69,10 @@ async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | Non
 
 
 async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
-    """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`."""
+    """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`.
+
+    What earlier runs had put aside of the outermost parents is settled by that.
+    """
     result = await connection.execute(
         text(
             """
@@ -73,12 +84,15 @@ async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
     )
     if result.rowcount != 1:
         raise LeaseLost(root.key, root.fence)
+    if root.fan_out is not None:
+        await resolve_superseded(connection, root, entity=root.fan_out.below[0])
 
 
 async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     """Complete a fan-out whose last child is done; whether this was it.
 
-    The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us.
+    The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us. What
+    earlier fan-outs had put aside in the lists that this one has read is settled by that.
     """
     await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
     result = await connection.execute(
@@ -92,6 +106,8 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
         ),
         {"root_id": root_id},
     )
+    if result.rowcount:
+        await resolve_superseded_below(connection, root_id)
     return bool(result.rowcount)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quarantined:
-    """One record (`raw` is its ASCII JSON text), or one place in a list that PCO cannot serve (`raw` is None)."""
+    """One record (`raw` is its ASCII JSON text), or one place in a list that PCO cannot serve (`raw` is None).
+
+    `observed_at`: when the request was sent that showed it; left out, the time of the transaction.
+    """
 
     org_id: str
     entity: str
@@ -19,12 +23,29 @@ class Quarantined:
     record_id: str | None
     reason: str
     raw: str | None
+    observed_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenItem:
+    """One that nothing has settled yet, as it is listed. `epoch` is that of the run which put it aside."""
+
+    quarantine_id: int
+    org_id: str
+    entity: str
+    epoch: str
+    offset: int
+    record_id: str | None
+    reason: str
+    raw: str | None
+    observed_at: datetime
 
 
 async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantined]) -> None:
     """Keep the items; in the transaction of the page they come from, so that a repeat cannot double them.
 
-    What an earlier run had put aside of the same record or place is resolved by being seen again.
+    What an earlier run had put aside of the same record is resolved by being seen again. A place says nothing of that
+    kind: the same offset is another record in another list, or on another day.
     """
     if not items:
         return
@@ -33,36 +54,53 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
             """
             UPDATE sync.quarantine SET resolved_at = now()
             WHERE org_id = :org_id AND entity = :entity AND resolved_at IS NULL AND run_id <> :run_id
-              AND ((record_id IS NOT NULL AND record_id = CAST(:record_id AS text))
-                   OR (record_id IS NULL AND CAST(:record_id AS text) IS NULL AND "offset" = :offset))
+              AND record_id = CAST(:record_id AS text)
             """
         ),
         [
-            {name: value for name, value in asdict(item).items() if name not in {"reading", "reason", "raw"}}
+            {"org_id": item.org_id, "entity": item.entity, "run_id": item.run_id, "record_id": item.record_id}
             for item in items
         ],
     )
     await connection.execute(
         text(
             """
-            INSERT INTO sync.quarantine (org_id, entity, run_id, reading, "offset", record_id, reason, raw)
-            VALUES (:org_id, :entity, :run_id, :reading, :offset, :record_id, :reason, :raw)
+            INSERT INTO sync.quarantine
+                (org_id, entity, run_id, reading, "offset", record_id, reason, raw, created_at)
+            VALUES (:org_id, :entity, :run_id, :reading, :offset, :record_id, :reason, :raw,
+                coalesce(CAST(:observed_at AS timestamptz), now()))
             """
         ),
         [asdict(item) for item in items],
     )
 
 
-async def list_quarantined(connection: AsyncConnection, org_id: str, entity: str | None = None) -> list[Quarantined]:
-    """What waits to be looked at, oldest first."""
+async def list_quarantined(
+    connection: AsyncConnection, org_id: str, entity: str | None = None, *, after: int = 0, limit: int = 1000
+) -> list[OpenItem]:
+    """What is open of a church, oldest first: the next `limit` items after the one with the id `after`."""
     result = await connection.execute(
         text(
             """
-            SELECT org_id, entity, run_id, reading, "offset", record_id, reason, raw FROM sync.quarantine
-            WHERE org_id = :org_id AND resolved_at IS NULL AND (CAST(:entity AS text) IS NULL OR entity = :entity)
-            ORDER BY quarantine_id
+            SELECT item.quarantine_id, item.org_id, item.entity, coalesce(run.epoch, '') AS epoch, item."offset",
+                   item.record_id, item.reason, item.raw, item.created_at AS observed_at
+            FROM sync.quarantine AS item LEFT JOIN sync.runs AS run USING (run_id)
+            WHERE item.org_id = :org_id AND item.resolved_at IS NULL AND item.quarantine_id > :after
+              AND (CAST(:entity AS text) IS NULL OR item.entity = :entity)
+            ORDER BY item.quarantine_id LIMIT :limit
             """
         ),
-        {"org_id": org_id, "entity": entity},
+        {"org_id": org_id, "entity": entity, "after": after, "limit": limit},
     )
-    return [Quarantined(**row._mapping) for row in result]
+    return [OpenItem(**row._mapping) for row in result]
+
+
+async def resolve_items(connection: AsyncConnection, quarantine_ids: Sequence[int]) -> None:
+    """These are settled; in the transaction that stores their records. Safe to repeat."""
+    await connection.execute(
+        text(
+            "UPDATE sync.quarantine SET resolved_at = now() "
+            "WHERE quarantine_id = ANY(CAST(:ids AS bigint[])) AND resolved_at IS NULL"
+        ),
+        {"ids": list(quarantine_ids)},
+    )

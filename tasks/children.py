@@ -22,7 +22,7 @@ from tasks.patience import patiently
 from tasks.run_opening import reason_of, run_window
 from tasks.run_walk import begin_walk, finish_walk
 from tasks.stopping import is_stopped_by_person
-from tasks.sync_context import Spawn
+from tasks.sync_context import Counters, Spawn
 
 MOST_ATTEMPTS: Final = 5
 """How often a child is begun before a failure makes it dead; a process that dies counts, a cancelled one does not."""
@@ -41,6 +41,8 @@ class ChildrenReport:
     outcomes: Counter[str] = field(default_factory=Counter)
     pages: int = 0
     rows: int = 0
+    quarantined: int = 0
+    noted: Counters = field(default_factory=Counters)
     errors: dict[str, str] = field(default_factory=dict)
     ending: set[int] = field(default_factory=set)
     """Children whose end is being written: what they did stands, nothing interrupts them any more."""
@@ -192,6 +194,8 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
     finally:
         report.pages += sync.counters.pages
         report.rows += sync.counters.rows
+        report.quarantined += sync.counters.quarantined
+        report.noted.note_all(sync.counters)
 
 
 async def _fail(work: ChildWork, run: RunHandle, report: ChildrenReport, error: Exception) -> Outcome:

@@ -20,6 +20,7 @@ class FanOutSummary(BaseModel):
 
     `absent`: the parent is gone. `dead`: out of attempts, to be replayed. `missing` records were listed below no parent
     any more; of these, the `deleted` have a tombstone now.
+    `quarantined`: records and places that the fan-out and its children have put aside and nothing has settled.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +40,7 @@ class FanOutSummary(BaseModel):
     dead: int
     missing: int = 0
     deleted: int = 0
+    quarantined: int = 0
     submitted_here: int = 0
     seconds: float = 0.0
 
@@ -72,6 +74,7 @@ def summarize_fan_out(
         dead=counts.dead,
         missing=deletions.missing if deletions else 0,
         deleted=deletions.deleted if deletions else 0,
+        quarantined=counts.quarantined,
         submitted_here=submitted_here,
         seconds=round(seconds, 3),
     )

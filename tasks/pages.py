@@ -106,19 +106,21 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     if committed is not None:
         return committed
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
+    observed_at = fetched.sent_at + sync.clock_offset
     transformed = transform_page(
         fetched.page.records,
         entity=sync.entity,
         org_id=page.org_id,
         epoch=page.epoch,
-        observed_at=fetched.sent_at + sync.clock_offset,
+        observed_at=observed_at,
         parents=sync.parents,
     )
     if sync.counters.answered_at is None:
         sync.counters.answered_at = fetched.page.answered_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
-    quarantined = _quarantined(sync, page, transformed)
+    sync.counters.note(fetched.page, asked_version=sync.entity.api_version)
+    quarantined = _quarantined(sync, page, transformed, observed_at)
     children = sync.spawn.children_of(transformed.ids) if sync.spawn is not None and transformed.ids else None
     receipt = PageReceipt(
         reading=page.reading,
@@ -236,7 +238,9 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
         )
 
 
-def _quarantined(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> list[Quarantined]:
+def _quarantined(
+    sync: SyncContext, page: PageRef, transformed: TransformedPage, observed_at: datetime
+) -> list[Quarantined]:
     return [
         Quarantined(
             org_id=page.org_id,
@@ -247,6 +251,7 @@ def _quarantined(sync: SyncContext, page: PageRef, transformed: TransformedPage)
             record_id=rejected.record_id,
             reason=rejected.reason,
             raw=rejected.raw,
+            observed_at=observed_at,
         )
         for rejected in transformed.rejected
     ]

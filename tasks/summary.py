@@ -21,6 +21,8 @@ class SyncSummary(BaseModel):
     `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
     `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now. `fallback`
     says why not the best walk was taken.
+    `processed_as_version` is set if PCO used another API version than the pinned one; `included_ignored` counts records
+    that it sent without having been asked for them. Both are of the last execution, as `unknown_attributes` are.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +50,8 @@ class SyncSummary(BaseModel):
     continued: bool = False
     fallback: str = ""
     unknown_attributes: tuple[str, ...] = ()
+    processed_as_version: str | None = None
+    included_ignored: int = 0
     finished_at: datetime | None = None
 
 
@@ -86,6 +90,8 @@ def summarize(
         continued=continued,
         fallback=sync.counters.fallback,
         unknown_attributes=tuple(sorted(sync.counters.unknown_attributes)),
+        processed_as_version=sync.counters.processed_as_version,
+        included_ignored=sync.counters.included_ignored,
         finished_at=finished_at,
     )
 

@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from pco_catalog.catalog import Entity
 from pco_catalog.chains import Level
 from pco_client.client import PcoClient
+from pco_client.documents import Page
 from pco_store.children import NewChildren
 from pco_store.database import Database
 from pco_store.ledger import PageReceipt, RunHandle, RunWindow
@@ -37,6 +38,20 @@ class Counters:
     order_ignored: bool = False
     fallback: str = ""
     unknown_attributes: set[str] = field(default_factory=set)
+    processed_as_version: str | None = None
+    included_ignored: int = 0
+
+    def note(self, page: Page, *, asked_version: str) -> None:
+        """What PCO did differently from what it was asked: another API version, records that nobody asked for."""
+        self.included_ignored += page.included_count
+        if page.processed_as_version not in (None, asked_version):
+            self.processed_as_version = page.processed_as_version
+
+    def note_all(self, other: "Counters") -> None:
+        """The same of another sync of the entity."""
+        self.unknown_attributes |= other.unknown_attributes
+        self.included_ignored += other.included_ignored
+        self.processed_as_version = other.processed_as_version or self.processed_as_version
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,6 +114,25 @@ def transform_page(
     return page
 
 
+def column_value(entity: Entity, name: str, value: Json) -> object:
+    """What the column of an attribute holds for a value; None for null. Raises `MisfitError`."""
+    if value is None:
+        return None
+    if isinstance(value, str) and _is_awkward_text(value):
+        raise MisfitError
+    try:
+        return _shape_of(entity).columns[name](value)
+    except (ValueError, OverflowError):
+        raise MisfitError from None
+
+
+def place_relationships(
+    relationships: Mapping[str, Json], *, entity: Entity, row: dict[str, object]
+) -> dict[str, Json]:
+    """Fill the `<name>_id` columns of `row`, all of which it has; what is returned they cannot tell in full."""
+    return _place_relationships(relationships, _shape_of(entity), row)
+
+
 def storable_json(value: Json) -> str:
     """JSON text that jsonb can hold and from which `restore_json` gives back exactly `value`."""
     if isinstance(value, dict) and value.keys() == {UNSTORABLE}:
@@ -243,7 +262,7 @@ def _is_older(row: Mapping[str, object], known: Mapping[str, object]) -> bool:
 def _reject(record: Json, reason: str) -> Rejected:
     record_id = record.get("id") if isinstance(record, dict) else None
     identity = str(record_id) if isinstance(record_id, str | int) else None
-    if identity is not None and _is_awkward_text(identity):
+    if not identity or _is_awkward_text(identity):
         identity = None
     return Rejected(reason=reason, record_id=identity, raw=raw_text(record))
 

@@ -49,6 +49,9 @@ def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -
         (["sync", "grace", "groups.Membership"], "groups.Membership is not listed at top level"),
         (["sync", "Grace Church", PEOPLE], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
         (["views", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
+        (["quarantine", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
+        (["replay-quarantine", "grace", "--entity", "people.Persn"], "did you mean people.Person"),
+        (["reproject", "--all", "--entity", "people.Organization"], "people.Organization is not listed anywhere"),
         (["connect", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
     ],
 )
@@ -57,6 +60,16 @@ def test_a_wrong_word_is_told_in_a_line(command: list[str], told: str, capsys: p
     said = capsys.readouterr().out
     assert said.startswith("error: ")
     assert told in said
+
+
+def test_what_looks_at_the_database_only_works_without_prefect(
+    church: Church, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quarantine", church.org_id]) == 0
+    assert main(["reproject", church.org_id]) == 0
+    assert main(["reproject", "--all", "--entity", "groups.Membership"]) == 0
+    nothing = "no value in extra has a column"
+    assert capsys.readouterr().out.splitlines() == ["0 open in the quarantine of grace", nothing, nothing]
 
 
 def test_a_prefect_server_that_is_away_is_told_with_its_address(

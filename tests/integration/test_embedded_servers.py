@@ -153,3 +153,19 @@ def test_postgres_keeps_its_data_through_a_stop_and_through_the_death_of_the_mac
         assert Postgres(home / "other").is_running
     finally:
         server.stop()
+
+
+def test_a_server_is_not_ready_because_another_one_answers_on_its_port(home: Path) -> None:
+    """Two data folders whose servers start at the same moment may choose the same free port."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        late = ServerProcess(name="late", home=home)
+        with pytest.raises(ServerStartError, match="late ended with code 3"):
+            late.start(
+                [sys.executable, "-c", "raise SystemExit(3)"],
+                environment=inherited_environment(),
+                is_ready=lambda: True,
+                facts={},
+                listens_on=port,
+            )
+        assert late.running() is None

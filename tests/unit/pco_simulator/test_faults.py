@@ -12,7 +12,11 @@ from pco_simulator.spoiling import KINDS
 from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, ids, page, simulator
 
 STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0}
-CHANGED = {"object", "wrong-type", "stuck-next", "links-only", "no-total", "wrong-total", "no-next", "no-next-no-total"}
+STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0, "older-version": 200}
+CHANGED = {
+    *("object", "wrong-type", "stuck-next", "links-only", "included"),
+    *("no-total", "wrong-total", "no-next", "no-next-no-total"),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,6 +44,7 @@ def test_changed_documents_are_changed_as_they_say() -> None:
     assert "next" not in spoilt("no-next")["links"]
     assert not {"next", "total_count"} & spoilt("no-next-no-total")["meta"].keys()
     assert spoilt("no-total") == good | {"meta": {k: v for k, v in good["meta"].items() if k != "total_count"}}
+    assert spoilt("included") == good | {"included": [{"type": "SomethingElse", "id": "1", "attributes": {}}]}
 
 
 def test_half_a_document_is_no_json() -> None:

@@ -150,7 +150,7 @@ def test_a_number_as_id_is_the_same_id_as_text() -> None:
     ("broken", "record_id"),
     [
         ({"type": "Thing", "attributes": {"title": "canary"}}, None),
-        (record("", title="canary"), ""),
+        (record("", title="canary"), None),
         (record(None, title="canary"), None),
         (record(True, title="canary"), "True"),
         (record(["canary"]), None),

@@ -1,0 +1,163 @@
+"""What stands aside is tried again: with today's code and catalogue, and if that does not help, with what PCO says now.
+
+An item is stored as of when it was observed, by the guarded upsert, so a replay never brings back what is older than
+the mirror. A place that PCO could not serve has no id to be asked for: only a full sync reads it again.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import Entity, load_catalog
+from pco_client.client import PcoClient
+from pco_client.documents import Json, read_json
+from pco_client.errors import BadRequest, SkipError, UnexpectedDocument
+from pco_store.quarantine import OpenItem, list_quarantined, resolve_items
+from pco_store.tables import mirror_table
+from pco_store.upsert import upsert_rows
+from tasks.lifespan import Resources, get_client_for_org
+from tasks.logs import sync_logger
+from tasks.patience import patiently
+from tasks.replay_summary import ReplaySummary
+from tasks.retries import POISONOUS, retried, retry_delays
+from tasks.transform import transform_page
+
+BATCH: Final = 100
+"""Items looked at and settled together; as many raw records are in memory at a time."""
+
+PATIENCE_WITH_ONE: Final = 2
+"""Retries of a record that PCO cannot render."""
+
+_SINGLE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What may stand in a path; the id of a record that was put aside can be anything."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fit:
+    """An item whose record can be a row by now."""
+
+    item: OpenItem
+    entity: Entity
+    row: dict[str, object]
+
+
+async def replay_items(resources: Resources, org_id: str, entity: str | None) -> ReplaySummary:
+    """Try everything again that is open of a church, or of one of its entities.
+
+    Each batch is one transaction, so it can be interrupted and repeated. Raises the errors of credentials and client
+    that are not about one record, and those of the store.
+    """
+    summary, after = ReplaySummary(org_id=org_id, entity=entity), 0
+    while True:
+        items = await patiently(
+            resources,
+            partial(list_quarantined, org_id=org_id, entity=entity, after=after, limit=BATCH),
+        )
+        if not items:
+            return summary
+        after = items[-1].quarantine_id
+        fits = [fit for item in items if (fit := _fit_of_raw(item)) is not None]
+        asking = _Asking(resources, org_id)
+        fits += await asking.fits_of(_worth_asking(items, fits))
+        stored = await patiently(resources, partial(_settle, fits=fits))
+        places = sum(item.raw is None for item in items)
+        summary = summary.plus(
+            looked_at=len(items),
+            stored=stored,
+            already_newer=len(fits) - stored,
+            still_open=len(items) - len(fits) - places,
+            places=places,
+            requests=asking.requests,
+        )
+
+
+def row_of(record: Json, *, item: OpenItem, entity: Entity, observed_at: datetime) -> dict[str, object] | None:
+    """The row of one record, if it can be one; in the epoch of the run that had put it aside."""
+    page = transform_page([record], entity=entity, org_id=item.org_id, epoch=item.epoch, observed_at=observed_at)
+    return page.rows[0] if page.rows else None
+
+
+def _fit_of_raw(item: OpenItem) -> _Fit | None:
+    entity = load_catalog().by_name.get(item.entity)
+    if item.raw is None or entity is None:
+        return None
+    row = row_of(read_json(item.raw.encode()), item=item, entity=entity, observed_at=item.observed_at)
+    return None if row is None else _Fit(item=item, entity=entity, row=row)
+
+
+def _worth_asking(items: Sequence[OpenItem], fits: Sequence[_Fit]) -> list[tuple[OpenItem, Entity]]:
+    """Those that still do not fit, and that PCO can be asked for: it has them by their ids below a list."""
+    fitting = {fit.item.quarantine_id for fit in fits}
+    found = []
+    for item in items:
+        entity = load_catalog().by_name.get(item.entity)
+        if item.raw is None or item.quarantine_id in fitting or entity is None or entity.list_path is None:
+            continue
+        if item.record_id is not None and _SINGLE_ID.fullmatch(item.record_id):
+            found.append((item, entity))
+    return found
+
+
+async def _settle(connection: AsyncConnection, fits: Sequence[_Fit]) -> int:
+    """Store the rows and resolve their items; how many rows the mirror has taken."""
+    stored = 0
+    for fit in sorted(fits, key=lambda one: (one.entity.name, str(one.row["id"]))):  # one lock order: no deadlocks
+        counts = await upsert_rows(connection, mirror_table(fit.entity), [fit.row])
+        stored += counts.new + counts.changed
+    await resolve_items(connection, [fit.item.quarantine_id for fit in fits])
+    return stored
+
+
+class _Asking:
+    """Asks PCO for single records of a church. Credentials are looked for only when there is something to ask."""
+
+    def __init__(self, resources: Resources, org_id: str) -> None:
+        settings = resources.settings
+        self._resources = resources
+        self._org_id = org_id
+        self._delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+        self._room = asyncio.Semaphore(settings.pages_in_flight)
+        self.requests = 0
+
+    async def fits_of(self, wanted: Sequence[tuple[OpenItem, Entity]]) -> list[_Fit]:
+        """Those that PCO shows, and whose record fits now."""
+        if not wanted:
+            return []
+        client = await get_client_for_org(self._org_id, self._resources, kept=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._fit_of(client, item, entity)) for item, entity in wanted]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [fit for task in asked if (fit := task.result()) is not None]
+
+    async def _fit_of(self, client: PcoClient, item: OpenItem, entity: Entity) -> _Fit | None:
+        async def look(attempt: int) -> _Fit | None:
+            self.requests += 1
+            asked_at = datetime.now(UTC) + await self._resources.clock_offset()
+            try:
+                document = await client.fetch_document(
+                    f"{entity.list_path}/{item.record_id}",
+                    api_version=entity.api_version,
+                    lane=f"{item.org_id}:{entity.name}",
+                )
+            except (SkipError, BadRequest, UnexpectedDocument) as error:
+                sync_logger().info("item %d stays in quarantine: %s", item.quarantine_id, error)
+                return None
+            except POISONOUS as error:
+                if attempt <= PATIENCE_WITH_ONE:
+                    raise
+                sync_logger().info("item %d stays in quarantine: %s", item.quarantine_id, error)
+                return None
+            row = row_of(document["data"], item=item, entity=entity, observed_at=asked_at)
+            is_it = row is not None and row["id"] == item.record_id
+            return _Fit(item=item, entity=entity, row=row) if row is not None and is_it else None
+
+        async with self._room:
+            return await retried(look, delays=self._delays)

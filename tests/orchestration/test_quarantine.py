@@ -1,0 +1,133 @@
+"""What could not be stored is tried again: with today's code, with what PCO says now, and by the next full sync."""
+
+import argparse
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from rich.console import Console
+
+from deployments.quarantine import show_quarantine
+from flows.replay_quarantine import replay_quarantine
+from tasks.replay_summary import ReplaySummary
+from tests.church import PEOPLE, Church
+
+
+def poison(church: Church, *kinds: str) -> dict[str, str]:
+    """A person for each kind of poison, by kind."""
+    people = [str(one["id"]) for one in church.simulator.state(PEOPLE)]
+    poisons = dict(zip(kinds, people[10::8], strict=False))
+    church.simulator.faults(
+        [{"kind": kind, "record_id": person, "permanent": True} for kind, person in poisons.items()]
+    )
+    return poisons
+
+
+def replayed(church: Church, **parameters: Any) -> tuple[str, ReplaySummary]:
+    """The name of the end of a replay, and its summary."""
+    state = replay_quarantine(church.org_id, return_state=True, **parameters)
+    summary: ReplaySummary = asyncio.run(state.aresult())
+    return str(state.name), summary
+
+
+def told(summary: ReplaySummary) -> dict[str, int]:
+    """The numbers that are not 0."""
+    return {name: number for name, number in summary.model_dump(exclude={"org_id", "entity"}).items() if number}
+
+
+def open_items(church: Church) -> int:
+    return len(church.sql("SELECT 1 FROM sync.quarantine WHERE resolved_at IS NULL"))
+
+
+def test_a_healed_source_is_asked_for_what_has_an_id_and_the_next_full_sync_settles_the_rest(
+    church: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "8")
+    poison(church, "wrong-record-type", "attributes-list", "missing-id", "empty-id", "not-an-object", "500")
+    assert church.end().name == "CompletedWithQuarantine"
+    assert open_items(church) == 6
+    church.simulator.reset_log()
+
+    name, still_ill = replayed(church)
+    assert name == "CompletedWithQuarantine"
+    assert told(still_ill) == {"looked_at": 6, "still_open": 5, "places": 1, "requests": 2}
+
+    church.simulator.faults([])
+    name, healed = replayed(church, entity=PEOPLE)
+    assert name == "CompletedWithQuarantine"
+    assert told(healed) == {"looked_at": 6, "stored": 2, "still_open": 3, "places": 1, "requests": 2}
+    assert len(church.simulator.access_log()) == 4
+    assert len(church.differences()) == 4
+    (shown,) = tables(church, "replay-grace-people-person")
+    assert shown["stored"] == "2"
+
+    assert church.end(mode="delta").is_completed()
+    assert open_items(church) == 4, "a delta does not read them again"
+    church.sync()
+    assert open_items(church) == 0
+    assert church.differences() == []
+    assert told(replayed(church)[1]) == {}
+
+
+def test_what_fits_by_now_is_stored_without_a_request_as_of_when_it_was_seen(church: Church) -> None:
+    ill = poison(church, "wrong-record-type")["wrong-record-type"]
+    church.sync()
+    (seen,) = church.sql("SELECT created_at FROM sync.quarantine")
+    church.sql("UPDATE sync.quarantine SET raw = replace(raw, 'SomethingElse', 'Person')")  # a word that is known now
+    church.simulator.reset_log()
+
+    name, summary = replayed(church)
+
+    assert (name, told(summary)) == ("Completed", {"looked_at": 1, "stored": 1})
+    assert church.simulator.access_log() == []
+    assert church.differences() == []
+    (row,) = [one for one in church.rows() if one["id"] == ill]
+    assert (row["_synced_at"], row["_epoch"]) == (seen.created_at, "turn-1")
+
+
+def test_a_replay_brings_back_nothing_that_is_older_than_the_mirror(church: Church) -> None:
+    ill = poison(church, "wrong-record-type")["wrong-record-type"]
+    church.sync()
+    church.sql(
+        """
+        UPDATE sync.quarantine
+        SET raw = jsonb_set(replace(raw, 'SomethingElse', 'Person')::jsonb, '{attributes,first_name}', '"Old"')::text
+        """
+    )
+    church.simulator.faults([])
+    church.sync()
+    church.sql("UPDATE sync.quarantine SET resolved_at = NULL")
+
+    name, summary = replayed(church)
+
+    assert (name, told(summary)) == ("Completed", {"looked_at": 1, "already_newer": 1})
+    assert church.differences() == []
+    assert ill in {one["id"] for one in church.rows()}
+
+
+def test_the_open_ones_are_listed_without_what_they_hold(church: Church, capsys: pytest.CaptureFixture[str]) -> None:
+    poisons = poison(church, "attributes-list", "missing-id")
+    church.sync()
+    names = {str(one["attributes"]["last_name"]) for one in church.simulator.state(PEOPLE)}
+    for entity, count in ((None, 2), ("groups.Group", 0)):
+        options = argparse.Namespace(org_id=church.org_id, entity=entity)
+        assert asyncio.run(show_quarantine(options, Console(width=200))) == 0
+        said = capsys.readouterr().out
+        assert f"{count} open in the quarantine of grace" in said
+        assert (f"record {poisons['attributes-list']}  since 2" in said) == bool(count)
+        assert ("the record has no id" in said) == bool(count)
+        assert not any(name in said for name in names)
+
+
+def tables(church: Church, key: str) -> list[dict[str, str]]:
+    """The tables with this key of the church's newest runs, the last one only."""
+
+    async def read() -> Any:
+        async with get_client() as client:
+            wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+            return await client.read_artifacts(artifact_filter=wanted, limit=1)
+
+    return [{row["what"]: row["value"] for row in json.loads(str(one.data))} for one in asyncio.run(read())]
