@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync organization plan explain fan-out connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync organization plan explain verify fan-out connect psql bench screenshots clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,7 @@ ORG ?= demo
 ENTITY ?= people.Person
 EPOCH ?=
 MODE ?=
+METHOD ?=
 INCLUDE ?=
 EXCLUDE ?=
 quoted = $(foreach pattern,$(1),'$(pattern)')
@@ -100,6 +101,9 @@ plan: setup ## say what a sync of a whole church would cost: make plan ORG=my-ch
 
 explain: setup ## say how a resource is read, and why: make explain ENTITY=people.Address
 	@$(BIN)/python -m deployments explain $(ENTITY)
+
+verify: setup ## prove the mirror against Planning Center: make verify ORG=my-church (METHOD=full)
+	@exec $(BIN)/python -m deployments verify $(ORG) $(if $(METHOD),--method $(METHOD))
 
 fan-out: setup ## mirror what is listed per parent: make fan-out ORG=my-church ENTITY=groups.Membership EPOCH=2026-11-25
 	@$(BIN)/python -m deployments fan-out $(ORG) $(ENTITY) --epoch $(if $(EPOCH),$(EPOCH),$(error EPOCH=... names the turn))

@@ -131,6 +131,13 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
     organization.add_argument("--groups-per-run", type=int, default=50, help="parents per child flow run")
     organization.add_argument("--many-deletions", choices=("stop", "accept"), default="stop")
     organization.add_argument("--no-watch", action="store_true", help="return at once")
+    verify = add(
+        "verify", _verify, "compare mirrors with Planning Center; exit code 1 if one differs, 3 if it is not known"
+    )
+    verify.add_argument("org_id")
+    verify.add_argument("entities", nargs="*", metavar="ENTITY", help="none: every list that was read completely")
+    verify.add_argument("--method", choices=("count", "sample", "full"), default="sample")
+    verify.add_argument("--pages", type=int, help="how many pages a sample compares")
     add("explain", _explain, "say how a resource is read, and why").add_argument(
         "entity", help="such as people.Address"
     )
@@ -332,6 +339,13 @@ def _plan(options: argparse.Namespace, services: Services, console: Console) -> 
     from deployments.plan import show_plan
 
     return asyncio.run(show_plan(options, console))
+
+
+def _verify(options: argparse.Namespace, services: Services, console: Console) -> int:
+    complete_environment(services)
+    from deployments.verify import verify
+
+    return asyncio.run(verify(options, console))
 
 
 def _explain(options: argparse.Namespace, _: Services, console: Console) -> int:

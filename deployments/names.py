@@ -8,6 +8,7 @@ WORK_POOL: Final = "pco-sync"
 WORK_POOL_TYPE: Final = "warm"
 REPLAY_CHILDREN: Final = "replay-children/pco-sync"
 REPLAY_QUARANTINE: Final = "replay-quarantine/pco-sync"
+VERIFY_ENTITY: Final = "verify-entity/pco-sync"
 RECOVER_SYNCS: Final = "recover-syncs/pco-sync"
 SYNC_ORGANIZATIONS: Final = "sync-organizations/pco-sync"
 DEPLOYMENTS: Final = (
@@ -18,5 +19,6 @@ DEPLOYMENTS: Final = (
     SYNC_ORGANIZATIONS,
     REPLAY_CHILDREN,
     REPLAY_QUARANTINE,
+    VERIFY_ENTITY,
     RECOVER_SYNCS,
 )

@@ -1,0 +1,71 @@
+"""verify_entity: prove the mirror of one list against Planning Center, and keep the proof."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import httpx
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.call_from_anywhere import flow_from_anywhere
+from flows.parameters import EntityName, OrgId, listed_entity
+from tasks.lifespan import get_client_for_org, opened_resources
+from tasks.progress import artifact_key
+from tasks.run_opening import checked_schema
+from tasks.settings import read_settings
+from tasks.verification import Method, Proof, prove
+
+SamplePages = Annotated[int, Field(ge=2, le=500, description="Pages that a sample compares, first and last included")]
+
+
+@flow_from_anywhere(
+    name="verify-entity",
+    flow_run_name="verify {entity} org={org_id}",
+    description="Compare the mirror of one list with Planning Center, and keep the proof.",
+    validate_parameters=True,
+)
+async def verify_entity(
+    org_id: OrgId,
+    entity: EntityName,
+    method: Method = "sample",
+    sample_pages: SamplePages = 20,
+    seed: int | None = None,
+) -> State[Proof]:
+    """Compare, keep the proof in `sync.proofs`, and end in a state named Exact, Different or Unknown.
+
+    Args:
+        org_id: Which church: the name of its credentials block, such as grace
+        entity: What to compare: product.Resource in PCO's spelling
+        method: count compares counts, sample some pages, full all of them
+        sample_pages: How many pages a sample compares
+        seed: Which pages; left out, others every day
+
+    Raises `NotMirroredError`, and the errors of settings, credentials, client and store.
+    """
+    async with opened_resources(read_settings()) as resources:
+        await checked_schema(resources)
+        client = await get_client_for_org(org_id, resources)
+        chosen = datetime.now(UTC).date().toordinal() if seed is None else seed
+        proof = await prove(
+            resources, client, org_id, listed_entity(entity), method=method, sample_pages=sample_pages, seed=chosen
+        )
+    get_run_logger().info("%s of %s is %s: %s", entity, org_id, proof.verdict, proof.told)
+    await _publish(proof)
+    return Completed(name=proof.verdict.capitalize(), message=proof.told, data=proof)
+
+
+async def _publish(proof: Proof) -> None:
+    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in proof.facts.items()]
+    table += [{"what": "requests", "value": str(proof.requests)}, {"what": "seconds", "value": str(proof.seconds)}]
+    try:
+        await acreate_table_artifact(
+            table,
+            key=artifact_key("proof", proof.org_id, proof.entity),
+            description=f"{proof.entity} of {proof.org_id}, by {proof.method}: {proof.verdict}. {proof.told}",
+        )
+    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+        get_run_logger().warning("the table of the proof was not written (%s)", type(error).__name__)
