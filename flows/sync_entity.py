@@ -23,6 +23,7 @@ from tasks.deletions import Deletions, ManyDeletions, find_deletions
 from tasks.drift import tell_drift
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.merges import follow_merges
 from tasks.page_processing import as_tasks
 from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
@@ -123,6 +124,7 @@ async def _run(
         async with shown(report), tagged(run.org_id, run.entity):
             await finish_walk(walks, sync, await as_tasks(resources))
             deletions = Deletions()
+            merged = await patiently(resources, partial(follow_merges, org_id=run.org_id, entity=run.entity))
             if run.mode == "full":
                 deletions = await find_deletions(resources, sync, many=many_deletions)
             if sync.counters.corrected_until is not None and run.window.until is not None:
@@ -133,7 +135,13 @@ async def _run(
         await close_unfinished(resources.database, run, error)
         raise
     summary = summarize(
-        sync, totals, deletions, continued=continued, seconds=time.monotonic() - started, finished_at=datetime.now(UTC)
+        sync,
+        totals,
+        deletions,
+        merged=merged,
+        continued=continued,
+        seconds=time.monotonic() - started,
+        finished_at=datetime.now(UTC),
     )
     await publish_summary(summary)
     logger.info(

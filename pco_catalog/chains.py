@@ -69,6 +69,16 @@ class Chain:
         return next((level for level in self.levels if level.parent.name == entity), None)
 
 
+def parents_in_scope(entity: Entity, scope: str) -> dict[str, str]:
+    """The ids in a scope by the names of the records they belong to, as far as the paths tell: {"group": "12"}."""
+    ids = scope.split("/") if scope not in ("", "*") else []
+    for path in entity.list_paths:
+        names = _names(path)
+        if ids and len(names) == len(ids):
+            return {name.removesuffix("_id"): one for name, one in zip(names, ids, strict=True)}
+    return {}
+
+
 def parents_of(catalog: Catalog, entity: Entity) -> list[str]:
     """Below which entities PCO lists this one; first the one it is named after, then those it says it belongs to."""
     belongs_to = {one.resource for one in entity.relationships.values() if not one.many}

@@ -43,8 +43,8 @@ class Resource:
 class Page:
     """One answer of a list. `records` are as received: one that is malformed does not spoil the others.
 
-    `can_query_by` and `can_order_by` belong to the path called and are None where PCO sends none. `answered_at` is
-    PCO's own time, to the second.
+    `can_query_by`, `can_order_by` and `can_filter` belong to the path called and are None where PCO sends none.
+    `answered_at` is PCO's own time, to the second.
     """
 
     records: tuple[Json, ...]
@@ -58,6 +58,7 @@ class Page:
     request_id: str | None
     processed_as_version: str | None
     answered_at: datetime | None = None
+    can_filter: frozenset[str] | None = None
 
 
 def read_resource(record: Json, *, expected_type: str) -> Resource:

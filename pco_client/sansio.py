@@ -62,6 +62,7 @@ class PageRequest:
     offset: int = 0
     per_page: int = 100
     where: tuple[Where, ...] = ()
+    filter: str | None = None
     order: str | None = None
     include: tuple[str, ...] = ()
     fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -91,6 +92,8 @@ def build_list_request(request: PageRequest, *, base_url: str, credential: Crede
     for one in request.where:
         operator = f"[{one.operator}]" if one.operator else ""
         pairs.append((f"where[{one.attribute}]{operator}", one.value))
+    if request.filter:
+        pairs.append(("filter", request.filter))
     if request.order:
         pairs.append(("order", request.order))
     if request.include:
@@ -137,6 +140,7 @@ def read_list(response: HttpResponse, *, request: PageRequest, expected_type: st
         total_count=total_count,
         can_query_by=_names(meta.get("can_query_by")),
         can_order_by=_names(meta.get("can_order_by")),
+        can_filter=_names(meta.get("can_filter")),
         rate=read_rate(response.headers),
         request_id=_request_id(response),
         processed_as_version=response.headers.get("x-pco-api-processed-as-version"),

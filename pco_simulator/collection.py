@@ -44,6 +44,11 @@ class Collection:
         place = bisect.bisect_left(self.ids, identifier)
         return place < len(self.ids) and self.ids[place] == identifier
 
+    @property
+    def deleted_ids(self) -> Sequence[int]:
+        """Those that were deleted, in the order of the ids."""
+        return sorted(one for one in self._changed if not self.holds(one))
+
     def record(self, identifier: int) -> Record:
         """The record as it is now; one that was never touched is invented anew each time."""
         return self._changed.get(identifier) or self._inventor.record(identifier)

@@ -9,6 +9,8 @@ from pco_simulator.listing import ListFacts
 
 DEFAULT_PER_PAGE: Final = 25
 MOST_PER_PAGE: Final = 100
+DELETED: Final = frozenset({"only_deleted", "recently_deleted"})
+"""Filters that show deleted records, and no others."""
 RANGES: Final = frozenset({"gt", "gte", "lt", "lte"})
 
 
@@ -25,14 +27,15 @@ class Condition:
 class ListQuery:
     """A list request of which only what the list understands is left. `order` names have a `-` when descending.
 
-    `selection` is the part of it that decides which records, and in which order: pages with the same selection
-    belong together.
+    `shows_deleted`: a filter asks for deleted records only. `selection` is the part of it that decides which records,
+    and in which order: pages with the same selection belong together.
     """
 
     offset: int = 0
     per_page: int = DEFAULT_PER_PAGE
     order: tuple[str, ...] = ()
     where: tuple[Condition, ...] = ()
+    shows_deleted: bool = False
     include: tuple[str, ...] = ()
     fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -44,12 +47,13 @@ class ListQuery:
             self,
             order=tuple(one for one in self.order if one.removeprefix("-") not in names),
             where=tuple(one for one in self.where if one.attribute not in names),
+            shows_deleted=self.shows_deleted and names.isdisjoint(DELETED),
         )
 
     @property
-    def selection(self) -> tuple[tuple[str, ...], tuple[Condition, ...]]:
-        """Order and conditions."""
-        return self.order, self.where
+    def selection(self) -> tuple[tuple[str, ...], tuple[Condition, ...], bool]:
+        """Order, conditions, and whether it is about deleted records."""
+        return self.order, self.where, self.shows_deleted
 
 
 def read_query(raw: str, facts: ListFacts) -> ListQuery:
@@ -57,6 +61,7 @@ def read_query(raw: str, facts: ListFacts) -> ListQuery:
     offset, per_page = 0, DEFAULT_PER_PAGE
     order: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+    shows_deleted = False
     where: list[Condition] = []
     fields: list[tuple[str, tuple[str, ...]]] = []
     for key, value in parse_qsl(raw, keep_blank_values=True):
@@ -66,6 +71,8 @@ def read_query(raw: str, facts: ListFacts) -> ListQuery:
             per_page = min(max(_number(value, DEFAULT_PER_PAGE), 0), MOST_PER_PAGE)
         elif key == "order":
             order = tuple(name for name in _names(value) if name.removeprefix("-") in facts.can_order_by)
+        elif key == "filter":
+            shows_deleted = any(name in DELETED and name in facts.can_filter for name in _names(value))
         elif key == "include":
             include = tuple(name for name in _names(value) if name in facts.can_include)
         elif key.startswith("fields[") and key.endswith("]"):
@@ -74,7 +81,13 @@ def read_query(raw: str, facts: ListFacts) -> ListQuery:
             condition = _condition(key[len("where[") : -1], value, facts)
             where.extend([condition] if condition else [])
     return ListQuery(
-        offset=offset, per_page=per_page, order=order, where=tuple(where), include=include, fields=tuple(fields)
+        offset=offset,
+        per_page=per_page,
+        order=order,
+        where=tuple(where),
+        shows_deleted=shows_deleted,
+        include=include,
+        fields=tuple(fields),
     )
 
 

@@ -223,7 +223,9 @@ class Simulator:
         """The ids of the list in the order asked for; remembered until the listing changes."""
         listing = place.listing
         ids = listing.ids if place.ids is None else place.ids
-        is_plain = not query.where and not query.order and listing.name != "groups.Group"
+        if query.shows_deleted and isinstance(listing, Collection):
+            ids = listing.deleted_ids
+        is_plain = not query.shows_deleted and not query.where and not query.order and listing.name != "groups.Group"
         if is_plain:
             return ids
         if place.ids is not None:

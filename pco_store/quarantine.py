@@ -28,12 +28,13 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenItem:
-    """One that nothing has settled yet, as it is listed. `epoch` is that of the run which put it aside."""
+    """One that nothing has settled yet, as it is listed. `epoch` and `scope` are those of the run that put it aside."""
 
     quarantine_id: int
     org_id: str
     entity: str
     epoch: str
+    scope: str
     offset: int
     record_id: str | None
     reason: str
@@ -82,7 +83,8 @@ async def list_quarantined(
     result = await connection.execute(
         text(
             """
-            SELECT item.quarantine_id, item.org_id, item.entity, coalesce(run.epoch, '') AS epoch, item."offset",
+            SELECT item.quarantine_id, item.org_id, item.entity, coalesce(run.epoch, '') AS epoch,
+                   coalesce(run.scope, '') AS scope, item."offset",
                    item.record_id, item.reason, item.raw, item.created_at AS observed_at
             FROM sync.quarantine AS item LEFT JOIN sync.runs AS run USING (run_id)
             WHERE item.org_id = :org_id AND item.resolved_at IS NULL AND item.quarantine_id > :after

@@ -2,17 +2,21 @@
 
 PCO has no feed of deletions. What a complete walk did not show may be deleted; or the credential lost a permission, or
 the list leaves it out. So each missing record is asked for by its id, twice, and a record that the walk did show is
-asked for before, between and after: as long as that one is answered, a 404 says something about the other.
+asked for before, between and after: as long as that one is answered, a 404 says something about the other. Where PCO
+shows deleted records by a filter, those that it shows are known without asking.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from pco_store.tombstones import bury, find_missing
 from tasks.asking import Asking
+from tasks.deleted_list import find_shown_as_deleted
 from tasks.lifespan import Resources
 from tasks.patience import patiently
+from tasks.retries import retry_delays
 from tasks.sync_context import SyncContext
 
 ManyDeletions = Literal["stop", "accept"]
@@ -62,6 +66,8 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         return Deletions(verdict="too_many", missing=len(missing.ids))
     if not missing.witnesses and many == "stop":
         return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    known = await find_shown_as_deleted(sync, missing.ids, alive=missing.witnesses, delays=_delays(resources))
+    destroyed = known.ids if known else ()
     asking = Asking(
         sync.client,
         resources.settings,
@@ -71,14 +77,20 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         # Where there is no witness, the product itself has to do.
         witnesses=[f"{sync.path}/{one}" for one in missing.witnesses] or [f"/{sync.entity.product}/v2"],
     )
-    absent = await asking.find_absent({one: [f"{sync.path}/{one}"] for one in missing.ids})
-    if absent is None:
-        return Deletions(verdict="not_provable", missing=len(missing.ids), requests=asking.requests)
-    deleted = await patiently(
-        resources,
-        lambda connection: bury(connection, sync.run, sync.table, absent.ids, reason="absent", absent_at=absent.at),
-    )
-    return Deletions(verdict="confirmed", missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+    left = {one: [f"{sync.path}/{one}"] for one in missing.ids if one not in set(destroyed)}
+    absent = await asking.find_absent(left) if left else None
+    deleted = 0
+    for found, reason in ((known, "destroyed"), (absent, "absent")):
+        if found is not None and found.ids:
+            mark = partial(bury, run=sync.run, table=sync.table, ids=found.ids, reason=reason, absent_at=found.at)
+            deleted += await patiently(resources, mark)
+    verdict: Verdict = "not_provable" if left and absent is None else "confirmed"
+    return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+
+
+def _delays(resources: Resources) -> list[float]:
+    settings = resources.settings
+    return retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
 
 
 def are_too_many(missing: Sequence[str], *, live: int) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity, load_catalog
+from pco_catalog.chains import parents_in_scope
 from pco_client.client import PcoClient
 from pco_client.documents import Json, read_json
 from pco_client.errors import BadRequest, SkipError, UnexpectedDocument
@@ -79,7 +80,14 @@ async def replay_items(resources: Resources, org_id: str, entity: str | None) ->
 
 def row_of(record: Json, *, item: OpenItem, entity: Entity, observed_at: datetime) -> dict[str, object] | None:
     """The row of one record, if it can be one; in the epoch of the run that had put it aside."""
-    page = transform_page([record], entity=entity, org_id=item.org_id, epoch=item.epoch, observed_at=observed_at)
+    page = transform_page(
+        [record],
+        entity=entity,
+        org_id=item.org_id,
+        epoch=item.epoch,
+        observed_at=observed_at,
+        parents=parents_in_scope(entity, item.scope),
+    )
     return page.rows[0] if page.rows else None
 
 

@@ -19,7 +19,8 @@ class SyncSummary(BaseModel):
     """The numbers of one epoch; `retries` and `seconds` are of the last execution only.
 
     `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
-    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now. `fallback`
+    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now.
+    `merged` ones got theirs because PCO told of a merge. `fallback`
     says why not the best walk was taken.
     `processed_as_version` is set if PCO used another API version than the pinned one; `included_ignored` counts records
     that it sent without having been asked for them. Both are of the last execution, as `unknown_attributes` are.
@@ -43,6 +44,7 @@ class SyncSummary(BaseModel):
     quarantined: int = 0
     missing: int = 0
     deleted: int = 0
+    merged: int = 0
     requests: int = 0
     waited_seconds: float = 0.0
     retries: int = 0
@@ -60,6 +62,7 @@ def summarize(
     totals: RunTotals,
     deletions: Deletions,
     *,
+    merged: int,
     continued: bool,
     seconds: float,
     finished_at: datetime,
@@ -83,6 +86,7 @@ def summarize(
         quarantined=totals.quarantined,
         missing=deletions.missing,
         deleted=deletions.deleted,
+        merged=merged,
         requests=totals.requests + sync.counters.requests + deletions.requests,
         waited_seconds=round(totals.waited_seconds, 3),
         retries=sync.counters.retries,

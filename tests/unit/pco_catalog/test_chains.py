@@ -3,7 +3,7 @@
 import pytest
 
 from pco_catalog.catalog import UnknownEntity, load_catalog
-from pco_catalog.chains import Chain, NoChainError, chain_to, parents_of
+from pco_catalog.chains import Chain, NoChainError, chain_to, parents_in_scope, parents_of
 
 CATALOG = load_catalog()
 ONLY_BELOW = [
@@ -135,3 +135,9 @@ def test_a_parent_that_does_not_exist_is_told_as_any_unknown_entity() -> None:
 def test_an_entity_that_is_not_on_the_way_is_told() -> None:
     with pytest.raises(NoChainError, match=r"people\.Person is not on the way groups\.Group > groups\.Membership"):
         chain("groups.Membership").level_of("people.Person")
+
+
+def test_the_ids_in_a_scope_are_named_by_the_path_that_takes_as_many() -> None:
+    designation = CATALOG.entity("giving.Designation")
+    assert parents_in_scope(designation, "12") == {"donation": "12"}
+    assert parents_in_scope(designation, "") == parents_in_scope(designation, "1/2/3/4") == {}
