@@ -43,5 +43,6 @@ def test_everybody_who_lived_all_the_while_is_mirrored_once_with_the_latest_valu
         assert summary.records == len(rows) == len(moving.rows(entity))
         untouched = {identity for identity in rows if before.get(identity) == after.get(identity)}
         assert not [told for told in moving.differences(entity) if told.split(".")[0] in untouched]
+        world.clock(ahead_seconds=10)
         moving.sync(entity)
         assert moving.differences(entity) == [], "a second walk over a world at rest brings the rest, deletions too"

@@ -1,5 +1,6 @@
 """Who was merged into another gets a tombstone that says where he went; who is shown as deleted, gets one unasked."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from tests.church import Church
 
 MERGERS = "people.PersonMerger"
 WORKFLOWS = "people.Workflow"
+_half_minutes = itertools.count(2)
 
 
 @pytest.fixture
@@ -31,8 +33,9 @@ def mirrored(church: Church, world: SimulatorProcess, monkeypatch: pytest.Monkey
 
 
 def merge(world: SimulatorProcess, gone: str, kept: str) -> None:
+    """They are merged, and half a minute passes in PCO."""
     world.churn([{"operation": "merge", "entity": "people.Person", "id": gone, "into": kept}])
-    world.clock(ahead_seconds=60)
+    world.clock(ahead_seconds=30 * next(_half_minutes))
 
 
 def buried(church: Church, entity: str = "people.Person") -> dict[str, str]:

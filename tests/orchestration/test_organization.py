@@ -147,7 +147,14 @@ def test_patterns_that_fit_nothing_are_refused_before_anything_is_done(moving: C
     assert moving.runs() == []
 
 
-@pytest.mark.parametrize("product", sorted({one.product for one in load_catalog().entities(top_level_only=True)}))
+PRODUCTS = sorted({one.product for one in load_catalog().entities(top_level_only=True)})
+LONG = {"calendar", "people"}
+"""Half of all lists; the night has the time for them."""
+
+
+@pytest.mark.parametrize(
+    "product", [pytest.param(one, marks=[pytest.mark.nightly] if one in LONG else []) for one in PRODUCTS]
+)
 def test_every_list_of_every_product_can_be_mirrored(moving: Church, product: str) -> None:
     listed = [one.name for one in load_catalog().entities(top_level_only=True) if one.product == product]
     summary = sync(moving, include=listed)

@@ -89,12 +89,14 @@ def test_a_clock_that_is_an_hour_wrong_costs_no_record(moving: Church, world: Si
     """By PCO's clock everything is as it should be; this machine and its database are ahead of it, or behind."""
     world.clock(ahead_seconds=3600 * hours)
     world.churn([{"operation": "create", "entity": "people.Person", "attributes": {"last_name": "Before"}}])
+    world.clock(ahead_seconds=3600 * hours + 5)
     moving.sync()
     assert moving.differences() == [], "who was created a moment ago is in the window"
     watermark = moving.sql("SELECT watermark, now() AS now FROM sync.watermarks")[0]
     lead = (watermark.watermark - watermark.now).total_seconds()
     assert abs(lead - 3600 * hours) < 60, "the next delta begins where PCO was"
     (changed,) = world.churn([{"operation": "edit", "entity": "people.Person", "place": 5}])
+    world.clock(ahead_seconds=3600 * hours + 10)
 
     summary = moving.sync(mode="delta")
 
