@@ -5,8 +5,10 @@ from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
 
+from deployments.names import SYNC_ORGANIZATIONS
 from deployments.plan import make_plan
-from tasks.starting import start_organization
+from deployments.provision import save_credentials
+from tasks.starting import start_deployment, start_organization
 from tests.church import read_flow_run
 from tests.fleet import FanOuts, Fleet
 from tests.stack import wait_until
@@ -78,3 +80,24 @@ def test_a_church_whose_worker_is_killed_is_continued_by_another(fleet: Fleet) -
         assert church.church.differences(entity) == []
     reads = church.church.reads()
     assert reads.total() - len(reads) <= 2 * PAGES_IN_FLIGHT
+
+
+def test_schedules_start_every_church_that_does_not_say_otherwise(fleet: Fleet) -> None:
+    church, other = fleet.church("scheduled-church"), fleet.church("unscheduled-church")
+    world = fleet.simulator
+    asyncio.run(
+        save_credentials(
+            church.church.org_id,
+            application_id=world.app_id,
+            secret=world.secret,
+            base_url=world.base_url,
+            scheduled=True,
+        )
+    )
+    asyncio.run(start_deployment(SYNC_ORGANIZATIONS, {"mode": "full", "include": ["groups.GroupType"]}))
+
+    run = wait_until_completed(church)
+
+    assert (run.epoch, run.plan["include"], run.mode) == ("organization-1", ["groups.GroupType"], "full")
+    assert church.church.differences("groups.GroupType") == []
+    assert other.church.sql("SELECT 1 FROM sync.runs WHERE org_id = 'unscheduled-church'") == []

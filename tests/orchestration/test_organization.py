@@ -1,5 +1,6 @@
 """A whole church in one epoch: every list that its credential may read, each by its way, with one summary."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,10 @@ from prefect.client.schemas.objects import State
 from flows.sync_organization import sync_organization
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
+from pco_store.database import Database
+from pco_store.leases import open_run
+from pco_store.ledger import RunWindow
+from pco_store.openings import ORGANIZATION, RunRequest
 from tasks.organization_summary import OrganizationSummary
 from tests.church import Church
 
@@ -71,6 +76,31 @@ def test_a_named_epoch_is_run_once(moving: Church) -> None:
     sync(moving, epoch="e", **LISTS)
     ended = end(moving, epoch="e", **LISTS)
     assert ended.name == "AlreadyCompleted"
+
+
+def test_a_tick_that_finds_the_last_one_still_running_joins_it(moving: Church, world: SimulatorProcess) -> None:
+    request = RunRequest(
+        org_id=moving.org_id,
+        entity=ORGANIZATION,
+        mode="delta",
+        on_conflict="join",
+        window=RunWindow(attribute=None, since=None, until=None),
+        page_size=100,
+        owner="the last tick",
+        flow_run_id=None,
+        lease_seconds=600,
+        plan={},
+    )
+    database = Database(moving.database_url, pool_size=1)
+    with asyncio.Runner() as runner:
+        _, lease = runner.run(open_run(database, request))
+        assert lease is not None
+        ended = end(moving, mode="delta", **LISTS)
+        runner.run(lease.release())
+        runner.run(database.aclose())
+    assert ended.name == "AlreadyRunning"
+    assert world.access_log() == []
+    assert len(moving.runs()) == 1
 
 
 def test_a_product_that_may_not_be_read_is_reported_and_left_out(moving: Church, world: SimulatorProcess) -> None:
