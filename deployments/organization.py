@@ -107,11 +107,11 @@ async def _look(database: Database, org_id: str) -> tuple[str | None, list[Entit
 
 def _show(totals: list[EntityTotals], console: Console) -> None:
     table = Table(title="What it read", title_justify="left")
-    table.add_column("resource", overflow="fold")
-    table.add_column("state")
-    for name in ("lists", "rows", "new", "changed", "quarantined", "requests"):
+    table.add_column("resource", overflow="fold", min_width=24)
+    table.add_column("state", overflow="fold")
+    for name in ("lists", "rows", "new", "changed", "requests"):
         table.add_column(name, justify="right")
     for one in totals:
-        numbers = (one.lists, one.rows, one.new, one.changed, one.quarantined, one.requests)
+        numbers = (one.lists, one.rows, one.new, one.changed, one.requests)
         table.add_row(one.entity, one.state, *(f"{number:,}" for number in numbers))
     console.print(table)

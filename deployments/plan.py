@@ -49,8 +49,8 @@ async def show_plan(options: argparse.Namespace, console: Console) -> int:
     check_arguments(options.org_id)
     planned, own = await make_plan(options.org_id, options.mode, options.include, options.exclude)
     table = Table(title=f"{options.mode} sync of {options.org_id}", title_justify="left")
-    for name in ("entity", "way"):
-        table.add_column(name, overflow="fold")
+    table.add_column("entity", overflow="fold", min_width=26)
+    table.add_column("way", overflow="fold")
     for name in ("lists", "records", "requests"):
         table.add_column(name, justify="right")
     for one in sorted(planned, key=lambda one: -one.requests):

@@ -49,8 +49,9 @@ async def verify(options: argparse.Namespace, console: Console) -> int:
     finally:
         await database.aclose()
     table = Table(title=f"{options.org_id}, by {options.method}", title_justify="left")
-    for name in ("resource", "verdict", "what"):
-        table.add_column(name, overflow="fold")
+    table.add_column("resource", overflow="fold", min_width=24)
+    table.add_column("verdict")
+    table.add_column("what", overflow="fold")
     table.add_column("requests", justify="right")
     for entity, (name, message) in ended.items():
         proof = proofs.get(entity)
