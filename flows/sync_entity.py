@@ -124,7 +124,7 @@ async def _run(
         async with shown(report), tagged(run.org_id, run.entity):
             await finish_walk(walks, sync, await as_tasks(resources))
             deletions = Deletions()
-            merged = await patiently(resources, partial(follow_merges, org_id=run.org_id, entity=run.entity))
+            merged = await follow_merges(resources, run)
             if run.mode == "full":
                 deletions = await find_deletions(resources, sync, many=many_deletions)
             if sync.counters.corrected_until is not None and run.window.until is not None:
