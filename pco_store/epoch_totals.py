@@ -16,7 +16,6 @@ class EntityTotals:
     entity: str
     state: str
     lists: int
-    lists_failed: int
     pages: int
     rows: int
     new: int
@@ -36,9 +35,9 @@ async def epoch_totals(connection: AsyncConnection, *, org_id: str, epoch: str) 
                 WHERE org_id = :org_id AND epoch = :epoch AND parent_run_id IS NULL AND turn IS NOT NULL
                   AND state <> 'closed' AND position('.' IN entity) > 0),
             run AS (
-                SELECT head.run_id AS head_id, head.run_id, head.state, head.fan_out IS NULL AS is_list FROM head
+                SELECT head.run_id AS head_id, head.run_id, head.fan_out IS NULL AS is_list FROM head
                 UNION ALL
-                SELECT head.run_id, child.run_id, child.state, true FROM head
+                SELECT head.run_id, child.run_id, true FROM head
                 JOIN sync.runs AS child ON child.parent_run_id = head.run_id),
             page AS (
                 SELECT run.head_id, count(*) AS pages, sum(rows) AS rows, sum(new) AS new, sum(changed) AS changed,
@@ -46,8 +45,6 @@ async def epoch_totals(connection: AsyncConnection, *, org_id: str, epoch: str) 
                 FROM run JOIN sync.pages USING (run_id) GROUP BY run.head_id)
             SELECT head.entity, head.state,
                    (SELECT count(*) FROM run WHERE run.head_id = head.run_id AND is_list) AS lists,
-                   (SELECT count(*) FROM run WHERE run.head_id = head.run_id AND is_list
-                        AND run.state IN ('dead', 'cancelled', 'failed', 'forbidden')) AS lists_failed,
                    coalesce(pages, 0) AS pages, coalesce(rows, 0) AS rows, coalesce(new, 0) AS new,
                    coalesce(changed, 0) AS changed, coalesce(unchanged, 0) AS unchanged,
                    coalesce(requests, 0) AS requests, coalesce(quarantined, 0) AS quarantined
@@ -62,7 +59,6 @@ async def epoch_totals(connection: AsyncConnection, *, org_id: str, epoch: str) 
             entity=row.entity,
             state=row.state,
             lists=row.lists,
-            lists_failed=row.lists_failed,
             pages=row.pages,
             rows=int(row.rows),
             new=int(row.new),
