@@ -9,7 +9,7 @@ from typing import Final
 from pco_client.client import PcoClient
 from pco_client.errors import NotFound, SkipError
 from tasks.logs import sync_logger
-from tasks.retries import POISONOUS, retried, retry_delays
+from tasks.retries import POISONOUS, delays_of, retried
 from tasks.settings import SyncSettings
 
 PATIENCE_WITH_ONE: Final = 2
@@ -42,7 +42,7 @@ class Asking:
         self._lane = lane
         self._clock_offset = clock_offset
         self._witnesses = witnesses
-        self._delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+        self._delays = delays_of(settings)
         self._room = asyncio.Semaphore(settings.pages_in_flight)
         self.requests = 0
 

@@ -16,7 +16,7 @@ from tasks.asking import Asking
 from tasks.deleted_list import find_shown_as_deleted
 from tasks.lifespan import Resources
 from tasks.patience import patiently
-from tasks.retries import retry_delays
+from tasks.retries import delays_of
 from tasks.sync_context import SyncContext
 
 ManyDeletions = Literal["stop", "accept"]
@@ -66,7 +66,9 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         return Deletions(verdict="too_many", missing=len(missing.ids))
     if not missing.witnesses and many == "stop":
         return Deletions(verdict="list_is_empty", missing=len(missing.ids))
-    known = await find_shown_as_deleted(sync, missing.ids, alive=missing.witnesses, delays=_delays(resources))
+    known = await find_shown_as_deleted(
+        sync, missing.ids, alive=missing.witnesses, delays=delays_of(resources.settings)
+    )
     destroyed = known.ids if known else ()
     asking = Asking(
         sync.client,
@@ -86,11 +88,6 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
             deleted += await patiently(resources, mark)
     verdict: Verdict = "not_provable" if left and absent is None else "confirmed"
     return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted, requests=asking.requests)
-
-
-def _delays(resources: Resources) -> list[float]:
-    settings = resources.settings
-    return retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
 
 
 def are_too_many(missing: Sequence[str], *, live: int) -> bool:

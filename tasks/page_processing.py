@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.lifespan import Resources
 from tasks.pages import PageRef, apply_page, process_page
-from tasks.retries import part_delays, retried, retry_delays
+from tasks.retries import delays_of, part_delays, retried
 from tasks.settings import SyncSettings
 from tasks.sync_context import current_sync
 
@@ -30,7 +30,7 @@ class PageProcessing:
 async def as_tasks(resources: Resources) -> PageProcessing:
     """One Prefect task per page: named, cached, retried and shown by Prefect."""
     configure = partial(process_page.with_options, result_storage=await resources.receipts())
-    delays = _delays(resources.settings)
+    delays = delays_of(resources.settings)
     of_parts = part_delays(first=resources.settings.retry_first_seconds)
     return PageProcessing(
         whole=configure(retries=len(delays), retry_delay_seconds=delays),
@@ -42,14 +42,10 @@ async def as_tasks(resources: Resources) -> PageProcessing:
 def directly(settings: SyncSettings) -> PageProcessing:
     """The same steps and retries without a task: the ledger remembers, Prefect shows the flow run only."""
     return PageProcessing(
-        whole=partial(_process, delays=_delays(settings)),
+        whole=partial(_process, delays=delays_of(settings)),
         part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
-        delays=_delays(settings),
+        delays=delays_of(settings),
     )
-
-
-def _delays(settings: SyncSettings) -> list[float]:
-    return retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
 
 
 async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:

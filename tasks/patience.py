@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_store.errors import StoreUnavailable
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
-from tasks.retries import retry_delays
+from tasks.retries import delays_of
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ async def patiently(resources: Resources, step: Callable[[AsyncConnection], Awai
 async def while_the_ledger_is_away(resources: Resources, action: Callable[[], Awaitable[T]]) -> T:
     """The same for what opens its transactions itself."""
     settings = resources.settings
-    for delay in retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds):
+    for delay in delays_of(settings):
         try:
             return await action()
         except StoreUnavailable as error:

@@ -26,7 +26,7 @@ from tasks.lifespan import Resources, get_client_for_org
 from tasks.logs import sync_logger
 from tasks.patience import patiently
 from tasks.replay_summary import ReplaySummary
-from tasks.retries import POISONOUS, retried, retry_delays
+from tasks.retries import POISONOUS, delays_of, retried
 from tasks.transform import transform_page
 
 BATCH: Final = 100
@@ -129,7 +129,7 @@ class _Asking:
         settings = resources.settings
         self._resources = resources
         self._org_id = org_id
-        self._delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+        self._delays = delays_of(settings)
         self._room = asyncio.Semaphore(settings.pages_in_flight)
         self.requests = 0
 

@@ -6,7 +6,7 @@ from functools import partial
 from pco_catalog.catalog import Catalog
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError, Unauthorized
-from tasks.retries import retried, retry_delays
+from tasks.retries import delays_of, retried
 from tasks.settings import SyncSettings
 
 
@@ -19,7 +19,7 @@ async def unreadable_products(
     client.
     """
     versions = {one.product: one.api_version for one in catalog.by_name.values()}
-    delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+    delays = delays_of(settings)
     refused: dict[str, str] = {}
     not_accepted: list[Unauthorized] = []
     asked = sorted(set(products))

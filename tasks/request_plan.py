@@ -11,7 +11,7 @@ from pco_catalog.chains import Chain, Level
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
 from pco_client.sansio import PageRequest, Where
-from tasks.retries import retried, retry_delays
+from tasks.retries import delays_of, retried
 from tasks.settings import SyncSettings
 from tasks.ways import Way
 from tasks.window import WHOLE, Window, choose_window
@@ -152,7 +152,7 @@ class RequestPlan:
 
     async def _ask(self, entity: Entity, path: str, offset: int, where: tuple[Where, ...]) -> Any:
         request = PageRequest(path=path, api_version=entity.api_version, offset=offset, per_page=1, where=where)
-        delays = retry_delays(first=self.settings.retry_first_seconds, total=self.settings.retry_total_seconds)
+        delays = delays_of(self.settings)
         fetched = await retried(
             lambda _: self.client.fetch_page(request, expected_type=entity.resource, lane="plan"), delays=delays
         )

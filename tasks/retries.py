@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from pco_client.errors import PcoError, RetryError, ServerFault, SkipError, StopError, UndecodableAnswer, WaitError
 from pco_client.governor import GovernorUnavailable
 from pco_store.errors import LeaseLost, StoreUnavailable
+from tasks.settings import SyncSettings
 
 T = TypeVar("T")
 
@@ -53,6 +54,11 @@ def decide(error: BaseException) -> Decision:
 def retry_delays(*, first: float, total: float) -> list[float]:
     """Waits in seconds that double from `first` and add up to `total`."""
     return list(_delays(first, total))
+
+
+def delays_of(settings: SyncSettings) -> list[float]:
+    """The waits that a sync's settings give to a request or a step that fails."""
+    return retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
 
 
 def part_delays(*, first: float) -> list[float]:

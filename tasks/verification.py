@@ -33,7 +33,7 @@ from pco_store.tables import mirror_table
 from tasks.comparison import Difference, Shown, are_in_order, compare
 from tasks.lifespan import Resources
 from tasks.patience import patiently
-from tasks.retries import retried, retry_delays
+from tasks.retries import delays_of, retried
 from tasks.window import WHOLE, Window, can_be_ranged
 
 Method = Literal["count", "sample", "full"]
@@ -336,7 +336,7 @@ class _Verification:
 
     async def _retried(self, ask: Any) -> Any:
         settings = self.resources.settings
-        delays = retry_delays(first=settings.retry_first_seconds, total=settings.retry_total_seconds)
+        delays = delays_of(settings)
         return await retried(lambda _: ask(), delays=delays)
 
     @property
