@@ -14,6 +14,7 @@ from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
 from pco_store.database import Database
 from pco_store.migrate import migrate
+from tests.databases import Databases
 from tests.fleet import fleet, session_fleet
 from tests.stack import church, shared_simulator, simulator, stack
 
@@ -75,19 +76,23 @@ def template(postgres: Postgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres, template: str) -> Databases:
+    """Migrated databases to be lent to tests."""
+    return Databases(postgres, template)
+
+
 @pytest.fixture
-def database_url(postgres: Postgres, template: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """The address of a migrated, empty database of this test."""
-    name = f"t{next(_numbers)}"
-    postgres.psql("postgres", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield postgres.url(name)
-    postgres.psql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    with databases.one() as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres: Postgres) -> Iterator[str]:
     """The address of a database without any table."""
-    name = f"t{next(_numbers)}"
+    name = f"bare{next(_numbers)}"
     postgres.psql("postgres", f"CREATE DATABASE {name}")
     yield postgres.url(name)
     postgres.psql("postgres", f"DROP DATABASE {name} WITH (FORCE)")

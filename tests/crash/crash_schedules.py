@@ -3,7 +3,7 @@
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redis import Redis
@@ -43,12 +43,10 @@ class Schedule:
         return len(self.events) * (min(children, GROUPS) + 1)
 
 
-def draw(seed: int, *, first: str | None = None, without: frozenset[str] = frozenset()) -> Schedule:
-    """The schedule of a seed; `first` is among its events, and none that is in `without`."""
+def draw(seed: int, names: Sequence[str] = ()) -> Schedule:
+    """The schedule of a seed: these events, or one to three of all."""
     chance = random.Random(seed)
-    names = [first] if first is not None else []
-    possible = sorted(EVENTS.keys() - without)
-    names += chance.choices(possible, k=chance.randint(1, 2))
+    names = names or chance.choices(sorted(EVENTS), k=chance.randint(1, 3))
     events = [Event(what=name, after=chance.randint(0, GROUPS - 8)) for name in names]
     return Schedule(
         seed=seed,
