@@ -48,7 +48,7 @@ crash: setup ## only the tests that kill, stop and restart things
 
 nightly: setup ## the tests that take long: random crash schedules, large groups, 5,000 histories of each walk
 	@$(BIN)/python -m pytest -m nightly
-	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit/tasks
+	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit/tasks tests/integration/test_walk_histories.py
 
 check: lint types layers ## lint, types and import layers
 

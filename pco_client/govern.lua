@@ -1,10 +1,10 @@
 -- The budget of one credential, for many processes; the arithmetic of rate_limit.Budget, in one atomic step.
 -- KEYS: 1 permits (zset by time; 'number:lane', those of other programs 'number'), 2 state (hash),
 --       3 lanes that asked lately (zset by end of their claim)
--- ARGV: 1 lane, 2 take a permit (0/1), 3 deep (0/1), 4 lessons: answers, and when requests were sent (JSON list, or ''),
+-- ARGV: 1 lane, 2 how many permits to take, one after the other as long as there are any, 3 deep (0/1), 4 lessons: answers, and when requests were sent (JSON list, or ''),
 --       5 time in seconds ('': this server's), 6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds,
 --       10 default limit, 11 default deep limit, 12 default period
--- Answer: {number of the permit, or 0; seconds to wait (text); time (text)}
+-- Answer: {seconds to wait for the first that was not given, 0 if all were (text); time (text); the permits' numbers...}
 local now = tonumber(ARGV[5])
 if not now then
   local time = redis.call('TIME')
@@ -76,38 +76,30 @@ if ARGV[4] ~= '' then
   end
 end
 
-local function answer(number, seconds)
-  return {number, string.format('%.6f', seconds), string.format('%.6f', now)}
-end
-
 redis.call('ZREMRANGEBYSCORE', permits, '-inf', string.format('%.6f', now - remembered))
-if ARGV[2] == '0' then
-  return answer(0, 0)
-end
 
 local function claim(until_time)
   redis.call('ZADD', claims, string.format('%.6f', until_time), lane)
   redis.call('EXPIRE', claims, ttl)
 end
 
-local function wait(seconds)
-  claim(now + seconds + claim_seconds)
-  return answer(0, seconds)
-end
-
-if now < blocked_until then
-  return wait(blocked_until - now)
-end
 local horizon = string.format('(%.6f', now - period - margin)
 local limit = deep == '1' and math.min(limits['0'], limits['1']) or limits['0']
-local taken = redis.call('ZCOUNT', permits, horizon, '+inf')
-local free = limit - taken
-if free <= 0 then
-  local frees_up = redis.call('ZRANGEBYSCORE', permits, horizon, '+inf', 'WITHSCORES', 'LIMIT', taken - limit, 1)
-  return wait(math.max(tonumber(frees_up[2]) + period + margin - now, 0.001))
-end
-redis.call('ZREMRANGEBYSCORE', claims, '-inf', string.format('%.6f', now))
-if free <= redis.call('ZCARD', claims) then
+
+local function seconds_to_wait()
+  if now < blocked_until then
+    return blocked_until - now
+  end
+  local taken = redis.call('ZCOUNT', permits, horizon, '+inf')
+  local free = limit - taken
+  if free <= 0 then
+    local frees_up = redis.call('ZRANGEBYSCORE', permits, horizon, '+inf', 'WITHSCORES', 'LIMIT', taken - limit, 1)
+    return math.max(tonumber(frees_up[2]) + period + margin - now, 0.001)
+  end
+  redis.call('ZREMRANGEBYSCORE', claims, '-inf', string.format('%.6f', now))
+  if free > redis.call('ZCARD', claims) then
+    return 0
+  end
   local used, claimed = {}, 0
   for _, permit in ipairs(redis.call('ZRANGEBYSCORE', permits, horizon, '+inf')) do
     local name = string.match(permit, '^%d+:(.*)$')
@@ -120,9 +112,15 @@ if free <= redis.call('ZCARD', claims) then
       claimed = claimed + 1
     end
   end
-  if free <= claimed then
-    return wait(claimed_wait)
+  return free <= claimed and claimed_wait or 0
+end
+
+local numbers, wait = {}, 0
+while #numbers < tonumber(ARGV[2]) and wait == 0 do
+  wait = seconds_to_wait()
+  claim(now + wait + claim_seconds)
+  if wait == 0 then
+    table.insert(numbers, add_permit(':' .. lane))
   end
 end
-claim(now + claim_seconds)
-return answer(add_permit(':' .. lane), 0)
+return {string.format('%.6f', wait), string.format('%.6f', now), unpack(numbers)}

@@ -3,16 +3,19 @@
 import asyncio
 import json
 import time
+from asyncio import Future
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from typing import Any, Final, TypeVar
+from itertools import chain, islice, repeat
+from typing import Final, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pco_client.governor import GovernorUnavailable, Lanes, Permit, spread
+from pco_client.governor import GovernorUnavailable, Permit, spread
 from pco_client.rate_limit import (
     CLAIM_SECONDS,
     CLAIMED_WAIT,
@@ -23,7 +26,6 @@ from pco_client.rate_limit import (
     MARGIN,
     PERMIT_GOOD_SECONDS,
     REMEMBERED_SECONDS,
-    Grant,
     RateReading,
 )
 
@@ -55,6 +57,18 @@ class Sending:
 Lesson = Answer | Sending
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """The numbers of the permits that were taken at `at` on the budget's clock; the wait until there is another one.
+
+    `wait_seconds` is 0 if there were as many as were wanted.
+    """
+
+    numbers: Sequence[int]
+    wait_seconds: float
+    at: float
+
+
 class SharedBudget:
     """`rate_limit.Budget` of one credential, for every process: one script in Redis, one atomic step at a time."""
 
@@ -74,24 +88,29 @@ class SharedBudget:
         ]
 
     async def take(
-        self, *, lane: str, deep: bool, lessons: Sequence[Lesson] = (), now: float | None = None
-    ) -> tuple[Grant, float]:
-        """Learn `lessons`, then take a permit if there is one; also the time it was, on Redis' clock or `now`."""
-        number, wait_seconds, time_then = await self._run(lane, 1, int(deep), lessons, now)
-        return Grant(wait_seconds=0.0 if number else float(wait_seconds), number=number), float(time_then)
+        self, *, lane: str, deep: bool, wanted: int = 1, lessons: Sequence[Lesson] = (), now: float | None = None
+    ) -> Taken:
+        """Learn `lessons`, then take permits, up to `wanted`, as long as there are any; on Redis' clock or `now`."""
+        return await self._run(lane, wanted, int(deep), lessons, now)
 
     async def learn(self, lessons: Sequence[Lesson], *, now: float | None = None) -> None:
         """Learn `lessons` only."""
         await self._run("", 0, 0, lessons, now)
 
-    async def _run(self, lane: str, take: int, deep: int, lessons: Sequence[Lesson], now: float | None) -> Any:
+    async def _run(self, lane: str, wanted: int, deep: int, lessons: Sequence[Lesson], now: float | None) -> Taken:
         told = json.dumps([_told(one) for one in lessons]) if lessons else ""
         time_text = "" if now is None else f"{now:.6f}"
-        return await self._script(keys=self._keys, args=[lane, take, deep, told, time_text, *self._settings])
+        wait_seconds, at, *numbers = await self._script(
+            keys=self._keys, args=[lane, wanted, deep, told, time_text, *self._settings]
+        )
+        return Taken(numbers=numbers, wait_seconds=float(wait_seconds), at=float(at))
 
 
 class RedisGovernor:
     """All arithmetic happens in one Lua script, on Redis' clock. Answers are learned from with the next permit.
+
+    The first of a lane's waiters asks for all of them: on a busy machine an answer of Redis is read late, and as many
+    answers one after the other would be more than the requests themselves take.
 
     That a request was written late is told at once: another process may be waiting for this very permit to come back.
 
@@ -110,27 +129,57 @@ class RedisGovernor:
         self._budget = SharedBudget(redis, identity, margin=margin)
         self._now = now
         self._sleep = sleep
-        self._lanes = Lanes()
+        self._lines: dict[tuple[str, bool], deque[Future[Permit | None]]] = {}
         self._unlearned: list[Lesson] = []
 
     async def acquire(self, *, lane: str, deep: bool) -> Permit:
         """Wait until a request may be sent."""
+        line = self._lines.setdefault((lane, deep), deque())
+        place: Future[Permit | None] = asyncio.get_running_loop().create_future()
+        line.append(place)
+        try:
+            if line[0] is not place:
+                permit = await place
+                if permit is not None:
+                    return permit
+            return await self._ask_for(line, lane=lane, deep=deep)
+        finally:
+            self._leave(line, place, key=(lane, deep))
+
+    async def _ask_for(self, line: deque[Future[Permit | None]], *, lane: str, deep: bool) -> Permit:
+        """The permit of the first in the line; those behind it are given theirs, as far as there are any."""
         waited = 0.0
-        async with self._lanes.turn(lane):
-            while True:
-                ask = partial(self._ask, lane=lane, deep=deep, lessons=self._take_unlearned())
-                grant, taken_at, asked_at = await self._patiently(ask)
-                if grant.is_granted:
-                    return Permit(
-                        number=grant.number,
-                        lane=lane,
-                        deep=deep,
-                        taken_at=taken_at,
-                        asked_at=asked_at,
-                        waited_seconds=waited,
-                    )
-                waited += grant.wait_seconds
-                await self._sleep(grant.wait_seconds)
+        while True:
+            wanted = 1 if waited else len(line)
+            ask = partial(self._ask, lane=lane, deep=deep, wanted=wanted, lessons=self._take_unlearned())
+            taken, asked_at = await self._patiently(ask)
+            permits = [
+                Permit(
+                    number=number, lane=lane, deep=deep, taken_at=taken.at, asked_at=asked_at, waited_seconds=seconds
+                )
+                for number, seconds in zip(taken.numbers, chain([waited], repeat(0.0)), strict=False)
+            ]
+            if permits:
+                served = [place for place in islice(line, 1, None) if not place.done()]
+                for place, permit in zip(served, permits[1:], strict=False):
+                    place.set_result(permit)
+                    line.remove(place)
+                return permits[0]
+            waited += taken.wait_seconds
+            await self._sleep(taken.wait_seconds)
+
+    def _leave(
+        self, line: deque[Future[Permit | None]], place: Future[Permit | None], *, key: tuple[str, bool]
+    ) -> None:
+        """However it ended: whoever stands behind the first is the first now, and asks."""
+        if place not in line:
+            return
+        was_first = line[0] is place
+        line.remove(place)
+        if not line:
+            del self._lines[key]
+        elif was_first and not line[0].done():
+            line[0].set_result(None)
 
     def is_good(self, permit: Permit) -> bool:
         """Whether a request may still be written with it."""
@@ -152,10 +201,10 @@ class RedisGovernor:
     async def aclose(self) -> None:
         """The connection belongs to whoever gave it."""
 
-    async def _ask(self, *, lane: str, deep: bool, lessons: Sequence[Lesson]) -> tuple[Grant, float, float]:
-        """The answer, when that was on Redis' clock, and when it was asked on ours."""
+    async def _ask(self, *, lane: str, deep: bool, wanted: int, lessons: Sequence[Lesson]) -> tuple[Taken, float]:
+        """The answer, and when it was asked on our clock."""
         asked_at = self._now()
-        return *await self._budget.take(lane=lane, deep=deep, lessons=lessons), asked_at
+        return await self._budget.take(lane=lane, deep=deep, wanted=wanted, lessons=lessons), asked_at
 
     async def _learn_now(self) -> None:
         await self._patiently(partial(self._budget.learn, self._take_unlearned()))

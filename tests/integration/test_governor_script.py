@@ -19,11 +19,12 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Lane `lane` asks for a permit `pause` seconds after the step before."""
+    """Lane `lane` asks for `wanted` permits `pause` seconds after the step before."""
 
     pause: float
     lane: str
     deep: bool
+    wanted: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,13 @@ _READINGS = st.builds(
 )
 _STEPS = st.lists(
     st.one_of(
-        st.builds(Ask, pause=_SECONDS, lane=st.sampled_from(["backfill", "delta", ""]), deep=st.booleans()),
+        st.builds(
+            Ask,
+            pause=_SECONDS,
+            lane=st.sampled_from(["backfill", "delta", ""]),
+            deep=st.booleans(),
+            wanted=st.sampled_from([1, 1, 2, 3, 9]),
+        ),
         st.builds(Ask, pause=st.just(0.0), lane=st.sampled_from(["backfill", "delta", ""]), deep=st.just(False)),
         st.builds(
             Hear,
@@ -110,13 +117,16 @@ async def both(url: str, steps: list[Ask | Hear | Send]) -> tuple[list[float], l
         for step in steps:
             now += step.pause
             if isinstance(step, Ask):
-                mine = budget.take(now=now, lane=step.lane, deep=step.deep)
-                grant, at = await shared.take(lane=step.lane, deep=step.deep, now=now)
-                expected += [mine.wait_seconds, mine.number]
-                told += [grant.wait_seconds, grant.number]
-                assert at == now
-                if grant.is_granted:
-                    permits.append(permit_of(grant.number, now, lane=step.lane, deep=step.deep))
+                numbers, wait = list[int](), 0.0
+                while len(numbers) < step.wanted and not wait:
+                    mine = budget.take(now=now, lane=step.lane, deep=step.deep)
+                    wait = mine.wait_seconds
+                    numbers += [mine.number] if mine.is_granted else []
+                taken = await shared.take(lane=step.lane, deep=step.deep, wanted=step.wanted, now=now)
+                expected += [wait, len(numbers), *numbers]
+                told += [taken.wait_seconds, len(taken.numbers), *taken.numbers]
+                assert taken.at == now
+                permits += [permit_of(number, now, lane=step.lane, deep=step.deep) for number in taken.numbers]
             elif permits:
                 permit = permits[max(len(permits) - 1 - step.back, 0)]
                 if isinstance(step, Send):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -101,6 +102,45 @@ async def test_a_lane_without_a_name_is_served(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as redis:
         permit = await asyncio.wait_for(RedisGovernor(redis, "nameless").acquire(lane="", deep=False), 10)
     assert permit.waited_seconds == 0
+
+
+async def test_the_first_in_line_asks_for_all_who_wait(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        governor = RedisGovernor(redis, "line")
+        await governor.acquire(lane="people", deep=False)
+        before = await redis.info("commandstats")
+        permits = await asyncio.gather(*(governor.acquire(lane="people", deep=False) for _ in range(20)))
+        after = await redis.info("commandstats")
+    assert [one.number for one in permits] == list(range(2, 22))
+    questions = after["cmdstat_evalsha"]["calls"] - before["cmdstat_evalsha"]["calls"]
+    assert questions == 2, "one for the first, who came alone, and one for all others"
+
+
+async def test_who_goes_away_holds_up_nobody_behind_him(redis_url: str) -> None:
+    asleep, awake = asyncio.Queue[float](), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        asleep.put_nowait(seconds)
+        await awake.wait()
+
+    async with Redis.from_url(redis_url) as redis:
+        governor = RedisGovernor(redis, "left", sleep=sleep)
+        limit = RateReading(limit=1, period_seconds=60, count=None, retry_after_seconds=None)
+        permit = await governor.acquire(lane="people", deep=False)
+        await governor.observe(permit, limit, refused=False)
+        first, second, third, fourth = (
+            asyncio.create_task(governor.acquire(lane="people", deep=False)) for _ in range(4)
+        )
+        assert await asleep.get() > 0
+        third.cancel()
+        first.cancel()
+        assert await asleep.get() > 0, "the second asks now"
+        assert not second.done()
+        await governor.observe(permit, replace(limit, limit=9), refused=False)
+        awake.set()
+        numbers = [(await one).number for one in (second, fourth)]
+    assert numbers == [2, 3]
+    assert (first.cancelled(), third.cancelled()) == (True, True)
 
 
 async def test_redis_may_forget_everything_and_the_governor_goes_on(redis_url: str) -> None:
