@@ -68,7 +68,7 @@ ON_ONE_DATABASE = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 """`store` is one for all histories, each of which has a church of its own."""
 
 CHANGES = st.tuples(
-    st.sampled_from([one for one in OPERATIONS if one in ("create", "edit", "delete")]),
+    st.sampled_from([one for one in OPERATIONS if one != "restore"]),
     st.integers(0, 200),
     st.integers(1, 14),
 )
@@ -96,18 +96,23 @@ class Church:
             return [dict(row._mapping) for row in found]
 
     def change(self, changes: Sequence[tuple[str, int, int]], *, during: bool) -> None:
-        """Let these happen now, or between the requests to come. A place that is not there any more is left out."""
+        """Let these happen now, or between the requests to come. A place that is not there any more is left out.
+
+        Who is merged goes into the one who stands behind now.
+        """
         for operation, place, request in changes:
+            ids = self.simulator.world.collection(self.walked.entity).ids
             change = Change(
                 operation=operation,
                 entity=self.walked.entity,
                 place=place % RECORDS,
+                into=ids[(place % RECORDS + 1) % len(ids)] if operation == "merge" else None,
                 attributes={} if operation == "delete" else {"remote_id": place},
                 after_request=len(self.simulator.log.entries) + request if during else 0,
             )
             if during:
                 self.simulator.churn.waiting.append(change)
-            elif place % RECORDS < len(self.simulator.world.collection(self.walked.entity).ids):
+            elif place % RECORDS < len(ids):
                 change.apply(self.simulator.world)
 
     async def read(self, mode: Mode, *, since: datetime | None = None) -> SyncContext:
