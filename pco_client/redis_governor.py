@@ -150,7 +150,7 @@ class RedisGovernor:
         """The permit of the first in the line; those behind it are given theirs, as far as there are any."""
         waited = 0.0
         while True:
-            wanted = 1 if waited else len(line)
+            wanted = 1 if waited else 1 + len(_standing_behind_first(line))
             ask = partial(self._ask, lane=lane, deep=deep, wanted=wanted, lessons=self._take_unlearned())
             taken, asked_at = await self._patiently(ask)
             permits = [
@@ -160,8 +160,7 @@ class RedisGovernor:
                 for number, seconds in zip(taken.numbers, chain([waited], repeat(0.0)), strict=False)
             ]
             if permits:
-                served = [place for place in islice(line, 1, None) if not place.done()]
-                for place, permit in zip(served, permits[1:], strict=False):
+                for place, permit in zip(_standing_behind_first(line), permits[1:], strict=False):
                     place.set_result(permit)
                     line.remove(place)
                 return permits[0]
@@ -223,6 +222,11 @@ class RedisGovernor:
                     raise GovernorUnavailable(f"Redis cannot be reached ({type(error).__name__})") from None
                 await self._sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+
+def _standing_behind_first(line: Sequence[Future[Permit | None]]) -> list[Future[Permit | None]]:
+    """Those who wait; one who went away is still in the line until its task runs again."""
+    return [place for place in islice(line, 1, None) if not place.done()]
 
 
 def _told(lesson: Lesson) -> dict[str, float | str]:
