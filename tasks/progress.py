@@ -123,5 +123,4 @@ async def shown(report: ProgressReport) -> AsyncIterator[None]:
         await report.tell_redis("stopped")
         raise
     await interrupt(teller)
-    await report.tell_redis("completed")
-    await report.tell_prefect()
+    await asyncio.gather(report.tell_redis("completed"), report.tell_prefect())
