@@ -46,7 +46,7 @@ test: setup ## pass the whole test suite
 crash: setup ## only the tests that kill, stop and restart things
 	@exec $(BIN)/python -m pytest tests/crash
 
-nightly: setup ## the tests that take long: random crash schedules, large groups, 5,000 histories of each walk
+nightly: setup ## what takes long, over an hour: random crash schedules, large groups, 5,000 histories of each walk
 	@$(BIN)/python -m pytest -m nightly
 	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit/tasks tests/integration/test_walk_histories.py
 
