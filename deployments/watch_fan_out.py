@@ -39,6 +39,13 @@ class FanOutView:
         return counts.completed + counts.absent + counts.forbidden + counts.cancelled + counts.dead
 
     @property
+    def state(self) -> str:
+        """In words for who waits; that the end is not written down yet is no news."""
+        if self.counts.state == "awaiting":
+            return "all children are done" if self.counts.is_over else "its children run"
+        return "reading the parents" if self.counts.state == "running" else self.counts.state
+
+    @property
     def told(self) -> str:
         """In one line, within 80 columns."""
         counts = self.counts
@@ -95,8 +102,7 @@ async def _look(database: Database, key: str, begun: float) -> FanOutView | None
 
 def _shown(key: str, view: FanOutView) -> Table:
     table = Table.grid(padding=(0, 1))
-    state = "reading the parents" if view.counts.state == "running" else view.counts.state
-    table.add_row(Text(f"  {key}: {state}", no_wrap=True, overflow="ellipsis"))
+    table.add_row(Text(f"  {key}: {view.state}", no_wrap=True, overflow="ellipsis"))
     line = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(view.counts.children, 1), completed=view.done, width=BAR_WIDTH)
     line.add_row("", bar)
