@@ -1,10 +1,11 @@
 -- The budget of one credential, for many processes; the arithmetic of rate_limit.Budget, in one atomic step.
 -- KEYS: 1 permits (zset by time; 'number:lane', those of other programs 'number'), 2 state (hash),
 --       3 lanes that asked lately (zset by end of their claim)
--- ARGV: 1 lane, 2 how many permits to take, one after the other as long as there are any, 3 deep (0/1), 4 lessons: answers, and when requests were sent (JSON list, or ''),
---       5 time in seconds ('': this server's), 6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds,
---       10 default limit, 11 default deep limit, 12 default period
--- Answer: {seconds to wait for the first that was not given, 0 if all were (text); time (text); the permits' numbers...}
+-- ARGV: 1 lane, 2 how many permits to take, one after the other as long as there are any, 3 deep (0/1),
+--       4 lessons: answers, and when requests were sent (JSON list, or ''), 5 time in seconds ('': this server's),
+--       6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds, 10 default limit, 11 default deep limit,
+--       12 default period
+-- Answer: {seconds until there is a further permit, 0 if all were taken (text); time (text); the numbers of those taken}
 local now = tonumber(ARGV[5])
 if not now then
   local time = redis.call('TIME')
