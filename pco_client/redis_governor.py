@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 30.0
 """How long Redis may be away before a request is given up. Sending without a permit could spend others' budget."""
+WANTED_AT_ONCE: Final = 100
+"""So many permits are asked for in one question: all that PCO's usual window has."""
 LEARNED_AT_ONCE: Final = 64
 """So many answers are kept until the next permit; then they are told without one."""
 
@@ -150,7 +152,7 @@ class RedisGovernor:
         """The permit of the first in the line; those behind it are given theirs, as far as there are any."""
         waited = 0.0
         while True:
-            wanted = 1 if waited else 1 + len(_standing_behind_first(line))
+            wanted = 1 if waited else min(1 + len(_standing_behind_first(line)), WANTED_AT_ONCE)
             ask = partial(self._ask, lane=lane, deep=deep, wanted=wanted, lessons=self._take_unlearned())
             taken, asked_at = await self._patiently(ask)
             permits = [
