@@ -72,6 +72,7 @@ CHANGES = st.tuples(
     st.integers(0, 200),
     st.integers(1, 14),
 )
+"""Operation, place, request. PCO documents no way to bring a record back, so none comes back into a list."""
 
 
 @dataclass(frozen=True)
