@@ -111,7 +111,7 @@ fan-out: setup ## mirror what is listed per parent: make fan-out ORG=my-church E
 psql: setup ## open psql on the mirror, or run one statement: make psql SQL='TABLE sync.runs'
 	@exec $(BIN)/python -m deployments psql $(if $(SQL),-c "$$SQL")
 
-bench: setup ## measure the numbers of docs/benchmarks.md on this machine (about 25 minutes)
+bench: setup ## measure the numbers of docs/benchmarks.md on this machine (more than an hour)
 	@exec $(BIN)/python -m benchmarks
 
 screenshots: setup ## draw the pictures of the README again (needs chromium)
