@@ -10,7 +10,6 @@ A record without an identity (no id, of another type, not an object) cannot be a
 quarantine.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ import orjson
 
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, MalformedRecord, Resource, read_json, read_resource
+from tasks.content_hash import content_hash
 
 COLUMN_KINDS: Final = {
     "string": "text",
@@ -161,6 +161,7 @@ def raw_text(value: Json) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Shape:
+    entity: Entity
     columns: Mapping[str, Callable[[Json], object]]
     to_one: Mapping[str, str]
     not_rendered: tuple[str, ...]
@@ -177,7 +178,7 @@ def _shape_of(entity: Entity) -> _Shape:
     empty: dict[str, object] = dict.fromkeys(columns)
     empty.update(dict.fromkeys(f"{name}_id" for name in to_one))
     not_rendered = tuple(name for name, one in entity.relationships.items() if not one.rendered)
-    return _Shape(columns=columns, to_one=to_one, not_rendered=not_rendered, empty=empty)
+    return _Shape(entity=entity, columns=columns, to_one=to_one, not_rendered=not_rendered, empty=empty)
 
 
 def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, object]:
@@ -185,7 +186,7 @@ def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, 
         raise MalformedRecord(reason="an id that the database cannot hold", field="id")
     row: dict[str, object] = dict(shape.empty)
     extra: dict[str, str] = {}
-    canonical, awkward = _canonical(resource)
+    awkward = _is_awkward(resource)
     columns = shape.columns
     for name, value in resource.attributes.items():
         convert = columns.get(name)
@@ -208,7 +209,7 @@ def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, 
         extra[RELATIONSHIPS] = storable_json(kept)
     row["id"] = resource.id
     row["extra"] = _object_text(extra)
-    row["_content_hash"] = hashlib.blake2b(canonical, digest_size=16).digest()
+    row["_content_hash"] = content_hash(resource, shape.entity)
     return row
 
 
@@ -244,14 +245,12 @@ def _is_plainly_unset(relationship: Json) -> bool:
     return relationship is None
 
 
-def _canonical(resource: Resource) -> tuple[bytes, bool]:
-    """The record's content as bytes to be hashed, and whether some value in it needs a closer look."""
-    content = [resource.attributes, resource.relationships]
+def _is_awkward(resource: Resource) -> bool:
+    """Whether some value in it needs a closer look: NUL, a lone surrogate, or a number beyond 64 bits."""
     try:
-        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        return b"\\u0000" in orjson.dumps([resource.attributes, resource.relationships])
     except TypeError:
-        return json.dumps(content, sort_keys=True, ensure_ascii=True, default=str).encode(), True
-    return text, b"\\u0000" in text
+        return True
 
 
 def _is_older(row: Mapping[str, object], known: Mapping[str, object]) -> bool:
