@@ -25,7 +25,8 @@ Header = tuple[bytes, bytes]
 class Answer:
     """An HTTP answer, without the headers that every answer of its origin has.
 
-    `processed_as`: the API version that it claims; left out, the one that was asked for.
+    `processed_as`: the API version that it claims; left out, the one that was asked for. `rate_count`: the number of
+    requests that it claims; left out, the true one.
     """
 
     status: int = 200
@@ -35,6 +36,7 @@ class Answer:
     origin: Origin = "product"
     delivery: Delivery = "whole"
     processed_as: bytes | None = None
+    rate_count: int | None = None
 
 
 def html_page(title: str) -> bytes:

@@ -80,7 +80,7 @@ def _headers(reply: Reply, asked: dict[bytes, bytes]) -> list[Header]:
         (b"x-request-id", b"5e1f0000-0000-4000-8000-%012x" % reply.n),
         (b"x-pco-api-request-rate-limit", b"%d" % verdict.limit),
         (b"x-pco-api-request-rate-period", period % verdict.period),
-        (b"x-pco-api-request-rate-count", b"%d" % verdict.count),
+        (b"x-pco-api-request-rate-count", b"%d" % (answer.rate_count or verdict.count)),
     )
     if answer.origin == "product":
         version = answer.processed_as or asked.get(b"x-pco-api-version", OLDEST_VERSION)

@@ -16,7 +16,8 @@ class Change:
     """One change: at once, or after `after_request` requests and before the answer to the next one.
 
     `create`: `count` records, or one with the id `id`; `attributes` are set, and `relationships` (to ids).
-    `edit`: the same, and `updated_at` becomes now unless it is among them.
+    `edit`: the same, and `updated_at` becomes now unless it is among them, or the edit is `quiet`: PCO, too, changes
+    records without moving it (#1253).
     `delete`, `restore`: the record is gone, or back.
     `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
     move to the survivor with their ids.
@@ -31,6 +32,7 @@ class Change:
     count: int = 1
     attributes: Mapping[str, Any] = field(default_factory=dict)
     relationships: Mapping[str, int | str | None] = field(default_factory=dict)
+    quiet: bool = False
     after_request: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +55,7 @@ class Change:
             case "restore":
                 collection.restore(identifier)
             case "edit":
-                collection.edit(identifier, self.attributes, related)
+                collection.edit(identifier, self.attributes, related, quiet=self.quiet)
             case "delete":
                 collection.delete(identifier)
             case "merge":

@@ -125,11 +125,19 @@ class Collection:
         self._put(record, {**stamped, **attributes}, related or {})
         return identifier
 
-    def edit(self, identifier: int, attributes: Mapping[str, Any], related: Mapping[str, Any] | None = None) -> None:
-        """Change attributes and relationships; `updated_at` becomes now unless it is given."""
+    def edit(
+        self,
+        identifier: int,
+        attributes: Mapping[str, Any],
+        related: Mapping[str, Any] | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        """Change attributes and relationships; `updated_at` becomes now unless it is given or the edit is `quiet`."""
         record = self.record(identifier)
         self._leave_owners(identifier)
-        stamped = {"updated_at": time_text(self._clock())} if "updated_at" in record.attributes else {}
+        is_stamped = "updated_at" in record.attributes and not quiet
+        stamped = {"updated_at": time_text(self._clock())} if is_stamped else {}
         self._put(record, {**stamped, **attributes}, related or {})
 
     def delete(self, identifier: int) -> None:

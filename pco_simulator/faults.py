@@ -1,6 +1,7 @@
 """Which requests meet a fault: by number, by path and offset, by chance, or by the records that lie in the page."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Collection as Ids
 from dataclasses import dataclass
@@ -14,15 +15,18 @@ class Fault:
     """A rule. What is left out matches everything.
 
     `kind`: a bad answer (`spoiling.py`), or a poison (`poison.py`) for the record `record_id` wherever it is listed.
-    `path`: the path exactly. `offset`: the offset asked for. `probability`: of each request that matches otherwise.
+    `path`: the path exactly; `*` in it is any id, as in `/groups/v2/groups/*/memberships`. `product`: all its paths.
+    `offset`: the offset asked for. `probability`: of each request that matches otherwise.
     `at_request`: not before this request, counted from 1; and once, unless `times` or `permanent` say otherwise.
     `record_id`: whenever this record is part of the answer; with the kind 500, bisecting the page finds it.
-    `times`: for so many requests. `retry_after` is what a 429 says; `hint` what a 401 says.
+    `times`: for so many requests. `retry_after` is what a 429 says; `hint` what a 401 says; `number` where a
+    `capped-total` stops, to what a `rounded-total` is rounded down, and what a `rate-count` says.
     Raises `ValueError` for what cannot be.
     """
 
     kind: str
     path: str | None = None
+    product: str | None = None
     offset: int | None = None
     at_request: int | None = None
     record_id: str | int | None = None
@@ -31,6 +35,7 @@ class Fault:
     permanent: bool = False
     retry_after: int = 1
     hint: str = "BABOON"
+    number: int = 10_000
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and self.kind not in POISONS:
@@ -39,6 +44,16 @@ class Fault:
             raise ValueError(f"the fault {self.kind!r} needs a record_id")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"a probability of {self.probability} cannot be")
+        if self.number < 1:
+            raise ValueError(f"a number of {self.number} cannot be")
+
+    def is_at(self, path: str) -> bool:
+        """Whether it happens at this path."""
+        if self.product is not None and path.split("/")[1:2] != [self.product]:
+            return False
+        if self.path is None or "*" not in self.path:
+            return self.path in (None, path)
+        return re.fullmatch("[^/]+".join(map(re.escape, self.path.split("*"))), path) is not None
 
     @property
     def allowed(self) -> int | None:
@@ -80,7 +95,7 @@ class FaultPlan:
     def _meets(self, fault: Fault, left: int | None, number: int, path: str, offset: int, ids: Ids[int]) -> bool:
         return (
             left != 0
-            and fault.path in (None, path)
+            and fault.is_at(path)
             and fault.offset in (None, offset)
             and (fault.at_request is None or number >= fault.at_request)
             and (fault.record_id is None or int(fault.record_id) in ids)

@@ -150,9 +150,7 @@ class Simulator:
         fault = self.faults.bad_answer(number=n, path=request.path, offset=query.offset, ids=ids)
         if fault is None:
             return good, ",".join(sorted(set(poisons.values())))
-        bad = bad_answer(
-            fault.kind, good, verdict=verdict, offset=query.offset, retry_after=fault.retry_after, hint=fault.hint
-        )
+        bad = bad_answer(fault, good, verdict=verdict, offset=query.offset)
         return bad, fault.kind
 
     def _answered_ids(self, place: Place | None, query: ListQuery) -> Sequence[int]:

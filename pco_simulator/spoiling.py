@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -27,11 +27,28 @@ _REFUSALS: Final = {
 }
 
 
-def bad_answer(kind: str, good: Answer, *, verdict: Verdict, offset: int, retry_after: int, hint: str) -> Answer:
+class Rule(Protocol):
+    """What the answers need to know of a fault: its `kind`, and the numbers and words it says (`faults.py`)."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def retry_after(self) -> int: ...
+
+    @property
+    def hint(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+
+def bad_answer(rule: Rule, good: Answer, *, verdict: Verdict, offset: int) -> Answer:
     """The answer in place of `good`. Raises `KeyError` for an unknown kind.
 
     What changes a document leaves an answer alone that has none.
     """
+    kind = rule.kind
     if kind in _PAGES:
         title, origin = _PAGES[kind]
         return Answer(status=int(kind[-3:]), content_type=HTML, body=html_page(title), origin=origin)
@@ -42,77 +59,100 @@ def bad_answer(kind: str, good: Answer, *, verdict: Verdict, offset: int, retry_
         if good.status != 200:
             return good
         document = orjson.loads(good.body)
-        change(document, offset)
+        change(document, offset, rule)
         return replace(good, body=orjson.dumps(document))
-    return _RESPONSES[kind](good, verdict, retry_after, hint)
+    return _RESPONSES[kind](good, verdict, rule)
 
 
-def _with_object(document: Document, _: int) -> None:
+def _with_object(document: Document, *_: Any) -> None:
     if isinstance(document["data"], list):
         document["data"] = (document["data"] or [{}])[0]
 
 
-def _with_other_types(document: Document, _: int) -> None:
+def _with_other_types(document: Document, *_: Any) -> None:
     for record in document["data"] if isinstance(document["data"], list) else [document["data"]]:
         record["type"] = "SomethingElse"
 
 
-def _with_stuck_next(document: Document, offset: int) -> None:
+def _with_stuck_next(document: Document, offset: int, _: Rule) -> None:
     document["meta"]["next"] = {"offset": offset}
     document.get("links", {})["next"] = document.get("links", {}).get("self")
 
 
-def _with_links_only(document: Document, _: int) -> None:
+def _with_links_only(document: Document, *_: Any) -> None:
     document["meta"].pop("next", None)
 
 
-def _without_total(document: Document, _: int) -> None:
+def _without_total(document: Document, *_: Any) -> None:
     document["meta"].pop("total_count", None)
 
 
-def _with_wrong_total(document: Document, _: int) -> None:
+def _with_wrong_total(document: Document, *_: Any) -> None:
     document["meta"]["total_count"] = document["meta"].get("total_count", 0) // 2
 
 
-def _without_next(document: Document, _: int) -> None:
+def _without_next(document: Document, *_: Any) -> None:
     document["meta"].pop("next", None)
     document.get("links", {}).pop("next", None)
 
 
-def _without_next_and_total(document: Document, offset: int) -> None:
-    _without_next(document, offset)
-    _without_total(document, offset)
+def _without_next_and_total(document: Document, *_: Any) -> None:
+    _without_next(document)
+    _without_total(document)
 
 
-def _with_included(document: Document, _: int) -> None:
+def _with_capped_total(document: Document, _: int, rule: Rule) -> None:
+    _with_total(document, min(document["meta"].get("total_count", 0), rule.number))
+
+
+def _with_rounded_total(document: Document, _: int, rule: Rule) -> None:
+    _with_total(document, document["meta"].get("total_count", 0) // rule.number * rule.number)
+
+
+def _with_total(document: Document, total: int) -> None:
+    if "total_count" in document["meta"]:
+        document["meta"]["total_count"] = total
+
+
+def _with_nothing(document: Document, *_: Any) -> None:
+    """A list of no records, as PCO shows it who may see none of them."""
+    if isinstance(document["data"], list):
+        _without_next(document)
+        document["data"], document["included"] = [], []
+        document["meta"] |= {"total_count": 0, "count": 0}
+
+
+def _with_included(document: Document, *_: Any) -> None:
     document["included"] = [{"type": "SomethingElse", "id": "1", "attributes": {}}]
 
 
-_CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
+_CHANGES: Final[dict[str, Callable[[Document, int, Rule], None]]] = {
     "object": _with_object,
     "wrong-type": _with_other_types,
     "stuck-next": _with_stuck_next,
     "links-only": _with_links_only,
     "no-total": _without_total,
     "wrong-total": _with_wrong_total,
+    "capped-total": _with_capped_total,
+    "rounded-total": _with_rounded_total,
+    "empty-list": _with_nothing,
     "no-next": _without_next,
     "no-next-no-total": _without_next_and_total,
     "included": _with_included,
 }
 
-_RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {
-    "401": lambda good, verdict, retry_after, hint: unauthorized(hint),
-    "429": lambda good, verdict, retry_after, hint: too_many(
-        verdict.limit + 18, verdict.limit, verdict.period, retry_after
-    ),
-    "204": lambda good, verdict, retry_after, hint: Answer(status=204),
-    "html": lambda good, verdict, retry_after, hint: Answer(content_type=HTML, body=html_page("Maintenance")),
-    "half-json": lambda good, verdict, retry_after, hint: replace(good, body=good.body[: len(good.body) // 2]),
-    "half-body": lambda good, verdict, retry_after, hint: replace(good, delivery="cut"),
-    "older-version": lambda good, verdict, retry_after, hint: replace(good, processed_as=OLDEST_VERSION),
-    "empty": lambda good, verdict, retry_after, hint: replace(good, body=b""),
-    "reset": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="reset"),
-    "hang": lambda good, verdict, retry_after, hint: replace(good, status=0, delivery="hang"),
+_RESPONSES: Final[dict[str, Callable[[Answer, Verdict, Rule], Answer]]] = {
+    "401": lambda good, verdict, rule: unauthorized(rule.hint),
+    "429": lambda good, verdict, rule: too_many(verdict.limit + 18, verdict.limit, verdict.period, rule.retry_after),
+    "204": lambda good, verdict, rule: Answer(status=204),
+    "html": lambda good, verdict, rule: Answer(content_type=HTML, body=html_page("Maintenance")),
+    "half-json": lambda good, verdict, rule: replace(good, body=good.body[: len(good.body) // 2]),
+    "half-body": lambda good, verdict, rule: replace(good, delivery="cut"),
+    "rate-count": lambda good, verdict, rule: replace(good, rate_count=rule.number),
+    "older-version": lambda good, verdict, rule: replace(good, processed_as=OLDEST_VERSION),
+    "empty": lambda good, verdict, rule: replace(good, body=b""),
+    "reset": lambda good, verdict, rule: replace(good, status=0, delivery="reset"),
+    "hang": lambda good, verdict, rule: replace(good, status=0, delivery="hang"),
 }
 
 KINDS: Final = (*_PAGES, *_REFUSALS, *_CHANGES, *_RESPONSES)

@@ -132,7 +132,7 @@ async def test_every_kind_of_bad_record_is_stored_or_put_aside_and_blocks_no_oth
         async with store.transaction() as connection:
             aside = await list_quarantined(connection, sync.run.org_id)
 
-    without_identity = {"missing-id", "empty-id", "wrong-record-type", "attributes-list", "not-an-object"}
+    without_identity = {"missing-id", "null-id", "empty-id", "wrong-record-type", "attributes-list", "not-an-object"}
     mirror = await stored(store)
     everyone = {one["id"] for one in simulator.state("people.Person")[:100]}
     assert everyone - set(mirror) == {record for record, kind in kinds.items() if kind in without_identity}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pco_simulator.app import build_app
 from pco_simulator.faults import Fault
 from pco_simulator.rate_window import RateRules
 from pco_simulator.replay import Recording, read_captures
@@ -88,3 +89,20 @@ def all_ids(one: Simulator, path: str = PEOPLE, query: str = "") -> list[str]:
         found += ids(document)
         offset = document["meta"].get("next", {}).get("offset")
     return found
+
+
+async def headers_of(one: Simulator, path: str, *, user_agent: bool = True) -> dict[str, str]:
+    """The headers of an answer as they travel."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    known = [(b"authorization", b"Basic YXBwOnNlY3JldA=="), (b"x-pco-api-version", b"2025-11-10")]
+    headers = [*known, (b"user-agent", b"a test")] if user_agent else known
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+    await build_app(one)(scope, receive, send)
+    return {name.decode(): value.decode() for name, value in sent[0]["headers"]}

@@ -9,20 +9,28 @@ from pco_simulator.churn import Change
 from pco_simulator.faults import Fault
 from pco_simulator.poison import POISONS
 from pco_simulator.spoiling import KINDS
-from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, ids, page, simulator
+from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, headers_of, ids, page, simulator
 
-STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0}
-STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0, "older-version": 200}
+STATUS = {
+    "rate-count": 200,
+    "html": 200,
+    "half-json": 200,
+    "half-body": 200,
+    "empty": 200,
+    "reset": 0,
+    "hang": 0,
+    "older-version": 200,
+}
 CHANGED = {
     *("object", "wrong-type", "stuck-next", "links-only", "included"),
-    *("no-total", "wrong-total", "no-next", "no-next-no-total"),
+    *("no-total", "wrong-total", "no-next", "no-next-no-total", "capped-total", "rounded-total", "empty-list"),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_fault_spoils_the_answer(kind: str) -> None:
     good = ask(simulator(), PEOPLE).answer
-    one = simulator(faults=(Fault(kind=kind),))
+    one = simulator(faults=(Fault(kind=kind, number=100),))
     bad = ask(one, PEOPLE).answer
     assert bad != good
     expected = 200 if kind in CHANGED else STATUS.get(kind)
@@ -47,6 +55,59 @@ def test_changed_documents_are_changed_as_they_say() -> None:
     assert spoilt("included") == good | {"included": [{"type": "SomethingElse", "id": "1", "attributes": {}}]}
 
 
+def test_a_total_may_be_capped_or_rounded_while_the_list_goes_on() -> None:
+    good = page(simulator(people=230), query="offset=225")
+    for kind, number, total in (("capped-total", 100, 100), ("capped-total", 500, 230), ("rounded-total", 50, 200)):
+        bad = page(simulator(people=230, faults=(Fault(kind=kind, number=number),)), query="offset=225")
+        assert bad == good | {"meta": good["meta"] | {"total_count": total}}
+    assert page(simulator(people=3, faults=(Fault(kind="capped-total"),))) == page(simulator(people=3))
+
+
+def test_a_list_may_suddenly_be_empty_while_its_records_answer() -> None:
+    one = simulator()
+    identifier = ids(page(one))[0]
+    one.faults.replace([Fault(kind="empty-list", path=PEOPLE, at_request=3, permanent=True)])
+    assert len(page(one)["data"]) == 25
+    empty = page(one, query="offset=25")
+    assert (empty["data"], empty["meta"]["total_count"], empty["meta"]["count"]) == ([], 0, 0)
+    assert "next" not in empty["meta"]
+    assert page(one, f"{PEOPLE}/{identifier}")["data"]["id"] == identifier
+
+
+def test_a_fault_can_be_bound_to_a_product_and_to_the_lists_below_every_parent() -> None:
+    below = "/groups/v2/groups/*/memberships"
+    one = simulator(groups=3)
+    first, second, _ = ids(page(one, "/groups/v2/groups"))
+    one.faults.replace(
+        [Fault(kind="403", path=below, permanent=True), Fault(kind="500", product="people", at_request=6)]
+    )
+    for group in (first, second):
+        assert ask(one, below.replace("*", group)).answer.status == 403
+        assert ask(one, f"/groups/v2/groups/{group}/events").answer.status == 200
+    assert [ask(one, path).answer.status for path in ("/groups/v2/groups", "/people/v2", PEOPLE)] == [200, 500, 200]
+
+
+def test_a_record_without_a_time_of_creation_is_in_no_range_and_comes_first_in_that_order() -> None:
+    one = simulator(people=30)
+    everyone = all_ids(one)
+    Change(operation="edit", entity="people.Person", id=everyone[7], attributes={"created_at": None}).apply(one.world)
+    assert all_ids(one) == everyone
+    assert all_ids(one, query="order=created_at")[0] == all_ids(one, query="order=-created_at")[-1] == everyone[7]
+    for operator in ("gt", "gte", "lt", "lte"):
+        assert everyone[7] not in all_ids(one, query=f"where[created_at][{operator}]=2020-01-01T00:00:00Z")
+
+
+def test_a_quiet_edit_changes_a_record_and_not_its_time() -> None:
+    one = simulator()
+    before = page(one)["data"][0]
+    change = Change(
+        operation="edit", entity="people.Person", id=before["id"], attributes={"first_name": "X"}, quiet=True
+    )
+    change.apply(one.world)
+    after = page(one)["data"][0]
+    assert after["attributes"] == before["attributes"] | {"first_name": "X"}
+
+
 def test_half_a_document_is_no_json() -> None:
     body = ask(simulator(faults=(Fault(kind="half-json"),)), PEOPLE).answer.body
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
@@ -56,6 +117,12 @@ def test_half_a_document_is_no_json() -> None:
 def test_a_429_may_say_a_negative_wait() -> None:
     answer = ask(simulator(faults=(Fault(kind="429", retry_after=-5),)), PEOPLE).answer
     assert dict(answer.headers)[b"retry-after"] == b"-5"
+
+
+async def test_an_answer_may_claim_any_number_of_requests() -> None:
+    one = simulator(faults=(Fault(kind="rate-count", number=1_000_000),))
+    assert (await headers_of(one, PEOPLE))["x-pco-api-request-rate-count"] == "1000000"
+    assert len(page(one)["data"]) == 25
 
 
 def statuses(*faults: Fault, requests: int = 5) -> list[int]:
@@ -119,6 +186,7 @@ def test_poison_is_what_its_name_says() -> None:
         one.faults.replace([Fault(kind=kind, record_id=identifier)])
         return ask(one, PEOPLE).answer.body
 
+    assert b'"id":null' in spoilt("null-id")
     assert b"\\u0000" in spoilt("nul")
     assert b"\\ud800" in spoilt("surrogate")
     assert b"9" * 30 in spoilt("huge-integer")
@@ -127,7 +195,9 @@ def test_poison_is_what_its_name_says() -> None:
     assert f'"id":{identifier}'.encode() in spoilt("number-id")
 
 
-@pytest.mark.parametrize("told", [{"kind": "unheard-of"}, {"kind": "nul"}, {"kind": "500", "probability": 2}])
+@pytest.mark.parametrize(
+    "told", [{"kind": "unheard-of"}, {"kind": "nul"}, {"kind": "500", "probability": 2}, {"kind": "500", "number": 0}]
+)
 def test_a_fault_that_cannot_be_is_refused(told: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"unknown fault|needs a record_id|cannot be"):
         Fault(**told)  # type: ignore[arg-type]

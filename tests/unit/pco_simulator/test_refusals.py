@@ -6,33 +6,15 @@ from typing import Any
 import pytest
 
 from pco_simulator.answers import Answer
-from pco_simulator.app import build_app
 from pco_simulator.rate_window import RateRules, WindowKind
 from pco_simulator.settings import Drop
-from pco_simulator.simulator import Reply, Simulator
-from tests.unit.pco_simulator.asking import PEOPLE, Clock, ask, ids, page, simulator
+from pco_simulator.simulator import Reply
+from tests.unit.pco_simulator.asking import PEOPLE, Clock, ask, headers_of, ids, page, simulator
 
 
 def first_error(answer: Answer) -> dict[str, Any]:
     error: dict[str, Any] = json.loads(answer.body)["errors"][0]
     return error
-
-
-async def headers_of(one: Simulator, path: str, *, user_agent: bool = True) -> dict[str, str]:
-    """The headers of an answer as they travel."""
-    sent: list[dict[str, Any]] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        raise AssertionError("nothing is read")
-
-    known = [(b"authorization", b"Basic YXBwOnNlY3JldA=="), (b"x-pco-api-version", b"2025-11-10")]
-    headers = [*known, (b"user-agent", b"a test")] if user_agent else known
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
-    await build_app(one)(scope, receive, send)
-    return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
 @pytest.mark.parametrize(
