@@ -9,7 +9,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from pco_catalog.catalog import Entity, UnknownEntity, load_catalog
 from pco_catalog.chains import Chain, chain_to
-from pco_catalog.patterns import select_entities
+from pco_catalog.patterns import select_entities, where_shown
 from tasks.window import Mode
 
 ConflictPolicy = Literal["join", "reject", "restart"]
@@ -43,7 +43,7 @@ def check_entity(value: str) -> str:
 
 def listed_entity(name: str) -> Entity:
     """The catalogue's entity, if PCO lists it at top level. Raises `ValueError` that names what may be meant."""
-    entity = load_catalog().entity(name)
+    entity = load_catalog().entity(check_mirrored_entity(name))
     if entity.list_path is None:
         raise ValueError(f"{name} is not listed at top level; PCO shows it only below its parent")
     return entity
@@ -56,14 +56,15 @@ def listed_entities() -> list[str]:
 
 def check_mirrored_entity(value: str) -> str:
     """The value, if there is a table for it. Raises `ValueError`."""
-    if not load_catalog().entity(value).list_paths:
-        raise ValueError(f"{value} is not listed anywhere, so it is not mirrored")
+    entity = load_catalog().entity(value)
+    if not entity.list_paths:
+        raise ValueError(f"{value} is not mirrored: {where_shown(entity)}")
     return value
 
 
 def child_entity(name: str) -> Entity:
     """The catalogue's entity, if PCO lists it below a parent. Raises `ValueError` that names what may be meant."""
-    entity = load_catalog().entity(name)
+    entity = load_catalog().entity(check_mirrored_entity(name))
     if not any("{" in path for path in entity.list_paths):
         raise ValueError(f"{name} is not listed below any parent; use sync_entity for it")
     return entity

@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -33,30 +33,43 @@ class UnknownEntity(ValueError):  # noqa: N818 - it names what is wrong with the
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attribute:
-    """One attribute. `type` is PCO's word; `on_request` ones are rendered only when `fields[...]` names them."""
+    """One attribute. `type` is PCO's word; `on_request` ones are rendered only when `fields[...]` names them.
+
+    `values` are those that PCO documents, if it documents any; others have to be expected.
+    """
 
     type: str
     nullable: bool
     on_request: bool
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relationship:
     """An edge to one record, or to `many`. The type that PCO renders may differ from `resource` (PrimaryCampus).
 
-    One that is not `rendered` is known only from the path of the list: the parent that its records do not name.
+    One that is not `rendered` is known only from the path of the list: the parent that its records do not name. One
+    that is `on_request` is documented, and in no recorded record: it is rendered only if `include` or `fields[...]`
+    names it.
     """
 
     many: bool
     resource: str
     rendered: bool = True
+    on_request: bool = False
+
+    @property
+    def is_always_rendered(self) -> bool:
+        """Whether every record names its related records, however it was requested."""
+        return self.rendered and not self.on_request
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entity:
     """A kind of record that PCO has. `list_path` is None when it is listed only below a parent.
 
-    `api_version` is the pinned date of its product. Entities are one object each, so they compare by identity.
+    `api_version` is the pinned date of its product. `single_paths` are where PCO shows one record of a kind that it
+    lists nowhere. Entities are one object each, so they compare by identity.
     """
 
     name: str
@@ -65,6 +78,7 @@ class Entity:
     api_version: str
     list_path: str | None
     list_paths: tuple[str, ...]
+    single_paths: tuple[str, ...] = ()
     attributes: Mapping[str, Attribute]
     relationships: Mapping[str, Relationship]
     can_query_by: frozenset[str]
@@ -72,6 +86,7 @@ class Entity:
     range_query_by: frozenset[str]
     can_include: frozenset[str]
     filters: frozenset[str]
+    filters_by_path: Mapping[str, frozenset[str]] = field(default_factory=dict)
     incremental: str | None
 
     @property
@@ -84,12 +99,26 @@ class Entity:
         """The table it is mirrored to: singular, in snake case."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.resource).lower()
 
+    def filters_at(self, path: str) -> frozenset[str]:
+        """What `filter` takes at one of its lists, whose path has its parents' ids in it.
+
+        `filters` are those of the list at top level. Of a list below a parent they are known only where the catalogue
+        names them, or where there is no list at top level.
+        """
+        if path == self.list_path:
+            return self.filters
+        for template, names in self.filters_by_path.items():
+            if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path):
+                return names
+        return self.filters if self.list_path is None else frozenset()
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalog:
-    """All entities by name."""
+    """All entities by name, and the dates of the API versions that each product is known to have, oldest first."""
 
     by_name: Mapping[str, Entity]
+    versions: Mapping[str, tuple[str, ...]]
 
     def entity(self, name: str) -> Entity:
         """The entity called `name`, as `product.Resource`. Raises `UnknownEntity`."""
@@ -112,13 +141,15 @@ class Catalog:
 @lru_cache(maxsize=1)
 def load_catalog() -> Catalog:
     """The catalogue, read once per process."""
-    text = resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8")
+    described_products = json.loads(resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8"))
     by_name = {}
-    for product, described in json.loads(text).items():
+    for product, described in described_products.items():
         for resource, facts in described["resources"].items():
             entity = _entity(product, described["version"], resource, facts)
             by_name[entity.name] = entity
-    return Catalog(by_name=by_name)
+    return Catalog(
+        by_name=by_name, versions={product: tuple(one["versions"]) for product, one in described_products.items()}
+    )
 
 
 def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any]) -> Entity:
@@ -130,14 +161,23 @@ def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any])
         api_version=version,
         list_path=next((path for path in paths if "{" not in path), None),
         list_paths=paths,
+        single_paths=tuple(facts.get("single_paths", ())),
         attributes={
             name: Attribute(
-                type=one["type"], nullable=one.get("nullable", False), on_request=one.get("on_request", False)
+                type=one["type"],
+                nullable=one.get("nullable", False),
+                on_request=one.get("on_request", False),
+                values=tuple(one.get("values", ())),
             )
             for name, one in facts["attributes"].items()
         },
         relationships={
-            name: Relationship(many=one["type"] == "many", resource=one["resource"], rendered=one.get("rendered", True))
+            name: Relationship(
+                many=one["type"] == "many",
+                resource=one["resource"],
+                rendered=one.get("rendered", True),
+                on_request=one.get("on_request", False),
+            )
             for name, one in facts["relationships"].items()
         },
         can_query_by=frozenset(facts["can_query_by"]),
@@ -145,5 +185,6 @@ def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any])
         range_query_by=frozenset(facts["range_query_by"]),
         can_include=frozenset(facts["can_include"]),
         filters=frozenset(facts["filters"]),
+        filters_by_path={path: frozenset(names) for path, names in facts.get("filters_by_path", {}).items()},
         incremental=facts["incremental"],
     )

@@ -8,7 +8,7 @@ from pco_catalog.catalog import Catalog, Entity
 
 
 class PatternMatchesNothingError(ValueError):
-    """A pattern that fits no entity: most likely it is misspelt. The message names what may be meant."""
+    """A pattern that fits nothing that is mirrored: most likely misspelt. The message names what may be meant."""
 
 
 def select_entities(catalog: Catalog, include: Sequence[str], exclude: Sequence[str]) -> tuple[Entity, ...]:
@@ -20,7 +20,7 @@ def select_entities(catalog: Catalog, include: Sequence[str], exclude: Sequence[
     listed = catalog.entities()
     for pattern in (*include, *exclude):
         if not any(_fits(one, pattern) for one in listed):
-            raise PatternMatchesNothingError(_misspelt(pattern, listed))
+            raise PatternMatchesNothingError(_misspelt(catalog, pattern, listed))
     return tuple(
         one
         for one in listed
@@ -34,7 +34,18 @@ def _fits(entity: Entity, pattern: str) -> bool:
     return lowered == entity.product or fnmatchcase(entity.name.lower(), lowered)
 
 
-def _misspelt(pattern: str, listed: Sequence[Entity]) -> str:
+def where_shown(entity: Entity) -> str:
+    """Where PCO shows a kind of record that it lists nowhere, for people."""
+    alone = (
+        f"shows it only at {' and '.join(entity.single_paths)}" if entity.single_paths else "shows it with others only"
+    )
+    return f"PCO lists it nowhere, and {alone}"
+
+
+def _misspelt(catalog: Catalog, pattern: str, listed: Sequence[Entity]) -> str:
+    for one in catalog.by_name.values():
+        if not one.list_paths and one.name.lower() == pattern.lower():
+            return f"{one.name} is not mirrored: {where_shown(one)}"
     known = {one.product for one in listed} | {one.name for one in listed}
     close = difflib.get_close_matches(pattern, sorted(known), n=3, cutoff=0.6)
     meant = f"; did you mean {', '.join(close)}?" if close else f"; products: {', '.join(sorted(_products(listed)))}"

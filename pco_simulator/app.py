@@ -13,6 +13,7 @@ import orjson
 from pco_simulator.answers import OLDEST_VERSION, Header
 from pco_simulator.control import PREFIX, control
 from pco_simulator.simulator import Reply, Request, Simulator
+from pco_simulator.versions import processed_as
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,15 +37,16 @@ def build_app(simulator: Simulator) -> Application:
         headers = dict(scope["headers"])
         query = scope["query_string"].decode("latin-1")
         reply = simulator.reply(Request(method=scope["method"], path=path, query=query, headers=headers))
+        version = processed_as(path, headers.get(b"x-pco-api-version", OLDEST_VERSION))
         if simulator.settings.latency:
             await asyncio.sleep(simulator.settings.latency * chance.uniform(0.5, 1.5))
-        await _deliver(simulator, reply, headers, scope, receive, send)
+        await _deliver(simulator, reply, version, scope, receive, send)
 
     return application
 
 
 async def _deliver(
-    simulator: Simulator, reply: Reply, asked: dict[bytes, bytes], scope: Message, receive: Receive, send: Send
+    simulator: Simulator, reply: Reply, version: bytes, scope: Message, receive: Receive, send: Send
 ) -> None:
     answer, body = reply.answer, reply.answer.body
     if answer.delivery == "reset":
@@ -54,7 +56,8 @@ async def _deliver(
         while (await receive())["type"] != "http.disconnect":
             continue
         return
-    headers = _headers(reply, asked)
+    asked = dict(scope["headers"])
+    headers = _headers(reply, version)
     headers.append((b"date", format_datetime(simulator.world.now(), usegmt=True).encode()))
     if simulator.settings.gzip and body and b"gzip" in asked.get(b"accept-encoding", b""):
         body = gzip.compress(body, compresslevel=1)
@@ -70,7 +73,7 @@ async def _deliver(
     await _send_whole(send, answer.status, headers, body)
 
 
-def _headers(reply: Reply, asked: dict[bytes, bytes]) -> list[Header]:
+def _headers(reply: Reply, version: bytes) -> list[Header]:
     answer, verdict = reply.answer, reply.verdict
     headers = [(b"content-type", answer.content_type), *answer.headers]
     if answer.origin == "edge":
@@ -83,11 +86,10 @@ def _headers(reply: Reply, asked: dict[bytes, bytes]) -> list[Header]:
         (b"x-pco-api-request-rate-count", b"%d" % (answer.rate_count or verdict.count)),
     )
     if answer.origin == "product":
-        version = answer.processed_as or asked.get(b"x-pco-api-version", OLDEST_VERSION)
         headers += (
             (b"x-pco-api-auth-method", b"HTTPBasic"),
             (b"x-pco-api-processor", b"SIMULATOR"),
-            (b"x-pco-api-processed-as-version", version),
+            (b"x-pco-api-processed-as-version", answer.processed_as or version),
         )
     return headers
 

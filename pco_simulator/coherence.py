@@ -12,6 +12,8 @@ PEOPLE_IN_A_HOUSEHOLD: Final = 3
 _HOUSEHOLD_ROLES: Final = ("parent_guardian", "other_adult", "child_or_dependent")
 _MAKERS: Final = {**custom_fields.MAKERS, **donations.MAKERS, **check_ins.MAKERS, **gatherings.MAKERS}
 _TARGETS: Final = {**custom_fields.TARGETS, **donations.TARGETS, **check_ins.TARGETS, **gatherings.TARGETS}
+_MEANT: Final = {"Parent": "Location", "Assignee": "Person", "Labels": "Label", "PrimaryCampus": "Campus"}
+"""What relationships call a kind, where that is not its name."""
 _RENDERED_AS: Final = {("people.FieldDatum", "customizable"): "Person"}
 
 
@@ -88,6 +90,11 @@ def agreeing_targets(entity: str, relationship: str) -> Callable[[int], range] |
     if (entity, relationship) == ("people.Household", "people"):
         return lambda number: range(number * PEOPLE_IN_A_HOUSEHOLD, (number + 1) * PEOPLE_IN_A_HOUSEHOLD)
     return None
+
+
+def meant_by(resource: str) -> str:
+    """The kind that a relationship leads to, from what it calls it."""
+    return _MEANT.get(resource, resource)
 
 
 def rendered_type(entity: str, relationship: str, resource: str) -> str:

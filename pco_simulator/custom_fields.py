@@ -73,6 +73,10 @@ MAKERS: Final[Stories] = {
     ("people.FieldDefinition", "data_type"): lambda *_: lambda number: FIELDS[number % len(FIELDS)][2],
     ("people.FieldDefinition", "sequence"): lambda *_: lambda number: number + 1,
     ("people.FieldDatum", "value"): _value,
+    ("people.FieldDatum", "file"): lambda *_: lambda number: {"url": None},
+    ("people.FieldDatum", "file_content_type"): lambda *_: lambda number: None,
+    ("people.FieldDatum", "file_name"): lambda *_: lambda number: None,
+    ("people.FieldDatum", "file_size"): lambda *_: lambda number: None,
 }
 TARGETS: Final[Targets] = {
     ("people.FieldDatum", "field_definition"): lambda _: _field,

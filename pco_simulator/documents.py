@@ -31,10 +31,10 @@ def list_document(
         "parent": facts.parent,
     }
     meta.update({name: known for name, known in can.items() if known})
-    return b'{"links":%b,"data":[%b],"included":%b,"meta":%b}' % (
+    return b'{"links":%b,"data":[%b]%b,"meta":%b}' % (
         orjson.dumps(links),
         b",".join(rows),
-        orjson.dumps(included),
+        _included(included),
         orjson.dumps(meta),
     )
 
@@ -42,21 +42,30 @@ def list_document(
 def record_document(row: bytes, included: Sequence[Json], facts: ListFacts) -> bytes:
     """A single record. It has `can_include` and `parent` only."""
     meta = {"can_include": facts.can_include} if facts.can_include else {}
-    return b'{"data":%b,"included":%b,"meta":%b}' % (
+    return b'{"data":%b%b,"meta":%b}' % (
         row,
-        orjson.dumps(included),
+        _included(included),
         orjson.dumps({**meta, "parent": facts.parent or ORGANIZATION}),
     )
 
 
+def _included(included: Sequence[Json]) -> bytes:
+    """The member, with the comma before it; nothing where nothing is included, since People's version 2026-06-04."""
+    return b',"included":%b' % orjson.dumps(included) if included else b""
+
+
 def organization_document(product: str) -> bytes:
     """What the root of a product answers."""
-    data = {
+    return orjson.dumps({"data": organization(product), "meta": {}})
+
+
+def organization(product: str) -> dict[str, Any]:
+    """The church as a record of a product."""
+    return {
         **ORGANIZATION,
         "attributes": {"name": "Simulated Church", "country_code": "US", "date_format": 1, "time_zone": "Etc/UTC"},
         "links": {"self": f"{PCO}/{product}/v2"},
     }
-    return orjson.dumps({"data": data, "included": [], "meta": {}})
 
 
 def sparse(document: Json, listing: Listing, identifier: int, names: Sequence[str]) -> dict[str, Any]:
@@ -67,4 +76,5 @@ def sparse(document: Json, listing: Listing, identifier: int, names: Sequence[st
             attributes[name] = listing.asked_for(identifier, name)
     relationships = document.get("relationships", {})
     kept = {name: relationships[name] for name in names if name in relationships}
-    return {**document, "attributes": attributes, "relationships": kept}
+    whole = {key: value for key, value in document.items() if key != "relationships"}
+    return {**whole, "attributes": attributes, **({"relationships": kept} if kept else {})}

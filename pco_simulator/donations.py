@@ -10,6 +10,8 @@ REFUNDED: Final = 7
 """Of forty donations one is refunded, the one with this number; two are not paid."""
 
 _CYCLE: Final = 40
+_NOTED: Final = 5
+"""Every fifth donation has a note."""
 _STATUS: Final = {11: "failed", 13: "pending"}
 
 
@@ -21,7 +23,31 @@ def counts(people: int) -> dict[str, int]:
         "giving.Donation": people,
         "giving.Designation": people // 2 * 3 + people % 2 * 2,
         "giving.DesignationRefund": (people + _CYCLE - REFUNDED - 1) // _CYCLE,
+        "giving.Refund": (people + _CYCLE - REFUNDED - 1) // _CYCLE,
+        "giving.Note": (people + _NOTED - 1) // _NOTED,
     }
+
+
+def refund_of(donation: int) -> int | None:
+    """Which refund a donation has, if any."""
+    refund, place = divmod(donation, _CYCLE)
+    return refund if place == REFUNDED else None
+
+
+def refunded_donation(refund: int) -> int:
+    """The donation that a refund is of."""
+    return refund * _CYCLE + REFUNDED
+
+
+def note_of(donation: int) -> int | None:
+    """Which note a donation has, if any."""
+    note, place = divmod(donation, _NOTED)
+    return note if place == 0 else None
+
+
+def noted_donation(note: int) -> int:
+    """The donation that a note is of."""
+    return note * _NOTED
 
 
 def _donation(designation: int) -> int:
@@ -39,12 +65,8 @@ def _fund(designation: int) -> int:
     return (0, 1 + pair % 3, pair % 4)[place]
 
 
-def _refunded_donation(refund: int) -> int:
-    return refund * _CYCLE + REFUNDED
-
-
 def _refunded_designation(refund: int) -> int:
-    return _designations(_refunded_donation(refund))[0]
+    return _designations(refunded_donation(refund))[0]
 
 
 def _amount(*_: object) -> Maker:
@@ -69,6 +91,11 @@ def _refunded_amount(others: Others, _: Counts) -> Maker:
     return lambda number: amount(_refunded_designation(number)) // (2 if number % 3 == 2 else 1)
 
 
+def _whole_refund(name: str, others: Others) -> Maker:
+    """A refund is its one designation's."""
+    return others("giving.DesignationRefund", name)
+
+
 def _when_created(others: Others, _: Counts) -> Maker:
     return others("giving.Donation", "created_at")
 
@@ -84,6 +111,9 @@ MAKERS: Final[Stories] = {
     ("giving.Designation", "amount_cents"): _amount,
     ("giving.Designation", "fee_cents"): _fee,
     ("giving.Designation", "amount_currency"): lambda *_: lambda number: "USD",
+    ("giving.Refund", "amount_cents"): lambda others, _: _whole_refund("amount_cents", others),
+    ("giving.Refund", "fee_cents"): lambda others, _: _whole_refund("fee_cents", others),
+    ("giving.Refund", "amount_currency"): lambda others, _: _whole_refund("amount_currency", others),
     ("giving.DesignationRefund", "amount_cents"): _refunded_amount,
     ("giving.DesignationRefund", "fee_cents"): lambda *_: lambda number: 0,
     ("giving.DesignationRefund", "amount_currency"): lambda *_: lambda number: "USD",
@@ -91,7 +121,7 @@ MAKERS: Final[Stories] = {
 TARGETS: Final[Targets] = {
     ("giving.Designation", "donation"): lambda _: _donation,
     ("giving.Designation", "fund"): lambda _: _fund,
-    ("giving.DesignationRefund", "donation"): lambda _: _refunded_donation,
+    ("giving.DesignationRefund", "donation"): lambda _: refunded_donation,
     ("giving.DesignationRefund", "designation"): lambda _: _refunded_designation,
     ("giving.DesignationRefund", "fund"): lambda _: lambda number: _fund(_refunded_designation(number)),
 }

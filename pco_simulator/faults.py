@@ -7,11 +7,11 @@ from collections.abc import Collection as Ids
 from dataclasses import dataclass
 
 from pco_simulator.poison import POISONS
-from pco_simulator.spoiling import KINDS
+from pco_simulator.spoiling import KINDS, Rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class Fault(Rule):
     """A rule. What is left out matches everything.
 
     `kind`: a bad answer (`spoiling.py`), or a poison (`poison.py`) for the record `record_id` wherever it is listed.
@@ -19,12 +19,9 @@ class Fault:
     `offset`: the offset asked for. `probability`: of each request that matches otherwise.
     `at_request`: not before this request, counted from 1; and once, unless `times` or `permanent` say otherwise.
     `record_id`: whenever this record is part of the answer; with the kind 500, bisecting the page finds it.
-    `times`: for so many requests. `retry_after` is what a 429 says; `hint` what a 401 says; `number` where a
-    `capped-total` stops, to what a `rounded-total` is rounded down, and what a `rate-count` says.
-    Raises `ValueError` for what cannot be.
+    `times`: for so many requests. Raises `ValueError` for what cannot be.
     """
 
-    kind: str
     path: str | None = None
     product: str | None = None
     offset: int | None = None
@@ -33,9 +30,6 @@ class Fault:
     probability: float = 1.0
     times: int | None = None
     permanent: bool = False
-    retry_after: int = 1
-    hint: str = "BABOON"
-    number: int = 10_000
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and self.kind not in POISONS:

@@ -18,6 +18,7 @@ def counts(people: int, groups: int) -> dict[str, int]:
         "groups.Person": people,
         "groups.Group": groups,
         "groups.GroupType": 6,
+        "groups.Enrollment": groups,
         "groups.Event": groups * EVENTS_OF_A_GROUP,
         "groups.Membership": groups * MEMBERS_OF_A_GROUP,
         "groups.Attendance": groups * EVENTS_OF_A_GROUP * MEMBERS_OF_A_GROUP,

@@ -27,6 +27,18 @@ _UNSET: Final = ("archived_at", "deleted_at", "canceled_at", "inactivated_at", "
 """Null for a record that is alive, whether or not the documents say that they may be."""
 
 
+_NUMBERS: Final = frozenset(
+    {"created_by_id", "note_category_id", "organization_id", "person_id", "connected_to_id", "tab_id"}
+    | {"application_id", "person_to_keep_id", "person_to_remove_id"}
+)
+"""Attributes that hold an id as a number, while ids are text everywhere else (#1043)."""
+
+
+def identifier_as(name: str, identifier: str | None) -> str | int | None:
+    """An id as an attribute of this name holds it."""
+    return int(identifier) if identifier is not None and name in _NUMBERS else identifier
+
+
 def time_text(moment: datetime) -> str:
     """As PCO writes times: UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -51,7 +63,10 @@ def maker_of(topic: tuple[object, ...], count: int, name: str, attribute: Attrib
         return _updated(roll, count)
     if name in _UNSET:
         return lambda number: None
-    make = _by_name(name, roll) if attribute.type == "string" else _by_type(attribute.type, name, roll)
+    if attribute.values and name not in CHOICES:
+        make = choosing(roll, attribute.values)
+    else:
+        make = _by_name(name, roll) if attribute.type == "string" else _by_type(attribute.type, name, roll)
     if not attribute.nullable:
         return make
     null = roller(*topic, name, "null")
@@ -98,7 +113,7 @@ def _by_type(kind: str, name: str, roll: Maker) -> Maker:
         case "currency_abbreviation":
             return lambda number: "USD"
         case "primary_key":
-            return lambda number: str(1 + roll(number) % 100_000)
+            return lambda number: identifier_as(name, str(1 + roll(number) % 100_000))
     return _by_name(name, roll)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from pco_catalog.catalog import Entity, Relationship
 from pco_simulator.chance import roller
-from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, rendered_type
+from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
 from pco_simulator.identifiers import number_of, record_id
-from pco_simulator.invention import Counts, Maker, maker_of
-from pco_simulator.records import ORGANIZATION, PCO, Record
+from pco_simulator.invention import Counts, Maker, identifier_as, maker_of
+from pco_simulator.records import ORGANIZATION, Record
 
 Peers = Callable[[str], "Inventor"]
 Kinds = Mapping[tuple[str, str], str]
@@ -35,7 +35,7 @@ class Inventor:
         self._types = {
             name: rendered_type(entity.name, name, one.resource) for name, one in entity.relationships.items()
         }
-        self._hidden = frozenset(name for name, one in entity.relationships.items() if not one.rendered)
+        self._hidden = frozenset(name for name, one in entity.relationships.items() if not one.is_always_rendered)
 
     def maker(self, name: str) -> Maker:
         """What makes the values of an attribute, from the number of the record. Raises `KeyError` if there is none."""
@@ -44,8 +44,20 @@ class Inventor:
                 self.entity.name, name, lambda entity, other: self._peers(entity).maker(other), self._counts
             )
             attribute = self.entity.attributes[name]
+            if agreeing is None and attribute.type == "primary_key":
+                agreeing = self._related_id(name)
             self._makers[name] = agreeing or maker_of(self._topic, self._counts[self.entity.name], name, attribute)
         return self._makers[name]
+
+    def _related_id(self, name: str) -> Maker | None:
+        """What makes the values of `tab_id`: the id that the relationship `tab` names, if there is one."""
+        relationship = name.removesuffix("_id")
+        one = self.entity.relationships.get(relationship)
+        if one is None:
+            return None
+        if one.resource == "Organization":
+            return lambda number: identifier_as(name, ORGANIZATION["id"])
+        return lambda number: identifier_as(name, next(map(str, self.related(relationship, number)), None))
 
     def attributes(self, number: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """The values of the named attributes, or of all those that are shown without being asked for."""
@@ -60,10 +72,7 @@ class Inventor:
             id=identifier,
             path=path,
             attributes=self.attributes(number),
-            relationships={
-                name: self._related(name, one, number, f"{path}/{identifier}")
-                for name, one in self.entity.relationships.items()
-            },
+            relationships={name: self._related(name, one, number) for name, one in self.entity.relationships.items()},
             hidden=self._hidden,
         )
 
@@ -89,11 +98,10 @@ class Inventor:
             template = template.replace(f"{{{name}_id}}", str(record_id(target or 0)))
         return template
 
-    def _related(self, name: str, relationship: Relationship, number: int, path: str) -> dict[str, Any]:
+    def _related(self, name: str, relationship: Relationship, number: int) -> dict[str, Any]:
         if relationship.many:
             numbers = self._targets_of(name, relationship.resource, number)
-            data = [{"type": relationship.resource, "id": str(record_id(one))} for one in numbers]
-            return {"links": {"related": f"{PCO}{path}/{name}"}, "data": data}
+            return {"data": [{"type": relationship.resource, "id": str(record_id(one))} for one in numbers]}
         if relationship.resource == "Organization":
             return {"data": ORGANIZATION}
         target = self._target(name, number)
@@ -106,7 +114,10 @@ class Inventor:
     def _targets_of(self, name: str, resource: str, number: int) -> Sequence[int]:
         several = agreeing_targets(self.entity.name, name)
         count = self._count_of(resource)
-        return [one for one in several(number) if one < count] if several else []
+        if several is not None:
+            return [one for one in several(number) if one < count]
+        rolled = roller(self._seed, self.entity.name, "to", name)(number)
+        return sorted({(rolled // 3 + one) % count for one in range(rolled % 3)}) if count else []
 
     def _target(self, name: str, number: int) -> int | None:
         if name not in self._targets:
@@ -121,5 +132,5 @@ class Inventor:
         return rolled // 11 % count if count and rolled % 11 else None
 
     def _count_of(self, resource: str) -> int:
-        entity = self._kinds.get((self.entity.product, resource.removeprefix("Primary")))
+        entity = self._kinds.get((self.entity.product, meant_by(resource)))
         return self._counts[entity] if entity else 0

@@ -20,13 +20,13 @@ class ListFacts:
     parent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entity: Entity, parent: Mapping[str, str]) -> "ListFacts":
-        """What the catalogue says of an entity."""
+    def of(cls, entity: Entity, path: str, parent: Mapping[str, str]) -> "ListFacts":
+        """What the catalogue says of an entity's list at a path."""
         return cls(
             can_order_by=tuple(sorted(entity.can_order_by)),
             can_query_by=tuple(sorted(entity.can_query_by)),
             can_include=tuple(sorted(entity.can_include)),
-            can_filter=tuple(sorted(entity.filters)),
+            can_filter=tuple(sorted(entity.filters_at(path))),
             ranges=entity.range_query_by,
             dates=frozenset(name for name, one in entity.attributes.items() if one.type == "date"),
             parent=parent,

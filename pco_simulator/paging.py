@@ -36,5 +36,5 @@ def page_link(path: str, raw_query: str, offset: int | None) -> str:
     pairs = parse_qsl(raw_query, keep_blank_values=True)
     if offset is not None:
         pairs = [*((key, value) for key, value in pairs if key != "offset"), ("offset", str(offset))]
-    query = "&".join(f"{key}={quote(value, safe=',')}" for key, value in sorted(pairs))
+    query = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(pairs))
     return f"{PCO}{path}?{query}" if query else f"{PCO}{path}"

@@ -27,6 +27,7 @@ class Condition:
 class ListQuery:
     """A list request of which only what the list understands is left. `order` names have a `-` when descending.
 
+    `include` may have names of two levels, `field_data.field_definition`; the second one may be unknown.
     `shows_deleted`: a filter asks for deleted records only. `selection` is the part of it that decides which records,
     and in which order: pages with the same selection belong together.
     """
@@ -74,7 +75,7 @@ def read_query(raw: str, facts: ListFacts) -> ListQuery:
         elif key == "filter":
             shows_deleted = any(name in DELETED and name in facts.can_filter for name in _names(value))
         elif key == "include":
-            include = tuple(name for name in _names(value) if name in facts.can_include)
+            include = tuple(name for name in _names(value) if name.partition(".")[0] in facts.can_include)
         elif key.startswith("fields[") and key.endswith("]"):
             fields.append((key[len("fields[") : -1], _names(value)))
         elif key.startswith("where[") and key.endswith("]"):

@@ -11,6 +11,14 @@ ORGANIZATION: Final = {"type": "Organization", "id": "263468"}
 """The one church there is."""
 
 
+PAGES_FOR_PEOPLE: Final = {
+    ("people", "Person"): "https://people.planningcenteronline.com/people/AC{id}",
+    ("services", "Person"): "https://services.planningcenteronline.com/people/AC{id}",
+    ("giving", "Donation"): "https://giving.planningcenteronline.com/donations/{id}",
+}
+"""Kinds whose records link to a page that people look at, as far as any was recorded; by product and type."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """A resource object. `path` is the list it is linked under, `hidden` the relationships that PCO does not render."""
@@ -23,17 +31,19 @@ class Record:
     hidden: frozenset[str] = frozenset()
 
     def document(self) -> dict[str, Any]:
-        """The object as PCO renders it in a list."""
-        shown = dict(self.relationships)
-        for name in self.hidden:
-            shown.pop(name, None)
-        return {
-            "type": self.type,
-            "id": str(self.id),
-            "attributes": dict(self.attributes),
-            "relationships": shown,
-            "links": {"self": f"{PCO}{self.path}/{self.id}"},
-        }
+        """The object as PCO renders it in a list: without `relationships` if it has none."""
+        shown = {name: one for name, one in self.relationships.items() if name not in self.hidden}
+        links = {"self": self.address}
+        page = PAGES_FOR_PEOPLE.get((self.path.split("/")[1], self.type))
+        if page is not None:
+            links["html"] = page.format(id=self.id)
+        document = {"type": self.type, "id": str(self.id), "attributes": dict(self.attributes)}
+        return {**document, "relationships": shown, "links": links} if shown else {**document, "links": links}
+
+    @property
+    def address(self) -> str:
+        """Where the record itself is."""
+        return f"{PCO}{self.path}/{self.id}"
 
 
 def related_ids(relationship: Any) -> tuple[str, ...]:

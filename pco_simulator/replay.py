@@ -115,7 +115,7 @@ def _list_place(path: str, pages: Sequence[tuple[int, Capture]]) -> ListPlace:
     records = [by_offset[place] for place in sorted(by_offset)]
     meta = pages[0][1].get("meta", {})
     entity = _entity_at(path)
-    known = ListFacts.of(entity, {}) if entity else ListFacts()
+    known = ListFacts.of(entity, path, {}) if entity else ListFacts()
     facts = ListFacts(
         can_order_by=tuple(meta.get("can_order_by", ())),
         can_query_by=tuple(meta.get("can_query_by", ())),

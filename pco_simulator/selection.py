@@ -9,7 +9,9 @@ from typing import Any, Final
 from pco_simulator.listing import Listing
 from pco_simulator.query import Condition, ListQuery
 
-_TEXT_SEARCHES: Final = frozenset({"search_name", "search_name_or_email", "search_name_or_email_or_phone_number"})
+_NAME_SEARCHES: Final = frozenset({"search_name", "search_name_or_email", "search_name_or_email_or_phone_number"})
+_NAMES: Final = ("name", "first_name", "given_name", "nickname", "last_name")
+"""What a search by name looks at: the beginning of any word in them, and the whole name."""
 
 
 def select_ids(
@@ -26,9 +28,10 @@ def select_ids(
     for condition in query.where:
         if condition.operator and condition.attribute == attribute:
             continue
-        column_name = "name" if condition.attribute in _TEXT_SEARCHES else condition.attribute
-        if condition.attribute != "archive_status":
-            column, matches = listing.column(column_name), _matcher(condition, condition.attribute in dates)
+        if condition.attribute in _NAME_SEARCHES:
+            ids = _named(listing, condition.value, ids)
+        elif condition.attribute != "archive_status":
+            column, matches = listing.column(condition.attribute), _matcher(condition, condition.attribute in dates)
             ids = [one for one in ids if matches(column[one])]
     ids = _hide_archived(listing, query, ids)
     for name in reversed(query.order):
@@ -55,6 +58,13 @@ def _in_range(listing: Listing, attribute: str, conditions: Sequence[Condition])
     return sorted(ids[first:last])
 
 
+def _named(listing: Listing, wanted: str, ids: Sequence[int]) -> Sequence[int]:
+    """Who has a name of which a word begins so: not those who have it in the middle of a word."""
+    begins = f" {' '.join(wanted.casefold().split())}"
+    columns = [listing.column(name) for name in _NAMES]
+    return [one for one in ids if any(begins in f" {_text(column[one])}" for column in columns if column[one])]
+
+
 def _hide_archived(listing: Listing, query: ListQuery, ids: Sequence[int]) -> Sequence[int]:
     """Groups hides archived groups unless `where[archive_status]` says `include` or `only` (#781)."""
     if listing.name != "groups.Group":
@@ -70,8 +80,6 @@ def _matcher(condition: Condition, is_date: bool) -> Callable[[Any], bool]:
     if condition.operator:
         return _range_matcher(condition, is_date)
     wanted = condition.value.casefold()
-    if condition.attribute in _TEXT_SEARCHES:
-        return lambda value: value is not None and wanted in str(value).casefold()
     if "%" in wanted:
         return lambda value: value is not None and _is_like(_text(value), wanted)
     return lambda value: value is not None and _text(value) == wanted

@@ -21,6 +21,7 @@ from pco_simulator.places import FixedPlace, ListPlace, NoRecord, Place, RecordP
 from pco_simulator.poison import poisoned
 from pco_simulator.query import ListQuery, read_query
 from pco_simulator.rate_window import RateWindow, Verdict
+from pco_simulator.related import links_of, locate_edge
 from pco_simulator.replay import Recording
 from pco_simulator.selection import select_ids
 from pco_simulator.settings import Drop, Settings
@@ -131,7 +132,7 @@ class Simulator:
     def _locate(self, request: Request) -> Place | None:
         if self.recording is not None:
             return self.recording.locate(request.path, request.query)
-        return self.world.locate(request.path)
+        return self.world.locate(request.path) or locate_edge(self.world, request.path)
 
     def _serve(
         self, request: Request, place: Place | None, query: ListQuery, verdict: Verdict, n: int
@@ -201,16 +202,19 @@ class Simulator:
     def _rows(
         self, place: ListPlace | RecordPlace, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
     ) -> tuple[list[bytes], list[dict[str, Any]]]:
-        listing, included = place.listing, []
-        names = dict(query.fields).get(place.type)
-        if names is None and not query.include:
+        listing, included, fields = place.listing, [], dict(query.fields)
+        is_alone = isinstance(place, RecordPlace) and isinstance(listing, Collection)
+        if place.type not in fields and not query.include and not is_alone:
             rows = [listing.rendered(one) for one in ids]
         else:
             documents = [dict(listing.document(one)) for one in ids]
             if query.include and isinstance(listing, Collection):
-                included = include(self.world, listing, documents, query.include)
-            if names is not None:
+                included = include(self.world, listing, documents, query.include, fields)
+            if place.type in fields:
+                names = fields[place.type]
                 documents = [sparse(one, listing, i, names) for one, i in zip(documents, ids, strict=True)]
+            if is_alone and isinstance(listing, Collection):
+                documents = [one | {"links": one["links"] | links_of(self.world, listing, ids[0])} for one in documents]
             rows = [orjson.dumps(one) for one in documents]
         for position, identifier in enumerate(ids):
             if identifier in poisons:

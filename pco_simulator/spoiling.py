@@ -1,8 +1,8 @@
 """Bad answers in place of good ones."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import orjson
 
@@ -27,20 +27,18 @@ _REFUSALS: Final = {
 }
 
 
-class Rule(Protocol):
-    """What the answers need to know of a fault: its `kind`, and the numbers and words it says (`faults.py`)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """A bad answer to give.
 
-    @property
-    def kind(self) -> str: ...
+    `retry_after` is what a 429 says, `hint` what a 401 says; `number` where a `capped-total` stops, to what a
+    `rounded-total` is rounded down, and what a `rate-count` says.
+    """
 
-    @property
-    def retry_after(self) -> int: ...
-
-    @property
-    def hint(self) -> str: ...
-
-    @property
-    def number(self) -> int: ...
+    kind: str
+    retry_after: int = 1
+    hint: str = "BABOON"
+    number: int = 10_000
 
 
 def bad_answer(rule: Rule, good: Answer, *, verdict: Verdict, offset: int) -> Answer:
@@ -118,7 +116,8 @@ def _with_nothing(document: Document, *_: Any) -> None:
     """A list of no records, as PCO shows it who may see none of them."""
     if isinstance(document["data"], list):
         _without_next(document)
-        document["data"], document["included"] = [], []
+        document["data"] = []
+        document.pop("included", None)
         document["meta"] |= {"total_count": 0, "count": 0}
 
 

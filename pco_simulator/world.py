@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.coherence import counts_of
+from pco_simulator.coherence import counts_of, meant_by, rendered_type
 from pco_simulator.collection import Collection
-from pco_simulator.identifiers import number_of
+from pco_simulator.edges import Edges
+from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.inventor import Inventor
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
@@ -30,6 +31,7 @@ class World:
         self._collections: dict[str, Collection] = {}
         self._lists: dict[str, Entity] = {}
         self._nested: list[tuple[re.Pattern[str], Entity, str]] = []
+        self.edges = Edges(catalog, seed=seed)
         self.products = frozenset(one.product for one in catalog.by_name.values())
         for entity in catalog.entities():
             for path in entity.list_paths:
@@ -60,7 +62,7 @@ class World:
 
     def collection_of(self, product: str, resource: str) -> Collection | None:
         """The collection whose records a relationship in `product` calls `resource`."""
-        name = self._kinds.get((product, resource.removeprefix("Primary")))
+        name = self._kinds.get((product, meant_by(resource)))
         return self.collection(name) if name else None
 
     def _inventor(self, name: str) -> Inventor:
@@ -77,7 +79,7 @@ class World:
     def _locate_list(self, path: str) -> ListPlace | NoRecord | None:
         entity = self._lists.get(path)
         if entity is not None:
-            return self._list_place(entity, None, ORGANIZATION)
+            return self._list_place(entity, path, None, ORGANIZATION)
         for pattern, nested, owner in self._nested:
             found = pattern.fullmatch(path)
             if found:
@@ -96,28 +98,42 @@ class World:
             return NoRecord()
         return RecordPlace(listing=listing, facts=place.facts, id=int(last), type=place.type)
 
-    def _list_place(self, entity: Entity, ids: Sequence[int] | None, parent: Mapping[str, str]) -> ListPlace:
-        facts = ListFacts.of(entity, parent)
+    def _list_place(self, entity: Entity, path: str, ids: Sequence[int] | None, parent: Mapping[str, str]) -> ListPlace:
+        facts = ListFacts.of(entity, path, parent)
         return ListPlace(listing=self.collection(entity.name), facts=facts, ids=ids, type=entity.resource)
 
     def _below(self, entity: Entity, owner: str, path: str, owner_id: str) -> ListPlace | NoRecord:
-        """The records below a parent: those that name it, or those that it names; if neither does, a share of them."""
-        edge = path.rsplit("/", 1)[1]
-        kind = owner.title().replace("_", "")
-        owners = self.collection_of(entity.product, kind)
+        """The list below one parent."""
+        owners = self.collection_of(entity.product, owner.title().replace("_", ""))
         if owners is None:
-            return self._list_place(entity, (), ORGANIZATION)
+            return self._list_place(entity, path, (), ORGANIZATION)
         if not owners.holds(int(owner_id)):
             return NoRecord()
         parent = {"id": owner_id, "type": owners.entity.resource}
-        collection = self.collection(entity.name)
+        ids = self.ids_below(entity, owners, path.rsplit("/", 1)[1], int(owner_id))
+        return self._list_place(entity, path, ids, parent)
+
+    def ids_below(self, entity: Entity, owners: Collection, edge: str, owner: int) -> Sequence[int]:
+        """The records below a parent: those that name it, or those that it names; if neither does, a share of them."""
+        kind, collection = owners.entity.resource, self.collection(entity.name)
         for name, one in entity.relationships.items():
-            if name == owner or (one.many and one.resource == kind):
-                return self._list_place(entity, collection.children_of(name, int(owner_id)), parent)
+            shown_as = rendered_type(entity.name, name, one.resource)
+            if name == owners.entity.table_name or (shown_as == kind and (one.many or shown_as != one.resource)):
+                return collection.children_of(name, owner)
         if edge not in owners.entity.relationships:
-            return self._list_place(entity, _shared_out(collection, owners, int(owner_id)), parent)
-        related = related_ids(owners.record(int(owner_id)).relationships.get(edge))
-        return self._list_place(entity, [int(one) for one in related if collection.holds(int(one))], parent)
+            return _shared_out(collection, owners, owner)
+        related = related_ids(owners.record(owner).relationships.get(edge))
+        return [int(one) for one in related if collection.holds(int(one))]
+
+    def ids_through(self, entity: Entity, owners: Collection, edge: str, owner: int) -> Sequence[int]:
+        """The records below what stands alone below an owner of its own: the parts of the refund of a donation."""
+        for path in entity.list_paths:
+            upper = re.search(rf"{{(\w+)_id}}/{owners.entity.table_name}/{edge}$", path)
+            above = self.collection_of(entity.product, upper[1].title().replace("_", "")) if upper else None
+            if above is not None:
+                number = self.edges.owner_of_alone(owners.entity, number_of(owner))
+                return self.ids_below(entity, above, edge, record_id(number))
+        return self.ids_below(entity, owners, edge, owner)
 
 
 def _shared_out(collection: Collection, owners: Collection, owner: int) -> list[int]:

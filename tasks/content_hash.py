@@ -46,12 +46,11 @@ def content_hash(resource: Resource, entity: Entity) -> bytes:
 
 @lru_cache(maxsize=512)
 def _scope_of(entity: Entity) -> _Scope:
-    always = {name for name, one in entity.relationships.items() if one.rendered}
-    path_only = {name for name, one in entity.relationships.items() if not one.rendered}
+    always = {name for name, one in entity.relationships.items() if one.is_always_rendered}
     return _Scope(
         columns=frozenset(entity.attributes),
         on_request=frozenset(name for name, one in entity.attributes.items() if one.on_request),
-        shown_by_includes=(entity.can_include - always) | path_only,
+        shown_by_includes=(entity.can_include | entity.relationships.keys()) - always,
     )
 
 

@@ -25,7 +25,7 @@ async def find_shown_as_deleted(
     It ignores it if its answer does not name it, or shows one of the `alive`. `delays` are the waits between the tries
     of a request. Raises the errors of the client.
     """
-    name = next((one for one in FILTERS if one in sync.entity.filters), None)
+    name = next((one for one in FILTERS if one in sync.entity.filters_at(sync.path)), None)
     if name is None:
         return None
     wanted, found = set(ids), set[str]()

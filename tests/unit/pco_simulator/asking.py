@@ -91,7 +91,9 @@ def all_ids(one: Simulator, path: str = PEOPLE, query: str = "") -> list[str]:
     return found
 
 
-async def headers_of(one: Simulator, path: str, *, user_agent: bool = True) -> dict[str, str]:
+async def headers_of(
+    one: Simulator, path: str, *, user_agent: bool = True, version: bytes = b"2025-11-10"
+) -> dict[str, str]:
     """The headers of an answer as they travel."""
     sent: list[dict[str, Any]] = []
 
@@ -101,7 +103,7 @@ async def headers_of(one: Simulator, path: str, *, user_agent: bool = True) -> d
     async def receive() -> Any:
         raise AssertionError("nothing is read")
 
-    known = [(b"authorization", b"Basic YXBwOnNlY3JldA=="), (b"x-pco-api-version", b"2025-11-10")]
+    known = [(b"authorization", b"Basic YXBwOnNlY3JldA=="), (b"x-pco-api-version", version)]
     headers = [*known, (b"user-agent", b"a test")] if user_agent else known
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
     await build_app(one)(scope, receive, send)

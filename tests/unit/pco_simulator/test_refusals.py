@@ -145,6 +145,16 @@ def test_the_limit_can_drop_in_the_middle() -> None:
     assert refused([ask(one, PEOPLE) for _ in range(6)]) == [4, 5]
 
 
+@pytest.mark.parametrize(
+    ("asked", "processed"),
+    [(b"2026-06-04", "2026-06-04"), (b"2026-05-30", "2025-11-10"), (b"2099-01-01", "2026-06-04")],
+)
+async def test_an_answer_is_of_the_newest_version_that_is_not_after_the_date_asked_for(
+    asked: bytes, processed: str
+) -> None:
+    assert (await headers_of(simulator(), PEOPLE, version=asked))["x-pco-api-processed-as-version"] == processed
+
+
 async def test_headers_tell_the_budget_and_the_gateway_writes_the_period_in_its_own_way() -> None:
     one = simulator(rules=RateRules(limit=3, period=20))
     headers = await headers_of(one, PEOPLE)

@@ -1,0 +1,134 @@
+"""The records that an edge leads to, the same ones whichever way they are asked for: by list, `include` or link."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pco_simulator.answers import Answer
+from pco_simulator.collection import Collection
+from pco_simulator.documents import organization_document
+from pco_simulator.edges import Edge
+from pco_simulator.identifiers import number_of, record_id
+from pco_simulator.listing import ListFacts
+from pco_simulator.places import FixedPlace, NoRecord, Place, RecordPlace
+from pco_simulator.records import ORGANIZATION, related_ids
+from pco_simulator.world import World
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Related:
+    """Where an edge leads from one record, whose address is `owner`. `collection` None: to the church itself.
+
+    `type` is what the record itself calls them, where it names them: a campus is a PrimaryCampus.
+    """
+
+    name: str
+    owner: str
+    many: bool
+    collection: Collection | None
+    ids: Sequence[int]
+    type: str
+
+    @property
+    def references(self) -> list[dict[str, str]]:
+        """Type and id of each."""
+        if self.collection is None:
+            return [dict(ORGANIZATION)]
+        return [{"type": self.type, "id": str(one)} for one in self.ids]
+
+    @property
+    def address(self) -> str | None:
+        """Where they are: a list below the owner, or the one record; None for an edge that is unset."""
+        if self.many or self.collection is None:
+            return f"{self.owner}/{self.name}"
+        return self.collection.record(self.ids[0]).address if self.ids else None
+
+    def relationship(self) -> dict[str, Any]:
+        """As the owner names them when they are included."""
+        if self.many:
+            return {"links": {"related": self.address}, "data": self.references}
+        if self.address is None:
+            return {"data": None}
+        return {"links": {"related": self.address}, "data": self.references[0]}
+
+
+def related_to(world: World, collection: Collection, identifier: int, name: str) -> Related | None:
+    """What an edge of a record leads to, as things are now; None if its kind has no such edge."""
+    edge = world.edges.of(collection.entity).get(name)
+    if edge is None:
+        return None
+    record = collection.record(identifier)
+    target = world.collection(edge.target) if edge.target else None
+    ids = _ids(world, collection, identifier, edge, target) if target else ()
+    data = record.relationships.get(name, {}).get("data") if edge.relationship else None
+    named = data[0] if isinstance(data, list) and data else data
+    shown_as = str(named["type"]) if isinstance(named, dict) else target.entity.resource if target else ""
+    return Related(
+        name=name,
+        owner=record.address,
+        many=edge.many,
+        collection=target,
+        ids=[one for one in ids if target and target.holds(one)],
+        type=shown_as,
+    )
+
+
+def locate_edge(world: World, path: str) -> Place | None:
+    """What is at the end of a to-one edge, `/people/v2/people/1/marital_status`; None if the path is no such edge."""
+    parent, _, name = path.rpartition("/")
+    place = world.locate(parent)
+    if not (isinstance(place, RecordPlace) and isinstance(place.listing, Collection)):
+        return None
+    related = related_to(world, place.listing, place.id, name)
+    if related is None or related.many:
+        return None
+    if related.collection is None:
+        return FixedPlace(answer=Answer(body=organization_document(place.listing.entity.product)))
+    if not related.ids:
+        return NoRecord()
+    entity = related.collection.entity
+    facts = ListFacts.of(entity, path, {"id": str(place.id), "type": place.type})
+    return RecordPlace(listing=related.collection, facts=facts, id=related.ids[0], type=entity.resource)
+
+
+def links_of(world: World, collection: Collection, identifier: int) -> dict[str, str | None]:
+    """The links of a record that is shown alone: to what is listed below it or can be included; null if it is unset."""
+    found = {}
+    for name, edge in sorted(world.edges.of(collection.entity).items()):
+        if edge.path is not None or edge.is_alone or name in collection.entity.can_include:
+            related = related_to(world, collection, identifier, name)
+            found[name] = related.address if related else None
+    return found
+
+
+def _ids(world: World, collection: Collection, identifier: int, edge: Edge, target: Collection) -> Sequence[int]:
+    if edge.relationship:
+        return _named(collection, identifier, edge.name)
+    if edge.path is not None:
+        return world.ids_below(target.entity, collection, edge.name, identifier)
+    if edge.many:
+        return world.ids_through(target.entity, collection, edge.name, identifier)
+    between = _between(world, collection, edge)
+    if between is not None:
+        through = related_to(world, collection, identifier, between)
+        ids = through.ids if through and through.collection else ()
+        return [
+            end for one in ids if through and through.collection for end in _named(through.collection, one, edge.name)
+        ]
+    shares = number_of(target.ids[-1]) + 1 if target.ids else 0
+    number = world.edges.chosen(collection.entity, edge, number_of(identifier), shares)
+    return () if number is None else (record_id(number),)
+
+
+def _between(world: World, collection: Collection, edge: Edge) -> str | None:
+    """The edge to what names the same: the tab of a field's value is that of the field."""
+    for name, one in world.edges.of(collection.entity).items():
+        if one.relationship and not one.many and one.target and not edge.is_alone:
+            further = world.edges.of(world.collection(one.target).entity).get(edge.name)
+            if further is not None and further.relationship and not further.many and further.target == edge.target:
+                return name
+    return None
+
+
+def _named(collection: Collection, identifier: int, name: str) -> list[int]:
+    return [int(one) for one in related_ids(collection.record(identifier).relationships.get(name))]
