@@ -141,7 +141,11 @@ class Catalog:
 @lru_cache(maxsize=1)
 def load_catalog() -> Catalog:
     """The catalogue, read once per process."""
-    described_products = json.loads(resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8"))
+    return read_catalog(json.loads(resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8")))
+
+
+def read_catalog(described_products: Mapping[str, Any]) -> Catalog:
+    """The catalogue that a file of this form describes."""
     by_name = {}
     for product, described in described_products.items():
         for resource, facts in described["resources"].items():

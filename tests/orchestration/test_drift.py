@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from deployments.reproject import reproject
+from pco_catalog.catalog import load_catalog
 from tasks.summary import SyncSummary
 from tests.church import PEOPLE, Church
 
@@ -31,7 +32,8 @@ def test_another_version_and_records_that_were_not_asked_for_are_told_once(
     church.simulator.faults([*unasked, {"kind": "older-version", "permanent": True}])
     summary, warnings = drifted(church, caplog)
     assert (summary.processed_as_version, summary.included_ignored) == (OLDEST, 2)
-    told = f"PCO processed people as of version {OLDEST}, asked was 2025-11-10, the pinned one"
+    pinned = load_catalog().entity("people.Person").api_version
+    told = f"PCO processed people as of version {OLDEST}, asked was {pinned}, the pinned one"
     assert [told in one for one in warnings] == [True, False]
     assert warnings[1] == "2 included records, which were not asked for, are ignored"
     assert church.differences() == []

@@ -40,3 +40,11 @@ def test_a_pattern_that_fits_nothing_is_refused(include: list[str], exclude: lis
     with pytest.raises(PatternMatchesNothingError, match="fits nothing in the catalogue") as caught:
         select_entities(CATALOG, include, exclude)
     assert told in str(caught.value)
+
+
+def test_a_kind_that_pco_lists_nowhere_is_refused_with_the_place_where_it_is_shown() -> None:
+    told = r"giving\.Refund is not mirrored: PCO lists it nowhere, and shows it only at /giving/v2/donations/"
+    with pytest.raises(PatternMatchesNothingError, match=told):
+        select_entities(CATALOG, ["giving.refund"], [])
+    with pytest.raises(PatternMatchesNothingError, match="shows it with others only"):
+        select_entities(CATALOG, ["services.FolderPath"], [])
