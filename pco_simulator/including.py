@@ -5,6 +5,7 @@ from typing import Any
 
 from pco_simulator.collection import Collection
 from pco_simulator.documents import organization, sparse
+from pco_simulator.records import Record
 from pco_simulator.related import Related, related_to
 from pco_simulator.world import World
 
@@ -24,8 +25,9 @@ def include(
     """
     included = _Included(world, fields)
     for document in documents:
+        record = collection.record(int(document["id"]))
         for name, below in _levels(names).items():
-            related = included.follow(collection, document, name)
+            related = included.follow(collection, record, document, name)
             for further in below:
                 ends = [] if related is None else included.follow_all(related, further)
                 if ends:
@@ -53,12 +55,12 @@ class _Included:
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
         self._sources: dict[tuple[str, str], Collection] = {}
 
-    def follow(self, collection: Collection, document: dict[str, Any], name: str) -> Related | None:
+    def follow(self, collection: Collection, record: Record, document: dict[str, Any], name: str) -> Related | None:
         """Include what an edge leads to, and let the document name it; None if the edge is not one to include."""
         entity = collection.entity
         if name not in entity.can_include or name not in self._fields.get(entity.resource, (name,)):
             return None
-        related = related_to(self._world, collection, int(document["id"]), name)
+        related = related_to(self._world, collection, record, name)
         if related is None:
             return None
         document["relationships"] = {**document.get("relationships", {}), name: related.relationship()}
@@ -76,9 +78,11 @@ class _Included:
         """Follow an edge from all the included records that another one led to, and return what is at the ends."""
         if related.collection is None:
             return []
-        kind = related.collection.entity.resource
-        ways = [self.follow(related.collection, self._known[kind, str(one)], name) for one in related.ids]
-        return [end for way in ways if way is not None for end in way.references]
+        kind, ends = related.collection.entity.resource, []
+        for one in related.ids:
+            way = self.follow(related.collection, related.collection.record(one), self._known[kind, str(one)], name)
+            ends += way.references if way is not None else []
+        return ends
 
     def documents(self) -> Documents:
         """All of them, cut down to the fields that were named for their type."""

@@ -11,7 +11,7 @@ from pco_simulator.edges import Edge
 from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import FixedPlace, NoRecord, Place, RecordPlace
-from pco_simulator.records import ORGANIZATION, related_ids
+from pco_simulator.records import ORGANIZATION, Record, related_ids
 from pco_simulator.world import World
 
 
@@ -52,14 +52,13 @@ class Related:
         return {"links": {"related": self.address}, "data": self.references[0]}
 
 
-def related_to(world: World, collection: Collection, identifier: int, name: str) -> Related | None:
+def related_to(world: World, collection: Collection, record: Record, name: str) -> Related | None:
     """What an edge of a record leads to, as things are now; None if its kind has no such edge."""
     edge = world.edges.of(collection.entity).get(name)
     if edge is None:
         return None
-    record = collection.record(identifier)
     target = world.collection(edge.target) if edge.target else None
-    ids = _ids(world, collection, identifier, edge, target) if target else ()
+    ids = _ids(world, collection, record, edge, target) if target else ()
     data = record.relationships.get(name, {}).get("data") if edge.relationship else None
     named = data[0] if isinstance(data, list) and data else data
     shown_as = str(named["type"]) if isinstance(named, dict) else target.entity.resource if target else ""
@@ -79,7 +78,7 @@ def locate_edge(world: World, path: str) -> Place | None:
     place = world.locate(parent)
     if not (isinstance(place, RecordPlace) and isinstance(place.listing, Collection)):
         return None
-    related = related_to(world, place.listing, place.id, name)
+    related = related_to(world, place.listing, place.listing.record(place.id), name)
     if related is None or related.many:
         return None
     if related.collection is None:
@@ -93,30 +92,29 @@ def locate_edge(world: World, path: str) -> Place | None:
 
 def links_of(world: World, collection: Collection, identifier: int) -> dict[str, str | None]:
     """The links of a record that is shown alone: to what is listed below it or can be included; null if it is unset."""
-    found = {}
+    found, record = {}, collection.record(identifier)
     for name, edge in sorted(world.edges.of(collection.entity).items()):
         if edge.path is not None or edge.is_alone or name in collection.entity.can_include:
-            related = related_to(world, collection, identifier, name)
+            related = related_to(world, collection, record, name)
             found[name] = related.address if related else None
     return found
 
 
-def _ids(world: World, collection: Collection, identifier: int, edge: Edge, target: Collection) -> Sequence[int]:
+def _ids(world: World, collection: Collection, record: Record, edge: Edge, target: Collection) -> Sequence[int]:
     if edge.relationship:
-        return _named(collection, identifier, edge.name)
+        return _named(record, edge.name)
     if edge.path is not None:
-        return world.ids_below(target.entity, collection, edge.name, identifier)
+        return world.ids_below(target.entity, collection, edge.name, record.id)
     if edge.many:
-        return world.ids_through(target.entity, collection, edge.name, identifier)
+        return world.ids_through(target.entity, collection, edge.name, record.id)
     between = _between(world, collection, edge)
     if between is not None:
-        through = related_to(world, collection, identifier, between)
-        ids = through.ids if through and through.collection else ()
-        return [
-            end for one in ids if through and through.collection for end in _named(through.collection, one, edge.name)
-        ]
+        through = related_to(world, collection, record, between)
+        if through is None or through.collection is None:
+            return ()
+        return [end for one in through.ids for end in _named(through.collection.record(one), edge.name)]
     shares = number_of(target.ids[-1]) + 1 if target.ids else 0
-    number = world.edges.chosen(collection.entity, edge, number_of(identifier), shares)
+    number = world.edges.chosen(collection.entity, edge, number_of(record.id), shares)
     return () if number is None else (record_id(number),)
 
 
@@ -130,5 +128,5 @@ def _between(world: World, collection: Collection, edge: Edge) -> str | None:
     return None
 
 
-def _named(collection: Collection, identifier: int, name: str) -> list[int]:
-    return [int(one) for one in related_ids(collection.record(identifier).relationships.get(name))]
+def _named(record: Record, name: str) -> list[int]:
+    return [int(one) for one in related_ids(record.relationships.get(name))]

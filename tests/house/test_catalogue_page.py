@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pco_catalog.catalog import Attribute, Catalog, Entity, Relationship, load_catalog
+from pco_simulator.edges import Edges
 from tasks.window import can_be_ranged, delta_attribute
 from tests.house.project import ROOT, files, layers, syntax
 
@@ -46,6 +47,18 @@ def test_every_kind_that_is_listed_nowhere_is_named_with_what_is_planned_and_no_
     unlisted = {one.name for one in CATALOG.by_name.values() if not one.list_paths}
     assert named == unlisted
     assert f"lists {len(unlisted)} of the {len(CATALOG.by_name)} kinds nowhere" in section
+
+
+def test_what_can_be_included_is_what_is_planned() -> None:
+    edges = Edges(CATALOG, seed=1)
+    reached = {
+        edge.target
+        for one in CATALOG.entities()
+        for name, edge in edges.of(one).items()
+        if name in one.can_include and edge.target and not CATALOG.entity(edge.target).list_paths
+    }
+    planned = next(row for row in PAGE.split("| |") if "**Planned:**" in row)
+    assert set(re.findall(r"`([a-z-]+\.[A-Z]\w+)`", planned)) == reached
 
 
 def test_the_key_of_every_fact_is_explained() -> None:

@@ -8,10 +8,12 @@ from rich.console import Console
 
 from deployments.reproject import reproject
 from pco_catalog.catalog import load_catalog
+from pco_simulator.testing import SimulatorProcess
 from tasks.summary import SyncSummary
 from tests.church import PEOPLE, Church
 
 OLDEST = "2018-08-01"
+FIELD_DATA = "people.FieldDatum"
 
 
 def drifted(church: Church, caplog: pytest.LogCaptureFixture) -> tuple[SyncSummary, list[str]]:
@@ -63,3 +65,31 @@ def test_values_that_have_a_column_by_now_get_there_without_a_request(
 
 def _reproject(**options: str | None) -> int:
     return asyncio.run(reproject(argparse.Namespace(**options), Console(width=100)))
+
+
+def test_field_data_fit_their_columns_and_a_delta_finds_those_that_say_when_they_changed(
+    church: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since version 2026-06-04 a field datum has times, and its file is an object."""
+    with SimulatorProcess(people=30, groups=0) as world:
+        monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+        moving = church.served_by(world)
+        full = moving.sync(FIELD_DATA)
+        assert (full.records, full.misfits, full.unknown_attributes) == (120, 0, ())
+        assert moving.differences(FIELD_DATA) == []
+
+        told, quiet = (one["id"] for one in world.state(FIELD_DATA)[5:7])
+        edit = {"operation": "edit", "entity": FIELD_DATA}
+        values = {"value": "new", "file": {"url": "https://example.org/a.pdf"}}
+        world.churn([edit | {"id": told, "attributes": values}])
+        world.churn([edit | {"id": quiet, "attributes": {"value": "new"}, "quiet": True}])
+        world.clock(ahead_seconds=10)
+        assert moving.sync(FIELD_DATA, mode="delta").records == 1
+        assert moving.differences(FIELD_DATA) == [f"{quiet}.value: 'new' is stored as {stored(moving, quiet)!r}"]
+        assert moving.sync(FIELD_DATA).misfits == 0
+        assert moving.differences(FIELD_DATA) == []
+
+
+def stored(church: Church, identity: str) -> object:
+    """The value of a field datum in the mirror."""
+    return next(row["value"] for row in church.rows(FIELD_DATA) if row["id"] == identity)
