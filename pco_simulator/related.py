@@ -19,7 +19,8 @@ from pco_simulator.world import World
 class Related:
     """Where an edge leads from one record, whose address is `owner`. `collection` None: to the church itself.
 
-    `type` is what the record itself calls them, where it names them: a campus is a PrimaryCampus.
+    `ids` are those that exist. `own` is what the record itself says of them, requested or not: it may name one that is
+    gone, and call a campus a PrimaryCampus; None if it says nothing unless requested.
     """
 
     name: str
@@ -27,14 +28,14 @@ class Related:
     many: bool
     collection: Collection | None
     ids: Sequence[int]
-    type: str
+    own: Any
 
     @property
     def references(self) -> list[dict[str, str]]:
         """Type and id of each."""
         if self.collection is None:
             return [dict(ORGANIZATION)]
-        return [{"type": self.type, "id": str(one)} for one in self.ids]
+        return [{"type": self.collection.entity.resource, "id": str(one)} for one in self.ids]
 
     @property
     def address(self) -> str | None:
@@ -45,11 +46,9 @@ class Related:
 
     def relationship(self) -> dict[str, Any]:
         """As the owner names them when they are included."""
-        if self.many:
-            return {"links": {"related": self.address}, "data": self.references}
-        if self.address is None:
-            return {"data": None}
-        return {"links": {"related": self.address}, "data": self.references[0]}
+        found = self.references
+        shown = self.own if self.own is not None else found if self.many else found[0] if found else None
+        return {"data": None} if shown is None else {"links": {"related": self.address}, "data": shown}
 
 
 def related_to(world: World, collection: Collection, record: Record, name: str) -> Related | None:
@@ -59,16 +58,13 @@ def related_to(world: World, collection: Collection, record: Record, name: str) 
         return None
     target = world.collection(edge.target) if edge.target else None
     ids = _ids(world, collection, record, edge, target) if target else ()
-    data = record.relationships.get(name, {}).get("data") if edge.relationship else None
-    named = data[0] if isinstance(data, list) and data else data
-    shown_as = str(named["type"]) if isinstance(named, dict) else target.entity.resource if target else ""
     return Related(
         name=name,
         owner=record.address,
         many=edge.many,
         collection=target,
         ids=[one for one in ids if target and target.holds(one)],
-        type=shown_as,
+        own=record.relationships[name].get("data") if edge.relationship else None,
     )
 
 

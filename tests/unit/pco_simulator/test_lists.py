@@ -73,6 +73,12 @@ def test_links_lead_to_the_real_host() -> None:
     assert document["meta"]["prev"] == {"offset": 0}
 
 
+def test_links_write_the_query_as_recorded_ones_do() -> None:
+    query = "per_page=1&where[updated_at][gte]=2020-01-01T00:00:00Z&include=emails,addresses"
+    told = "?include=emails%2Caddresses&offset=1&per_page=1&where[updated_at][gte]=2020-01-01T00%3A00%3A00Z"
+    assert page(simulator(people=9), query=query)["links"]["next"].endswith(told)
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -302,6 +308,18 @@ def test_an_included_record_is_gone_when_it_was_deleted() -> None:
     document = page(one, query="include=emails")
     assert email not in [each["id"] for each in document["included"]]
     assert document["data"][0]["relationships"]["emails"]["data"] == []
+
+
+def test_an_include_does_not_change_what_a_record_says_without_it() -> None:
+    one = simulator(people=30)
+    gone = ids(page(one))[4]
+    one.world.collection("people.Person").delete(int(gone))
+    one.world.collection("people.Campus").delete(one.world.collection("people.Campus").ids[0])
+    for path, edge in (("/people/v2/households", "people"), (PEOPLE, "primary_campus")):
+        plain, full = page(one, path), page(one, path, f"include={edge}")
+        told = [record["relationships"][edge]["data"] for record in plain["data"]]
+        assert [record["relationships"][edge]["data"] for record in full["data"]] == told
+    assert gone not in [record["id"] for record in page(one, "/people/v2/households", "include=people")["included"]]
 
 
 def test_a_record_alone_links_to_all_its_edges_and_those_links_lead_there(church: Simulator) -> None:
