@@ -98,7 +98,7 @@ async def test_of_millions_only_the_tombstones_are_touched(before: Database, emp
     assert await rows(before, "SELECT id FROM people.field_datum WHERE extra ? 'file'") == [("gone",)]
 
 
-async def test_a_view_of_somebodys_own_goes_on(before: Database, empty_database_url: str) -> None:
+async def test_a_view_of_somebodys_own_keeps_working(before: Database, empty_database_url: str) -> None:
     await put(before, "people.field_datum", "1", file="'https://example.org/a.pdf'")
     async with before.transaction() as connection:
         await connection.execute(text("CREATE VIEW public.files AS SELECT id, file FROM people.field_datum"))
