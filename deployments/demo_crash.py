@@ -1,6 +1,5 @@
 """`make demo-crash`: a worker is killed in the middle of a fan-out, and the rest goes on by itself."""
 
-import asyncio
 import os
 import signal
 import time
@@ -11,8 +10,10 @@ import psutil
 from rich.console import Console
 from sqlalchemy import text
 
+from deployments.declared import declared_pool
 from deployments.demo import ORG, prepare_demo, start_worker, tick
 from deployments.demo_fan_out import MEMBERSHIPS, epoch_to_run
+from deployments.interrupts import interrupts
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from embedded.services import Services
 from pco_store.database import Database
@@ -27,9 +28,9 @@ def run_crash_demo(services: Services, console: Console, running: ExitStack) -> 
     prepare_demo(services, console, running, groups=GROUPS, rate_limit="none", latency_ms=400)
     victim = start_worker(services, running, name="worker", limit=6)
     start_worker(services, running, name="worker-2", limit=6)
-    tick(console, "workers", "two processes on the work pool pco-sync")
+    tick(console, "workers", f"two processes on the work pool {declared_pool()}")
     console.print()
-    return asyncio.run(_run(console, victim))
+    return interrupts.run(_run(console, victim))
 
 
 async def _run(console: Console, victim: int) -> bool:
