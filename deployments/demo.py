@@ -18,7 +18,7 @@ from deployments.demo_fan_out import GROUPS, demo_fan_outs
 from deployments.interrupts import interrupts
 from deployments.provision import provision, save_credentials
 from deployments.report import show_mirror
-from deployments.waiting import waiting
+from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watch import watch
 from deployments.worker import worker_command, worker_environment, worker_process
 from embedded.server_process import ServerProcess, free_port
@@ -107,7 +107,7 @@ async def _provision(base_url: str) -> None:
 
 async def _sync(console: Console) -> FlowRun:
     run = await _left_waiting() or (await start_sync(ORG, ENTITY)).flow_run
-    return await watch(run.id, ORG, ENTITY, console)
+    return await watch(run.id, ORG, ENTITY, console, print_every=SIGN_EVERY)
 
 
 async def _left_waiting() -> FlowRun | None:

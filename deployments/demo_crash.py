@@ -14,6 +14,7 @@ from deployments.declared import declared_pool
 from deployments.demo import ORG, prepare_demo, start_worker, tick
 from deployments.demo_fan_out import MEMBERSHIPS, epoch_to_run
 from deployments.interrupts import interrupts
+from deployments.waiting import SIGN_EVERY
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from embedded.services import Services
 from pco_store.database import Database
@@ -48,7 +49,7 @@ async def _run(console: Console, victim: int) -> bool:
             )
 
     await start_fan_out(ORG, MEMBERSHIPS, epoch=epoch, most_under_way=40)
-    view = await watch_fan_out(key, console, on_view=kill)
+    view = await watch_fan_out(key, console, on_view=kill, print_every=SIGN_EVERY)
     again, doubled = await _proof(key)
     counts = view.counts
     console.print()

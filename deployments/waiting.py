@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 
-PRINT_EVERY: Final = 4.0
+SIGN_EVERY: Final = 4.0
 """Seconds between lines where the output is no terminal; nobody should wait longer than five for a sign."""
 
 
@@ -42,8 +42,8 @@ class Waiting:
 
     def print_until_over(self) -> None:
         """A line now and then that says how long it takes by now."""
-        while not self._over.wait(timeout=max(self._last + PRINT_EVERY - time.monotonic(), 0.05)):
-            if time.monotonic() - self._last >= PRINT_EVERY and self.what:
+        while not self._over.wait(timeout=max(self._last + SIGN_EVERY - time.monotonic(), 0.05)):
+            if time.monotonic() - self._last >= SIGN_EVERY and self.what:
                 self._print(f"{self.what}, {time.monotonic() - self._begun:.0f} s")
 
     def end(self) -> None:
