@@ -120,7 +120,7 @@ class _Pip:
         """What can be seen without pip, which says nothing while it installs; None while it does not."""
         if not self._total:
             return None
-        return f"installing: {min(self.installed() - self._before, self._total)} of {self._total} packages"
+        X
 
     def installed(self) -> int:
         """How many packages are there."""
@@ -145,7 +145,7 @@ def _run(
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_collect, args=(process.stdout or (), lines), daemon=True).start()
     said: list[str] = []
-    sign.show(read("") or "beginning")
+    sign.show(read("") or "looking for the packages")
     while True:
         try:
             line = lines.get(timeout=0.25)
