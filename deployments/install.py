@@ -120,7 +120,10 @@ class _Pip:
         """What can be seen without pip, which says nothing while it installs; None while it does not."""
         if not self._total:
             return None
-        X
+        done = self.installed() - self._before
+        if done >= self._total:
+            return f"compiling the last of {self._total} packages"
+        return f"installing package {done + 1} of {self._total}"
 
     def installed(self) -> int:
         """How many packages are there."""

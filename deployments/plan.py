@@ -71,9 +71,9 @@ async def show_plan(options: argparse.Namespace, console: Console) -> int:
 
 def plan_table(planned: Sequence[Planned], title: str) -> Table:
     """The costs, dearest first; every number can be read on 80 columns, where long names take several lines."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("entity", overflow="fold", min_width=26)
-    table.add_column("way", overflow="fold", min_width=12)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("entity", overflow="fold", min_width=22)
+    table.add_column("way", overflow="fold", min_width=10)
     for name in ("lists", "records", "requests"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for one in sorted(planned, key=lambda one: -one.requests):
