@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
@@ -18,13 +18,22 @@ from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_setting
 from deployments.__main__ import main
 from deployments.exit_codes import FAILED, INTERRUPTED, USAGE
 from embedded.server_process import ServerProcess, inherited_environment
+from tasks.credentials import ReservedOrganizationError, connection_for_org
+from tasks.settings import read_settings
 from tests.acceptance.warm_workers import ROOT
 from tests.church import PEOPLE, Church
-from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 CANARY = "pnu_the-secret-key"
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that names servers; nobody listens there."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PCO_SYNC_DATABASE_URL", "postgresql://pco@127.0.0.1:9/pco")
+    monkeypatch.setenv("PCO_SYNC_REDIS_URL", "redis://127.0.0.1:9/0")
 
 
 @contextmanager
@@ -39,7 +48,7 @@ def answering(status: int, body: bytes = b"<html>hello</html>") -> Iterator[str]
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -60,21 +69,19 @@ def answering(status: int, body: bytes = b"<html>hello</html>") -> Iterator[str]
         (500, "answers with status 500; its log says why"),
     ],
 )
-@pytest.mark.parametrize(
-    "command", [["sync", "grace", PEOPLE], ["deploy"], ["connect", "grace"]], ids=lambda one: one[0]
-)
+@pytest.mark.parametrize("command", ["sync grace people.Person", "deploy", "connect grace"])
 def test_what_is_wrong_with_prefect_is_told_in_a_line(
-    command: list[str],
+    command: str,
     status: int,
     told: str,
-    church: Church,
+    named: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with answering(status) as url:
         monkeypatch.setenv("PREFECT_API_URL", url)
         with temporary_settings({PREFECT_API_URL: url, PREFECT_API_KEY: CANARY}):
-            assert main(command) == FAILED
+            assert main(command.split()) == FAILED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert told in line
@@ -98,15 +105,11 @@ def test_an_unknown_church_is_a_wrong_command_line(church: Church, capsys: pytes
     assert "error: org_id 'typo': no credentials are known" in capsys.readouterr().err
 
 
-def started(*arguments: str, **streams: object) -> "subprocess.Popen[str]":
+def started(*arguments: str, **streams: Any) -> "subprocess.Popen[str]":
     """A command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "deployments", *arguments],
-        cwd=ROOT,
-        text=True,
-        stderr=subprocess.PIPE,
-        **streams,  # type: ignore[call-overload]
-    )
+    command = [sys.executable, "-m", "deployments", *arguments]
+    process: subprocess.Popen[str] = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, **streams)
+    return process
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -143,8 +146,14 @@ def test_a_full_disk_below_the_output_is_told_in_a_line(home: Path) -> None:
     assert process.returncode == FAILED
 
 
-def test_an_input_that_ends_is_told_in_a_line(church: Church) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PCO_SYNC_APPLICATION_ID"}
+def test_an_input_that_ends_is_told_in_a_line(named: None) -> None:
+    with answering(200, b'"3.9.1"') as url:
+        environment = {**os.environ, "PREFECT_API_URL": url}
+        environment.pop("PCO_SYNC_APPLICATION_ID", None)
+        _check_end_of_input(environment)
+
+
+def _check_end_of_input(environment: dict[str, str]) -> None:
     with started("connect", "ended", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment) as process:
         _, err = process.communicate(timeout=60)
     assert err == ("error: the input ended; without a terminal set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET\n")
@@ -152,16 +161,24 @@ def test_an_input_that_ends_is_told_in_a_line(church: Church) -> None:
 
 
 def test_the_demos_name_is_reserved_for_the_invented_church(
-    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    named: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is sent: Planning Center is not even reachable from here."""
     for address in ("", "https://api.planningcenteronline.com/", "https://API.PlanningCenterOnline.com"):
         monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", address)
         assert main(["connect", "demo"]) == USAGE
         assert "error: org_id 'demo' is the name of the demo's invented church" in capsys.readouterr().err
-    monkeypatch.setenv("PCO_SYNC_ORG_ID", "demo")
-    assert main(["plan", "demo"]) == FAILED
-    assert "org_id 'demo' is the name of the demo's invented church" in capsys.readouterr().err
+
+
+async def test_a_real_token_in_the_environment_is_not_used_for_the_demos_church(
+    named: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ORG_ID", "demo"), ("APPLICATION_ID", "id"), ("SECRET", CANARY), ("PCO_BASE_URL", "")):
+        monkeypatch.setenv(f"PCO_SYNC_{name}", value)
+    with pytest.raises(ReservedOrganizationError, match="the demo's invented church"):
+        await connection_for_org("demo", read_settings())
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", "http://127.0.0.1:8899")
+    assert (await connection_for_org("demo", read_settings())).base_url == "http://127.0.0.1:8899"
 
 
 def test_connect_goes_where_the_environment_says(church: Church, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +190,7 @@ def test_connect_goes_where_the_environment_says(church: Church, capsys: pytest.
 
 @pytest.mark.parametrize("address", ["api.example.org", "ftp://example.org", "http://", "http://x:port"])
 def test_connect_refuses_what_is_no_address(
-    address: str, church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    address: str, named: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", address)
     assert main(["connect", "nowhere"]) == USAGE
@@ -200,28 +217,3 @@ def test_a_second_demo_is_refused_and_the_first_ones_programs_live(
         assert simulator.running() is not None
     finally:
         simulator.stop()
-
-
-def test_a_busy_port_is_no_prefect(
-    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Something listens there and closes every connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        closing = threading.Thread(target=_close_all, args=(listener,), daemon=True)
-        closing.start()
-        monkeypatch.setenv("PREFECT_API_URL", url)
-        with temporary_settings({PREFECT_API_URL: url}):
-            assert main(["sync", church.org_id, PEOPLE]) == FAILED
-        assert f"error: Prefect does not answer at {url} (" in capsys.readouterr().err
-        listener.shutdown(socket.SHUT_RDWR)
-    wait_until(lambda: not closing.is_alive(), "the listener has ended")
-
-
-def _close_all(listener: socket.socket) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        connection.close()
