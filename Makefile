@@ -1,122 +1,152 @@
-# Every target in a line each: make help
+# Every target in a line each: make help. What a target takes is listed below, and the rest refused.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync organization plan explain verify fan-out connect psql bench screenshots clean
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync organization plan explain verify fan-out connect psql bench screenshots clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Two markers: what is needed to run, and everything.
 READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
 # The first Python that is new enough. PYTHON=/path/to/python overrides it.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
-ORG ?= demo
-ENTITY ?= people.Person
-EPOCH ?=
-MODE ?=
-METHOD ?=
-INCLUDE ?=
-EXCLUDE ?=
-quoted = $(foreach pattern,$(1),'$(pattern)')
-SELECTION = $(if $(MODE),--mode $(MODE)) $(if $(INCLUDE),--include $(call quoted,$(INCLUDE))) $(if $(EXCLUDE),--exclude $(call quoted,$(EXCLUDE)))
-SQL ?=
-export SQL
 
-help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+# What each target takes. Values reach the command through its environment, as they are: blanks, quotes and $ included.
+VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL
+takes-views := ORG
+takes-connect := ORG
+takes-sync := ORG ENTITY EPOCH MODE
+takes-organization := ORG MODE INCLUDE EXCLUDE EPOCH
+takes-plan := ORG MODE INCLUDE EXCLUDE
+takes-explain := ENTITY
+takes-verify := ORG ENTITY METHOD
+takes-fan-out := ORG ENTITY EPOCH
+takes-psql := SQL
+needs-connect := ORG
+needs-fan-out := EPOCH
+example-connect := ORG=my-church
+example-fan-out := ORG=my-church ENTITY=groups.Membership EPOCH=2026-11-25
 
-setup: $(READY) ## make the virtual environment and install everything into it
+goals := $(or $(MAKECMDGOALS),help)
+taken := $(sort $(foreach goal,$(goals),$(takes-$(goal))))
+typed := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+ignored := $(strip $(filter-out $(taken) PYTHON VENV BIN SHELL MAKE% -%,$(typed)))
+empty := $(strip $(foreach name,$(taken),$(if $(filter undefined,$(origin $(name)))$(value $(name)),,$(name))))
+lacking := $(firstword $(foreach goal,$(goals),$(foreach name,$(needs-$(goal)),$(if $(value $(name)),,$(goal):$(name)))))
+needy := $(firstword $(subst :, ,$(lacking)))
+ifneq ($(ignored),)
+refusal := make $(goals) does not take $(ignored); it takes $(or $(taken),no variables)
+else ifneq ($(empty),)
+refusal := $(firstword $(empty)) is empty: give it a value, or leave it out
+else ifneq ($(lacking),)
+refusal := $(lastword $(subst :, ,$(lacking))) is needed, such as: make $(needy) $(example-$(needy))
+endif
+$(foreach name,$(taken),$(eval override $(name) := $$(value $(name))))
+export $(taken)
+option = $${$(1):+"--$(2)=$$$(1)"}
+SELECTION = $(call option,MODE,mode) $(call option,INCLUDE,include) $(call option,EXCLUDE,exclude)
+
+help: _arguments ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Before anything is installed or started: nothing that was typed is ignored.
+_arguments:
+	@$(if $(refusal),echo "error: $(refusal)" >&2; exit 2)
+
+setup: _arguments $(DEV) ## install everything, the tools for tests and checks too
+
+install = python='$(PYTHON)'; if [ -z "$$python" ]; then echo "error: Python 3.11 or newer is needed and was not found; set PYTHON=/path/to/python3" >&2; exit 1; fi; command -v "$$python" >/dev/null || { echo "error: there is no $$python; see PYTHON" >&2; exit 1; }; exec "$$python" -m deployments.install $(VENV) $(1)
 
 $(READY): pyproject.toml
-	@if [ -z "$(PYTHON)" ]; then echo "error: Python 3.11 or newer is needed and was not found; set PYTHON=/path/to/python3" >&2; exit 1; fi
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@echo "setting up $(VENV) with $$($(PYTHON) --version) (a minute, the first time only)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $(READY)
+	@$(call install,embedded)
 
-demo: setup ## run the main job from nothing: servers, simulator, deployment, a people sync, its table
+$(DEV): pyproject.toml
+	@$(call install,dev)
+
+demo: _arguments $(READY) ## the whole thing from nothing, with an invented church
 	@exec $(BIN)/python -m deployments demo
 
-demo-crash: setup ## kill a worker in the middle of a fan-out, and watch the rest go on by itself
+demo-crash: _arguments $(READY) ## kill a worker in a fan-out, and watch the rest finish by itself
 	@exec $(BIN)/python -m deployments demo-crash
 
-test: setup ## pass the whole test suite
+test: _arguments $(DEV) ## pass the whole test suite
 	@exec $(BIN)/python -m pytest
 
-crash: setup ## only the tests that kill, stop and restart things
+crash: _arguments $(DEV) ## only the tests that kill, stop and restart things
 	@exec $(BIN)/python -m pytest tests/crash
 
-nightly: setup ## what takes long, over an hour: random crash schedules, large groups, 5,000 histories of each walk
+nightly: _arguments $(DEV) ## the tests that take over an hour
 	@$(BIN)/python -m pytest -m nightly
 	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit/tasks tests/integration/test_walk_histories.py
 
-check: lint types layers ## lint, types and import layers
+check: _arguments lint types layers ## lint, types and import layers
 
-lint: setup ## ruff: rules and formatting
+lint: _arguments $(DEV) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: setup ## mypy, strict
+types: _arguments $(DEV) ## mypy, strict
 	@$(BIN)/mypy
 
-layers: setup ## imports go down only
+layers: _arguments $(DEV) ## imports go down only
 	@$(BIN)/lint-imports
 
-format: setup ## let ruff format and fix
+format: _arguments $(DEV) ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-up: setup ## start PostgreSQL, Redis and the Prefect server, migrate, deploy, and leave them running
-	@$(BIN)/python -m deployments up
+up: _arguments $(READY) ## start the servers, migrate, deploy, and leave them running
+	@exec $(BIN)/python -m deployments up
 
-down: setup ## stop what `make up` started
-	@$(BIN)/python -m deployments down
+down: _arguments $(READY) ## stop what `make up` started
+	@exec $(BIN)/python -m deployments down
 
-status: setup ## say what runs and where
-	@$(BIN)/python -m deployments status
+status: _arguments $(READY) ## show what runs, where, and whether it answers
+	@exec $(BIN)/python -m deployments status
 
-migrate: setup ## bring the tables of the mirror up to date
-	@$(BIN)/python -m deployments migrate
+migrate: _arguments $(READY) ## bring the tables of the mirror up to date
+	@exec $(BIN)/python -m deployments migrate
 
-views: setup ## make the view of a church's custom fields anew: make views ORG=my-church
-	@$(BIN)/python -m deployments views $(ORG)
+views: _arguments $(READY) ## make the view of custom fields again: ORG=my-church
+	@exec $(BIN)/python -m deployments views -- "$${ORG:-demo}"
 
-deploy: setup ## create the work pool and the deployments of prefect.yaml
-	@$(BIN)/python -m deployments deploy
+deploy: _arguments $(READY) ## create the work pool and the deployments of prefect.yaml
+	@exec $(BIN)/python -m deployments deploy
 
-worker: setup ## run a worker of the work pool until Ctrl-C
+worker: _arguments $(READY) ## run a worker of the work pool until Ctrl-C
 	@exec $(BIN)/python -m deployments worker
 
-connect: setup ## store a church's credentials with Prefect: make connect ORG=my-church
-	@$(BIN)/python -m deployments connect $(ORG)
+connect: _arguments $(READY) ## store a church's credentials with Prefect: ORG=my-church
+	@exec $(BIN)/python -m deployments connect -- "$$ORG"
 
-sync: setup ## start a sync as a deployment run and watch it: make sync ORG=my-church ENTITY=people.Person
-	@exec $(BIN)/python -m deployments sync $(ORG) $(ENTITY) $(if $(EPOCH),--epoch $(EPOCH))
+sync: _arguments $(READY) ## mirror one list: ORG=my-church ENTITY=people.Person (MODE=delta)
+	@exec $(BIN)/python -m deployments sync $(call option,EPOCH,epoch) $(call option,MODE,mode) -- "$${ORG:-demo}" "$${ENTITY:-people.Person}"
 
-organization: setup ## mirror a whole church and watch: make organization ORG=my-church (MODE=delta, INCLUDE='people.* giving')
-	@exec $(BIN)/python -m deployments organization $(ORG) $(SELECTION) $(if $(EPOCH),--epoch $(EPOCH))
+organization: _arguments $(READY) ## mirror a whole church: ORG=my-church (INCLUDE='people.* giving')
+	@exec $(BIN)/python -m deployments organization $(call option,EPOCH,epoch) $(SELECTION) -- "$${ORG:-demo}"
 
-plan: setup ## say what a sync of a whole church would cost: make plan ORG=my-church (INCLUDE='people.* giving')
-	@$(BIN)/python -m deployments plan $(ORG) $(SELECTION)
+plan: _arguments $(READY) ## show what that would cost: ORG=my-church (MODE=delta)
+	@exec $(BIN)/python -m deployments plan $(SELECTION) -- "$${ORG:-demo}"
 
-explain: setup ## say how a resource is read, and why: make explain ENTITY=people.Address
-	@$(BIN)/python -m deployments explain $(ENTITY)
+explain: _arguments $(READY) ## show how a resource is read, and why: ENTITY=people.Address
+	@exec $(BIN)/python -m deployments explain -- "$${ENTITY:-people.Person}"
 
-verify: setup ## prove the mirror against Planning Center: make verify ORG=my-church (METHOD=full)
-	@exec $(BIN)/python -m deployments verify $(ORG) $(if $(METHOD),--method $(METHOD))
+verify: _arguments $(READY) ## compare with Planning Center: ORG=my-church (METHOD=full)
+	@exec $(BIN)/python -m deployments verify $(call option,METHOD,method) -- "$${ORG:-demo}" $${ENTITY:+"$$ENTITY"}
 
-fan-out: setup ## mirror what is listed per parent: make fan-out ORG=my-church ENTITY=groups.Membership EPOCH=2026-11-25
-	@$(BIN)/python -m deployments fan-out $(ORG) $(ENTITY) --epoch $(if $(EPOCH),$(EPOCH),$(error EPOCH=... names the turn))
+fan-out: _arguments $(READY) ## mirror what is listed per parent: ORG= ENTITY= EPOCH=2026-11-25
+	@exec $(BIN)/python -m deployments fan-out $(call option,EPOCH,epoch) -- "$${ORG:-demo}" "$${ENTITY:-groups.Membership}"
 
-psql: setup ## open psql on the mirror, or run one statement: make psql SQL='TABLE sync.runs'
-	@exec $(BIN)/python -m deployments psql $(if $(SQL),-c "$$SQL")
+psql: _arguments $(READY) ## open psql on the mirror, or run a statement: SQL='TABLE sync.runs'
+	@exec $(BIN)/python -m deployments psql $${SQL:+"-c$$SQL"}
 
-bench: setup ## measure the numbers of docs/benchmarks.md on this machine (more than an hour)
+bench: _arguments $(DEV) ## measure docs/benchmarks.md here (more than an hour)
 	@exec $(BIN)/python -m benchmarks
 
-screenshots: setup ## draw the pictures of the README again (needs chromium)
+screenshots: _arguments $(DEV) ## draw the README's pictures again (needs chromium)
 	@exec $(BIN)/python -m docs.screenshots
 
-clean: ## remove the virtual environment and caches; the data folder stays
+clean: _arguments ## remove the virtual environment and caches; the data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

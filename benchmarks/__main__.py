@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     home = usable_home(Path(tempfile.mkdtemp(prefix="pcb-")))
     services = Services(home)
     try:
-        services.start(lambda name: console.print(f"starting {name}", style="dim"))
+        services.start(lambda what: console.print(what, style="dim"))
         os.environ.update(services.environment())
         refresh_global_settings_context()  # Prefect read the environment when it was imported
         bench = Bench(services, record, runs=options.runs)

@@ -1,52 +1,75 @@
 """`python -m deployments COMMAND`: what the Makefile's targets run."""
 
 import argparse
-import asyncio
 import getpass
 import os
-import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from deployments.environment import complete_environment
+from deployments.exit_codes import DONE, INTERRUPTED
+from deployments.foreseen import foreseen
+from deployments.interrupts import interrupts
 from embedded.home import services_home
 from embedded.server_process import ServerProcess
 from embedded.services import MIRROR_DATABASE, Services
 
-INTERRUPTED = 130
+
+class Terminal(Console):
+    """A console that lets `main` know when nobody reads any more, instead of ending the process in the middle."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+class Patterns(argparse.Action):
+    """Patterns as words of their own, or several in one; they hold no blanks and commas."""
+
+    def __call__(self, _: Any, options: argparse.Namespace, values: Any, __: str | None = None) -> None:
+        words = [word for value in values for word in value.replace(",", " ").split()]
+        setattr(options, self.dest, [*getattr(options, self.dest), *words])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     options = _parser().parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    console = Console()
+    interrupts.begin()
+    console, problems = Terminal(), Terminal(stderr=True)
     try:
-        services = Services(services_home())
         command: Command = options.run
-        return command(options, services, console)
+        code = command(options, Services(services_home()), console)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        return _say_interrupted(console)
+        return _report_interrupt(problems)
+    except BrokenPipeError:
+        return _leave_closed_output()
     except Exception as error:
         if _is_interrupt(error):
-            return _say_interrupted(console)
-        told = _told(error)
-        if told is None:
+            return _report_interrupt(problems)
+        known = foreseen(error)
+        if known is None:
             raise
-        console.print(f"[red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
-        return 1
+        line, code = known
+        problems.print(f"[red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        return code
 
 
-def _say_interrupted(console: Console) -> int:
+def _report_interrupt(console: Console) -> int:
     console.print("\ninterrupted; start it again and it continues")
+    return INTERRUPTED
+
+
+def _leave_closed_output() -> int:
+    """Who read the output has left, as `| head` does. What was printed last goes nowhere, or Python would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
     return INTERRUPTED
 
 
@@ -57,18 +80,6 @@ def _is_interrupt(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _told(error: Exception) -> str | None:
-    """An error that was foreseen, in words; None for a defect, which is better shown with its traceback."""
-    package = type(error).__module__.split(".")[0]
-    if package in ("deployments", "embedded", "flows", "tasks", "pco_store", "pco_client", "pco_catalog"):
-        return str(error)
-    if isinstance(error, EOFError):
-        return "the input ended; without a terminal set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
-    if package == "httpx":
-        return f"Prefect does not answer at {os.environ.get('PREFECT_API_URL')} ({type(error).__name__})"
-    return None
 
 
 Command = Callable[[argparse.Namespace, Services, Console], int]
@@ -124,8 +135,10 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
         command.add_argument(
             "--mode", choices=("full", "delta", "rest"), default="full", help="rest: what no delta tells"
         )
-        command.add_argument("--include", nargs="+", default=[], metavar="PATTERN", help="such as people.*, giving")
-        command.add_argument("--exclude", nargs="+", default=[], metavar="PATTERN")
+        command.add_argument(
+            "--include", nargs="+", action=Patterns, default=[], metavar="PATTERN", help="such as people.*, giving"
+        )
+        command.add_argument("--exclude", nargs="+", action=Patterns, default=[], metavar="PATTERN")
     organization.add_argument("--epoch", help="which turn; left out, an unfinished one is continued, else a new one")
     organization.add_argument("--on-conflict", choices=("join", "reject", "restart"), default="join")
     organization.add_argument("--groups-per-run", type=int, default=50, help="parents per child flow run")
@@ -182,48 +195,38 @@ def _add_fan_out(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
 
 
 def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
-    def run(running: ExitStack) -> bool:
+    from deployments.demonstration import Demo, demonstrate
+
+    def load() -> Demo:
         from deployments.demo import run_demo
 
-        return run_demo(services, console, running)
+        return run_demo
 
-    return _demonstrate(services, console, run)
+    return demonstrate(services, console, load)
 
 
 def _demo_crash(_: argparse.Namespace, services: Services, console: Console) -> int:
-    def run(running: ExitStack) -> bool:
+    from deployments.demonstration import Demo, demonstrate
+
+    def load() -> Demo:
         from deployments.demo_crash import run_crash_demo
 
-        return run_crash_demo(services, console, running)
+        return run_crash_demo
 
-    return _demonstrate(services, console, run)
-
-
-def _demonstrate(services: Services, console: Console, run: Callable[[ExitStack], bool]) -> int:
-    was_up = services.is_running
-    with ExitStack() as running:
-        console.print("\n[bold]Planning Center to Postgres[/], with an invented church\n")
-        if was_up:
-            console.print("  the servers are up already and stay up", style="dim")
-        else:
-            running.callback(_say_stopped, console)
-            running.callback(services.stop)
-        running.callback(_ignore_interrupts, console)
-        services.start(lambda name: console.print(f"  starting {name}", style="dim"))
-        complete_environment(services)
-        ok = run(running)
-        if ok and not was_up and sys.stdin.isatty() and sys.stdout.isatty():
-            console.print("The servers stay up for you to look around. Ctrl-C stops them; the data stays.")
-            with suppress(KeyboardInterrupt):
-                signal.pause()
-    return 0 if ok else 1
+    return demonstrate(services, console, load)
 
 
 def _up(_: argparse.Namespace, services: Services, console: Console) -> int:
-    services.start(lambda name: console.print(f"starting {name}", style="dim"))
-    complete_environment(services)
-    _migrate(_, services, console)
-    _deploy(_, services, console)
+    from deployments.waiting import waiting
+
+    with waiting(console) as shown:
+        services.start(shown.show)
+        services.keep()
+        complete_environment(services)
+        shown.show("migrating the tables")
+        _migrate(_, services, console)
+        shown.show("deploying the flows")
+        _deploy(_, services, console)
     return _status(_, services, console)
 
 
@@ -237,19 +240,15 @@ def _down(_: argparse.Namespace, services: Services, console: Console) -> int:
 
 
 def _status(_: argparse.Namespace, services: Services, console: Console) -> int:
-    if not services.is_running:
-        console.print("nothing runs; `make up` starts the servers")
-        return 1
-    console.print(f"Prefect UI  {services.prefect.ui_url}", highlight=False)
-    console.print(f"psql        {shlex.join(services.postgres.psql_command(MIRROR_DATABASE))}", soft_wrap=True)
-    console.print(f"data        {services.home}", highlight=False)
-    return 0
+    from deployments.status import show_status
+
+    return show_status(services, console)
 
 
 def _env(_: argparse.Namespace, services: Services, __: Console) -> int:
-    for name, value in services.environment().items():
-        print(f"export {name}={shlex.quote(value)}")
-    return 0
+    from deployments.status import print_environment
+
+    return print_environment(services)
 
 
 def _psql(options: argparse.Namespace, services: Services, __: Console) -> int:
@@ -271,7 +270,7 @@ def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int
     complete_environment(services)
     from pco_store.migrate import migrate
 
-    console.print(f"tables are at {asyncio.run(migrate(os.environ['PCO_SYNC_DATABASE_URL']))}", highlight=False)
+    console.print(f"tables are at {interrupts.run(migrate(os.environ['PCO_SYNC_DATABASE_URL']))}", highlight=False)
     return 0
 
 
@@ -279,39 +278,54 @@ def _views(options: argparse.Namespace, services: Services, console: Console) ->
     complete_environment(services)
     from deployments.views import make_views
 
-    return asyncio.run(make_views(options.org_id, console))
+    return interrupts.run(make_views(options.org_id, console))
 
 
 def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.names import DEPLOYMENTS, WORK_POOL
     from deployments.provision import provision
 
-    asyncio.run(provision())
-    console.print(f"deployed {', '.join(DEPLOYMENTS)} to the work pool {WORK_POOL}", highlight=False)
-    return 0
+    for pool, deployments in interrupts.run(provision()).items():
+        console.print(
+            f"deployed {', '.join(deployments)} to the work pool {pool}", highlight=False, markup=False, soft_wrap=True
+        )
+    return DONE
 
 
 def _worker(options: argparse.Namespace, services: Services, __: Console) -> int:
     complete_environment(services)
+    from deployments.arguments import WrongArgumentError
+    from deployments.declared import declared_pool
+    from deployments.provision import other_type
     from deployments.worker import worker_command, worker_environment
 
+    pool = declared_pool()
+    kind = interrupts.run(other_type(pool))
+    if kind is not None:
+        raise WrongArgumentError(
+            f"the work pool {pool} of prefect.yaml is of the type {kind}; "
+            f"its worker is started by: .venv/bin/prefect worker start --pool {pool}"
+        )
     command = worker_command(options.limit)
     os.execve(command[0], command, worker_environment(os.environ))
 
 
 def _connect(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.arguments import check_arguments
-    from deployments.connect import connect
+    from deployments.connect import address_of, connect
+    from deployments.prefect_trouble import check_prefect
+    from tasks.credentials import is_live
 
-    check_arguments(options.org_id)
+    address = address_of(options.org_id, options.base_url)
+    if not is_live(address):
+        console.print(f"the token will be sent to {address}, not to Planning Center", highlight=False, soft_wrap=True)
+    check_prefect()
     console.print(
         "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True
     )
     application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or input("Application ID: ").strip()
     secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
-    name = asyncio.run(connect(options.org_id, application_id, secret, options.base_url))
+    name = interrupts.run(connect(options.org_id, application_id, secret, address))
     console.print(
         f"connected: PCO knows this token as [bold]{escape(name)}[/]; "
         f"stored as the block pco-credentials/{options.org_id}",
@@ -324,28 +338,28 @@ def _sync(options: argparse.Namespace, services: Services, console: Console) -> 
     complete_environment(services)
     from deployments.sync import sync
 
-    return asyncio.run(sync(options, console))
+    return interrupts.run(sync(options, console))
 
 
 def _organization(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.organization import organization
 
-    return asyncio.run(organization(options, console))
+    return interrupts.run(organization(options, console))
 
 
 def _plan(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.plan import show_plan
 
-    return asyncio.run(show_plan(options, console))
+    return interrupts.run(show_plan(options, console))
 
 
 def _verify(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.verify import verify
 
-    return asyncio.run(verify(options, console))
+    return interrupts.run(verify(options, console))
 
 
 def _explain(options: argparse.Namespace, _: Services, console: Console) -> int:
@@ -358,68 +372,53 @@ def _fan_out(options: argparse.Namespace, services: Services, console: Console) 
     complete_environment(services)
     from deployments.fan_out import fan_out
 
-    return asyncio.run(fan_out(options, console))
+    return interrupts.run(fan_out(options, console))
 
 
 def _fan_outs(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.fan_out import show_fan_outs
 
-    return asyncio.run(show_fan_outs(options.org_id, console))
+    return interrupts.run(show_fan_outs(options.org_id, console))
 
 
 def _replay(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.fan_out import replay
 
-    return asyncio.run(replay(options, console))
+    return interrupts.run(replay(options, console))
 
 
 def _cancel(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.fan_out import cancel
 
-    return asyncio.run(cancel(options, console))
+    return interrupts.run(cancel(options, console))
 
 
 def _quarantine(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.quarantine import show_quarantine
 
-    return asyncio.run(show_quarantine(options, console))
+    return interrupts.run(show_quarantine(options, console))
 
 
 def _replay_quarantine(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.quarantine import replay_quarantine
 
-    return asyncio.run(replay_quarantine(options, console))
+    return interrupts.run(replay_quarantine(options, console))
 
 
 def _reproject(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.reproject import reproject
 
-    return asyncio.run(reproject(options, console))
+    return interrupts.run(reproject(options, console))
 
 
 def _take_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _ignore_interrupts(console: Console) -> None:
-    """From here on only ends things; a second Ctrl-C must not leave half of them running."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    console.print("stopping what was started", style="dim")
-
-
-def _say_stopped(console: Console) -> None:
-    console.print("all stopped; `make demo` runs it again, `make up` keeps the servers running", style="dim")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The whole thing with an invented church: simulator, deployment, worker, a sync as a deployment run, its table."""
 
-import asyncio
 import os
 import sys
 import urllib.error
@@ -14,10 +13,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.utilities.urls import url_for
 from rich.console import Console
 
+from deployments.declared import declared_deployments, declared_pool
 from deployments.demo_fan_out import GROUPS, demo_fan_outs
-from deployments.names import DEPLOYMENTS
+from deployments.interrupts import interrupts
 from deployments.provision import provision, save_credentials
 from deployments.report import show_mirror
+from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watch import watch
 from deployments.worker import worker_command, worker_environment, worker_process
 from embedded.server_process import ServerProcess, free_port
@@ -33,23 +34,30 @@ PEOPLE = 6_000
 APPLICATION_ID = "demo-application"
 SECRET = "demo-secret"  # noqa: S105 - opens nothing but the simulator
 PROJECT = Path(__file__).parent.parent
+BRISK = {
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_LOGGING_COLORS": "false",
+    "PCO_SYNC_LEASE_SECONDS": "10",
+    "PCO_SYNC_START_SECONDS": "10",
+}
+"""What the demo's workers are told, unless your environment says otherwise."""
 
 
 def run_demo(services: Services, console: Console, running: ExitStack) -> bool:
     """Run it; what it starts is put on `running` to be ended. Whether everything completed."""
     prepare_demo(services, console, running, groups=GROUPS, rate_limit="100/20", latency_ms=60)
     start_worker(services, running, name="worker", limit=10)
-    tick(console, "worker", "of the work pool pco-sync, in one process")
+    tick(console, "worker", f"of the work pool {declared_pool()}, in one process")
     console.print()
-    run = asyncio.run(_sync(console))
+    run = interrupts.run(_sync(console))
     if run.state is None or not run.state.is_completed():
         said = run.state.message if run.state else "no state"
         log = worker_process(services.home).log
         console.print(f"\n[red]the sync did not complete[/]: {said}\n  worker's log: {log}", soft_wrap=True)
         return False
-    ok = asyncio.run(demo_fan_outs(ORG, console))
+    ok = interrupts.run(demo_fan_outs(ORG, console))
     console.print()
-    asyncio.run(show_mirror(ORG, console))
+    interrupts.run(show_mirror(ORG, console))
     _say_what_next(run, console)
     return ok
 
@@ -62,13 +70,17 @@ def prepare_demo(
     tick(console, "Prefect", services.prefect.ui_url)
     simulator = ServerProcess(name="simulator", home=services.home)
     running.callback(simulator.stop)
-    base_url = _start_simulator(simulator, groups=groups, rate_limit=rate_limit, latency_ms=latency_ms)
+    with waiting(console, "starting the simulated Planning Center"):
+        base_url = _start_simulator(simulator, groups=groups, rate_limit=rate_limit, latency_ms=latency_ms)
     limited = "no rate limit" if rate_limit == "none" else "PCO's rate limit"
     tick(console, "simulated PCO", f"{base_url}, {PEOPLE:,} people, {limited}")
-    asyncio.run(migrate(os.environ["PCO_SYNC_DATABASE_URL"]))
+    with waiting(console, "making the tables"):
+        interrupts.run(migrate(os.environ["PCO_SYNC_DATABASE_URL"]))
     tick(console, "tables", f"{len(load_catalog().entities())} kinds of records, a schema per product")
-    asyncio.run(_provision(base_url))
-    tick(console, "deployments", f"{len(DEPLOYMENTS)} flows, from prefect.yaml")
+    with waiting(console, "deploying the flows"):
+        interrupts.run(_provision(base_url))
+    flows = sum(len(deployments) for deployments in declared_deployments().values())
+    tick(console, "deployments", f"{flows} flows, from prefect.yaml")
 
 
 def start_worker(services: Services, running: ExitStack, *, name: str, limit: int) -> int:
@@ -76,13 +88,7 @@ def start_worker(services: Services, running: ExitStack, *, name: str, limit: in
     process = worker_process(services.home, name)
     running.callback(process.stop)
     process.stop()
-    environment = {
-        **worker_environment(os.environ),
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_LOGGING_COLORS": "false",
-        "PCO_SYNC_LEASE_SECONDS": "10",
-        "PCO_SYNC_START_SECONDS": "10",
-    }
+    environment = worker_environment({**BRISK, **os.environ})
     process.start(worker_command(limit=limit), environment=environment, is_ready=lambda: True, facts={})
     record = process.running()
     assert record is not None
@@ -101,7 +107,7 @@ async def _provision(base_url: str) -> None:
 
 async def _sync(console: Console) -> FlowRun:
     run = await _left_waiting() or (await start_sync(ORG, ENTITY)).flow_run
-    return await watch(run.id, ORG, ENTITY, console)
+    return await watch(run.id, ORG, ENTITY, console, print_every=SIGN_EVERY)
 
 
 async def _left_waiting() -> FlowRun | None:
@@ -112,10 +118,10 @@ async def _left_waiting() -> FlowRun | None:
     scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(SYNC_ENTITY)
-        waiting = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=scheduled))
+        left = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=scheduled))
     ours = {"org_id": ORG, "entity": ENTITY}
     return next(
-        (run for run in waiting if run.deployment_id == deployment.id and ours.items() <= run.parameters.items()), None
+        (run for run in left if run.deployment_id == deployment.id and ours.items() <= run.parameters.items()), None
     )
 
 

@@ -1,6 +1,5 @@
 """`make demo-crash`: a worker is killed in the middle of a fan-out, and the rest goes on by itself."""
 
-import asyncio
 import os
 import signal
 import time
@@ -11,8 +10,11 @@ import psutil
 from rich.console import Console
 from sqlalchemy import text
 
+from deployments.declared import declared_pool
 from deployments.demo import ORG, prepare_demo, start_worker, tick
 from deployments.demo_fan_out import MEMBERSHIPS, epoch_to_run
+from deployments.interrupts import interrupts
+from deployments.waiting import SIGN_EVERY
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from embedded.services import Services
 from pco_store.database import Database
@@ -27,9 +29,9 @@ def run_crash_demo(services: Services, console: Console, running: ExitStack) -> 
     prepare_demo(services, console, running, groups=GROUPS, rate_limit="none", latency_ms=400)
     victim = start_worker(services, running, name="worker", limit=6)
     start_worker(services, running, name="worker-2", limit=6)
-    tick(console, "workers", "two processes on the work pool pco-sync")
+    tick(console, "workers", f"two processes on the work pool {declared_pool()}")
     console.print()
-    return asyncio.run(_run(console, victim))
+    return interrupts.run(_run(console, victim))
 
 
 async def _run(console: Console, victim: int) -> bool:
@@ -47,7 +49,7 @@ async def _run(console: Console, victim: int) -> bool:
             )
 
     await start_fan_out(ORG, MEMBERSHIPS, epoch=epoch, most_under_way=40)
-    view = await watch_fan_out(key, console, on_view=kill)
+    view = await watch_fan_out(key, console, on_view=kill, print_every=SIGN_EVERY)
     again, doubled = await _proof(key)
     counts = view.counts
     console.print()

@@ -1,8 +1,9 @@
 """Which servers a command talks to: the ones your environment names, else the embedded ones."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
+from embedded.home import services_home
 from embedded.services import Services
 
 NEEDED = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
@@ -21,11 +22,29 @@ def complete_environment(services: Services, environment: MutableMapping[str, st
     if not missing:
         return
     try:
-        found = services.environment()
+        found = embedded_environment(services)
+    except ServersNotFoundError as error:
+        raise ServersNotFoundError(f"{', '.join(missing)} not set, and {error}") from None
+    for name, value in found.items():
+        if not environment.get(name):
+            environment[name] = value
+
+
+def embedded_environment(services: Services) -> Mapping[str, str]:
+    """The variables that lead to the embedded servers. Raises `ServersNotFoundError`."""
+    try:
+        return services.environment()
     except RuntimeError as error:
         raise ServersNotFoundError(
-            f"{', '.join(missing)} not set, and the embedded servers do not run ({error}). "
+            f"the embedded servers do not run ({error}). "
             "Start them with `make up`, or name your own servers (docs/settings.md)"
         ) from None
-    for name, value in found.items():
-        environment.setdefault(name, value)
+
+
+def find_servers() -> None:
+    """For a Python program of your own: use the servers that your environment names, else the embedded ones.
+
+    Call it before anything imports Prefect, which reads its settings then. Raises `ServersNotFoundError`, and
+    `UnusableHomeError`.
+    """
+    complete_environment(Services(services_home()))

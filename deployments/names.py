@@ -1,4 +1,4 @@
-"""The names under which Prefect knows our work pool and our deployments; prefect.yaml says the same."""
+"""The names under which Prefect knows our work pool and our deployments; the prefect.yaml that we ship has the same."""
 
 from typing import Final
 

@@ -1,12 +1,18 @@
 """`plan` and `explain`: how each resource would be read, why, and what it costs, before it is read."""
 
 import argparse
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from deployments.arguments import WrongArgumentError, check_arguments
+from deployments.waiting import waiting
 from pco_catalog.catalog import UnknownEntity, load_catalog
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
 from pco_store.tables import mirror_table
@@ -20,6 +26,7 @@ from tasks.ways import OrganizationMode, explain, ways_of
 
 PER_SECOND = 5.0
 """Requests that PCO allows a credential: 100 in 20 s."""
+LOOK_SECONDS: Final = 0.5
 
 
 def show_explanation(entity_name: str, console: Console) -> int:
@@ -47,18 +54,11 @@ def show_explanation(entity_name: str, console: Console) -> int:
 async def show_plan(options: argparse.Namespace, console: Console) -> int:
     """Ask PCO for counts, and print what a sync of the church would cost. Raises `WrongArgumentError`."""
     check_arguments(options.org_id)
-    planned, own = await make_plan(options.org_id, options.mode, options.include, options.exclude)
-    table = Table(title=f"{options.mode} sync of {options.org_id}", title_justify="left")
-    table.add_column("entity", overflow="fold", min_width=26)
-    table.add_column("way", overflow="fold")
-    for name in ("lists", "records", "requests"):
-        table.add_column(name, justify="right")
-    for one in sorted(planned, key=lambda one: -one.requests):
-        records = "?" if one.records is None else f"{one.records:,}"
-        about = "" if one.is_exact else "~"
-        way = f"unreadable: {one.unreadable}" if one.unreadable else one.way
-        table.add_row(one.entity, way, f"{one.lists:,}", records, f"{about}{one.requests:,}")
-    console.print(table)
+    with waiting(console, "counting: which products may be read") as shown:
+        planned, own = await make_plan(
+            options.org_id, options.mode, options.include, options.exclude, report=shown.update
+        )
+    console.print(plan_table(planned, f"{options.mode} sync of {options.org_id}"))
     total = sum(one.requests for one in planned)
     console.print(
         f"about {total:,} requests: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
@@ -69,10 +69,33 @@ async def show_plan(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def plan_table(planned: Sequence[Planned], title: str) -> Table:
+    """The costs, dearest first; every number can be read on 80 columns, where long names take several lines."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("entity", overflow="fold", min_width=22)
+    table.add_column("way", overflow="fold", min_width=10)
+    for name in ("lists", "records", "requests"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    for one in sorted(planned, key=lambda one: -one.requests):
+        records = "?" if one.records is None else f"{one.records:,}"
+        about = "" if one.is_exact else "~"
+        way = f"unreadable: {one.unreadable}" if one.unreadable else one.way
+        table.add_row(one.entity, Text(way), f"{one.lists:,}", records, f"{about}{one.requests:,}")
+    return table
+
+
 async def make_plan(
-    org_id: str, mode: OrganizationMode, include: Sequence[str], exclude: Sequence[str]
+    org_id: str,
+    mode: OrganizationMode,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    *,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Planned], int]:
-    """What each entity costs, and what the plan itself has cost. Raises `WrongArgumentError`."""
+    """What each entity costs, and what the plan itself has cost. `report` is called with how far it is.
+
+    Raises `WrongArgumentError`.
+    """
     settings, catalog = read_settings(), load_catalog()
     try:
         entities = select_entities(catalog, include, exclude)
@@ -86,7 +109,9 @@ async def make_plan(
         products = {way.entity.product for way in ways}
         refused = await unreadable_products(client, catalog, products, settings)
         plan = RequestPlan(client=client, settings=settings, watermarks=watermarks)
-        planned = await plan.plan([way for way in ways if way.entity.product not in refused])
+        readable = [way for way in ways if way.entity.product not in refused]
+        async with _reported(plan, len(readable), report):
+            planned = await plan.plan(readable)
         probes = [
             Planned(
                 entity=product,
@@ -100,6 +125,22 @@ async def make_plan(
             for product in sorted(products)
         ]
     return [*planned, *probes], plan.requests + len(products)
+
+
+@asynccontextmanager
+async def _reported(plan: RequestPlan, ways: int, report: Callable[[str], None]) -> AsyncIterator[None]:
+    async def go_on() -> None:
+        while True:
+            report(f"counting: {plan.done} of {ways} resources, {plan.requests:,} requests")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    reporter = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        reporter.cancel()
+        with suppress(asyncio.CancelledError):
+            await reporter
 
 
 def _duration(seconds: float) -> str:

@@ -57,7 +57,9 @@ class _RestColumn(ProgressColumn):
         return Text(f"ETA {rest // 60:02d}:{rest % 60:02d}")
 
 
-async def watch(flow_run_id: UUID, org_id: str, entity: str, console: Console) -> FlowRun:
+async def watch(
+    flow_run_id: UUID, org_id: str, entity: str, console: Console, *, print_every: float = PRINT_EVERY
+) -> FlowRun:
     """Show pages, rows, rate and remaining time; the flow run as it ended."""
     redis: Redis = Redis.from_url(os.environ["PCO_SYNC_REDIS_URL"], decode_responses=True)
     begun = printed = time.monotonic()
@@ -76,7 +78,7 @@ async def watch(flow_run_id: UUID, org_id: str, entity: str, console: Console) -
                         if is_over:
                             return run
                         await asyncio.sleep(LOOK_AT_REDIS)
-                    if not console.is_terminal and time.monotonic() - printed >= PRINT_EVERY:
+                    if not console.is_terminal and time.monotonic() - printed >= print_every:
                         printed = time.monotonic()
                         console.print(
                             f"  {progress.headline}, {_fields(told)['pages']} pages", highlight=False, soft_wrap=True

@@ -59,7 +59,11 @@ class FanOutView:
 
 
 async def watch_fan_out(
-    key: str, console: Console, *, on_view: Callable[[FanOutView], None] = lambda _: None
+    key: str,
+    console: Console,
+    *,
+    on_view: Callable[[FanOutView], None] = lambda _: None,
+    print_every: float = PRINT_EVERY,
 ) -> FanOutView:
     """Show the children of the fan-out `key` until all are done; `on_view` is called with every look."""
     database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
@@ -73,9 +77,10 @@ async def watch_fan_out(
                     live.update(_shown(key, view), refresh=True)
                     if view.counts.is_over:
                         return view
-                    if not console.is_terminal and time.monotonic() - printed >= PRINT_EVERY:
-                        printed = time.monotonic()
-                        console.print(f"  {key}: {view.told}", highlight=False, soft_wrap=True)
+                if not console.is_terminal and time.monotonic() - printed >= print_every:
+                    printed = time.monotonic()
+                    told = "waiting for a worker" if view is None else view.told
+                    console.print(f"  {key}: {told}", highlight=False, soft_wrap=True)
                 await asyncio.sleep(LOOK_SECONDS)
     finally:
         await database.aclose()

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deployments.names import WORK_POOL, WORK_POOL_TYPE
+from deployments.declared import declared_pool
+from deployments.names import WORK_POOL_TYPE
 from embedded.server_process import ServerProcess
-
-PROJECT = Path(__file__).parent.parent
 
 RESIDENT: Final = "tasks.resident:stay"
 """What stays in our workers beside their runs: open connections, and the recovery of what died elsewhere."""
@@ -25,10 +24,10 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def worker_command(limit: int) -> list[str]:
-    """The command line of a worker that runs at most `limit` flow runs at a time."""
+    """The command line of a worker that runs at most `limit` flow runs at a time. Raises `DeclarationError`."""
     return [
         sys.executable, "-m", "prefect", "worker", "start",
-        "--pool", WORK_POOL, "--type", WORK_POOL_TYPE, "--limit", str(limit),
+        "--pool", declared_pool(), "--type", WORK_POOL_TYPE, "--limit", str(limit),
     ]  # fmt: skip
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 EXTENSIONS: Final = Path(__file__).parent / "postgres_extensions"
 
+PATIENCE: Final = 20.0
+"""Seconds for an answer."""
+
 SETTINGS: Final[Mapping[str, str]] = {
     "max_connections": "200",  # the Prefect server and several workers hold pools of connections
     "shared_buffers": "256MB",  # the mirror's hot pages and the server's run tables
@@ -40,6 +43,16 @@ class Postgres:
         """Whether the server runs."""
         self._forget_dead_server()
         return self._pid_file.exists()
+
+    def answers(self) -> bool:
+        """Whether it takes statements."""
+        if not self.is_running:
+            return False
+        try:
+            command = [*self.psql_command("postgres"), "-XqAt", "-c", "SELECT 1"]
+            return subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return False
 
     def start(self, settings: Mapping[str, str] | None = None) -> None:
         """Start the server unless it runs; the first time its files are made. `settings` go on top of `SETTINGS`."""

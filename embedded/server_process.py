@@ -19,7 +19,7 @@ class ServerStartError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerProcess:
-    """A server's record in the data folder: who it is while it runs, and its log."""
+    """A server's record in the data folder: who it is while it runs, its log, and the port it had last."""
 
     name: str
     home: Path
@@ -32,6 +32,17 @@ class ServerProcess:
     @property
     def _record(self) -> Path:
         return self.home / f"{self.name}.json"
+
+    @property
+    def _port_file(self) -> Path:
+        return self.home / f"{self.name}.port"
+
+    def last_port(self) -> int | None:
+        """Where the server listened when it ran last: others go on asking there."""
+        try:
+            return int(self._port_file.read_text())
+        except (OSError, ValueError):
+            return None
 
     def running(self) -> Mapping[str, int] | None:
         """The facts `start` was given, if that very process still runs."""
@@ -72,6 +83,8 @@ class ServerProcess:
             )
         record = {**facts, "pid": process.pid, "started": psutil.Process(process.pid).create_time()}
         self._record.write_text(json.dumps(record))
+        if "port" in facts:
+            self._port_file.write_text(str(facts["port"]))
         deadline = time.monotonic() + patience
         try:
             while not (is_ready() and (listens_on is None or _listens(process.pid, listens_on))):

@@ -32,20 +32,78 @@ class Services:
         except RuntimeError:
             return False
 
-    def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Start what does not run. Raises `ServerStartError`, `OSError`, `subprocess.SubprocessError`."""
+    @property
+    def has_any(self) -> bool:
+        """Whether any of the three runs, usable or not."""
+        return self._prefect_runs or self.redis.port is not None or self.postgres.is_running
+
+    def keep(self) -> None:
+        """They shall stay up when a demo ends that started them."""
+        (self.home / "kept").write_text(self._generation)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether `keep` was called since the Prefect server was started."""
+        try:
+            return (self.home / "kept").read_text() == self._generation != ""
+        except OSError:
+            return False
+
+    def start(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Start what does not run, and again what does not answer or points to where another server was.
+
+        `report` is called with what happens next. Raises `ServerStartError`, `OSError`, `subprocess.SubprocessError`.
+        """
         with self._alone():
-            tell("PostgreSQL")
+            if self.postgres.is_running and not self.postgres.answers():
+                report("stopping PostgreSQL, which does not answer")
+                self.postgres.stop()
+            report("starting PostgreSQL")
             self.postgres.start()
             self.postgres.create_database(MIRROR_DATABASE)
             self.postgres.create_database(PREFECT_DATABASE)
-            tell("Redis")
+            if self.redis.port is not None and not self.redis.answers():
+                report("stopping Redis, which does not answer")
+                self.redis.stop()
+            report("starting Redis")
             self.redis.start()
-            tell("Prefect server")
+            trouble = self._trouble_with_prefect()
+            if trouble is not None:
+                report(f"stopping the Prefect server: {trouble}")
+                self.prefect.stop()
+            report("starting the Prefect server")
             self.prefect.start(
                 self.postgres.url(PREFECT_DATABASE, "postgresql+asyncpg"),
                 self.redis.database_url(MESSAGING_DATABASE),
             )
+
+    def troubles(self) -> Mapping[str, str | None]:
+        """Each server, and what is wrong with it; None if it answers."""
+        return {
+            "PostgreSQL": None if self.postgres.answers() else "it does not answer",
+            "Redis": None if self.redis.answers() else "it does not answer",
+            "Prefect server": self._trouble_with_prefect() if self._prefect_runs else "it does not run",
+        }
+
+    @property
+    def _generation(self) -> str:
+        return str(self.prefect.pid or "")
+
+    @property
+    def _prefect_runs(self) -> bool:
+        try:
+            return bool(self.prefect.ui_url)
+        except RuntimeError:
+            return False
+
+    def _trouble_with_prefect(self) -> str | None:
+        """What a restart of a server that runs would repair."""
+        if not self._prefect_runs:
+            return None
+        believed, port = self.prefect.redis_port, self.redis.port
+        if believed is not None and believed != port:
+            return f"it looks for Redis on port {believed}, and Redis is {f'on port {port}' if port else 'away'}"
+        return None if self.prefect.answers() else "it does not answer"
 
     def stop(self) -> tuple[str, ...]:
         """End what runs; the names of what was ended."""

@@ -1,16 +1,18 @@
-"""Mirror one entity from your own Python: `python examples/sync_people.py ORG_ID [ENTITY]`, from the project's folder.
+"""Mirror one entity from your own Python: `.venv/bin/python examples/sync_people.py ORG_ID [ENTITY]`.
 
-The servers are those of your environment: `eval "$(.venv/bin/python -m deployments env)"` names the ones that
-`make up` started.
+The servers are those that your environment names, else those that `make up` or `make demo` started.
 """
 
 import sys
 
-from flows.sync_entity import sync_entity
+from deployments.environment import ServersNotFoundError, find_servers
 
 
 def main(org_id: str, entity: str = "people.Person") -> None:
     """Inside async code it is `summary = await sync_entity(...)`."""
+    find_servers()  # before Prefect is imported, which reads its settings then
+    from flows.sync_entity import sync_entity
+
     summary = sync_entity(org_id=org_id, entity=entity)
     sys.stdout.write(
         f"{summary.key}: {summary.outcome}, {summary.records} records in {summary.pages} pages, {summary.new} new, "
@@ -19,4 +21,9 @@ def main(org_id: str, entity: str = "people.Person") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: .venv/bin/python examples/sync_people.py ORG_ID [ENTITY]")
+    try:
+        main(*sys.argv[1:])
+    except ServersNotFoundError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,8 @@
 """Who may read which church: a Prefect block per church, or the environment for one church."""
 
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
@@ -17,6 +19,15 @@ class Connection:
 
     credential: Credential
     base_url: str
+
+
+INVENTED: Final = "demo"
+"""The org_id of the demo's invented church, whose rows no real church may share."""
+LIVE_HOSTS: Final = ("planningcenteronline.com", "planningcenter.com")
+
+
+class ReservedOrganizationError(Exception):
+    """The name of the demo's church was given to a real one."""
 
 
 class UnknownOrganizationError(Exception):
@@ -59,14 +70,34 @@ class PcoCredentials(Block):
 
 
 async def connection_for_org(org_id: str, settings: SyncSettings) -> Connection:
-    """The environment's credential if it is this church's, else its block. Raises `UnknownOrganizationError`."""
+    """The environment's credential if it is this church's, else its block.
+
+    Raises `UnknownOrganizationError`, `ReservedOrganizationError`.
+    """
     if settings.org_id == org_id and settings.application_id is not None and settings.secret is not None:
+        check_not_reserved(org_id, settings.pco_base_url)
         return _connection(settings.application_id, settings.secret, settings.pco_base_url)
     try:
         block: PcoCredentials = await PcoCredentials.aload(org_id)
     except ValueError:
         raise UnknownOrganizationError(org_id, await _known_organizations(settings)) from None
+    check_not_reserved(org_id, block.base_url)
     return block.connection()
+
+
+def is_live(base_url: str) -> bool:
+    """Whether Planning Center itself answers there, however the address is written."""
+    host = urlsplit(base_url).hostname or ""
+    return any(host == one or host.endswith(f".{one}") for one in LIVE_HOSTS)
+
+
+def check_not_reserved(org_id: str, base_url: str) -> None:
+    """Raises `ReservedOrganizationError` if real people would be mixed with the demo's invented ones."""
+    if org_id == INVENTED and is_live(base_url):
+        raise ReservedOrganizationError(
+            f"org_id {INVENTED!r} is the name of the demo's invented church; connect a real one under a name of its "
+            "own: make connect ORG=my-church"
+        )
 
 
 async def scheduled_organizations(settings: SyncSettings) -> list[str]:

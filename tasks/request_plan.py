@@ -48,12 +48,13 @@ def pages_of(records: int, *, page_size: int, bounded: bool, part_records: int) 
 
 @dataclass(kw_only=True)
 class RequestPlan:
-    """Asks PCO for counts, each list once. `requests` is what the planning itself has cost."""
+    """Asks PCO for counts, each list once. `requests` is what the planning itself has cost, `done` how many ways."""
 
     client: PcoClient
     settings: SyncSettings
     watermarks: dict[str, datetime]
     requests: int = 0
+    done: int = 0
     _counts: dict[tuple[str, tuple[Where, ...]], int | None] = field(default_factory=dict)
     _samples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -76,6 +77,8 @@ class RequestPlan:
                         is_exact=True,
                         unreadable=told,
                     )
+                finally:
+                    self.done += 1
 
         return await asyncio.gather(*(one(way) for way in ways))
 

@@ -32,7 +32,7 @@ def main() -> int:
             running.callback(services.stop)
         console.print("[bold green]$[/] [bold]make demo[/]\n\n[bold]Planning Center to Postgres[/], ", end="")
         console.print("with an invented church\n", highlight=False)
-        services.start(lambda name: console.print(f"  starting {name}", style="dim"))
+        services.start(lambda what: console.print(f"  {what}", style="dim"))
         os.environ.update(services.environment())
         from deployments.demo import run_demo
 

@@ -34,7 +34,7 @@ def shared_worker(stack: Stack, slow_folder: Path) -> Iterator[Worker]:
 @pytest.fixture
 def restored_signals() -> Iterator[None]:
     """The command line takes signals for itself; the suite gets them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ import psutil
 import pytest
 from redis import Redis
 
-from embedded.home import UnusableHomeError, services_home, usable_home
+from embedded.home import UnusableHomeError, default_home, services_home, usable_home
 from embedded.postgres import Postgres
+from embedded.redis_server import RedisServer
 from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment, on_free_port
+from embedded.services import Services
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -124,6 +127,97 @@ def test_the_data_folder_is_where_one_says(home: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PCO_SYNC_HOME", str(home / "mine"))
     assert services_home() == home / "mine"
     assert (home / "mine").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("place", "user_home", "chosen"),
+    [
+        ("/Users/ann/Library/Application Support/pco-sync", "/Users/ann", "/Users/ann/.pco-sync"),  # macOS
+        ("/home/ann/.local/share/pco-sync", "/home/ann", "/home/ann/.local/share/pco-sync"),
+        ("/home/ann/my data/pco-sync", "/home/ann", "/home/ann/.pco-sync"),  # XDG_DATA_HOME
+        (f"/home/ann/{'x' * 90}/pco-sync", "/home/ann", "/home/ann/.pco-sync"),
+    ],
+)
+def test_where_the_systems_place_cannot_hold_the_servers_a_folder_of_the_users_home_does(
+    place: str, user_home: str, chosen: str
+) -> None:
+    assert default_home(Path(place), Path(user_home)) == Path(chosen)
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from embedded.home import UnusableHomeError, usable_home
+os.setuid(65534)
+try:
+    usable_home(Path(sys.argv[1]))
+except UnusableHomeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try it as another user")
+def test_a_folder_of_another_user_is_told_with_what_to_set(home: Path) -> None:
+    home.chmod(0o755)
+    closed = home / "closed"
+    closed.mkdir(mode=0o755)
+    done = subprocess.run([sys.executable, "-c", AS_NOBODY, str(closed)], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        f"this user may not write in the data folder {closed}, which belongs to root. Set PCO_SYNC_HOME\n"
+    )
+
+
+def test_redis_comes_back_where_it_was_and_goes_elsewhere_only_while_its_port_is_taken(home: Path) -> None:
+    """What runs goes on asking where it was: workers, and the Prefect server."""
+    folder = home / "redis-of-its-own"
+    folder.mkdir()
+    server = RedisServer(folder)
+    server.start()
+    try:
+        first = server.port
+        assert first is not None
+        assert server.answers()
+        server.stop()
+        assert not server.answers()
+        server.start()
+        assert server.port == first
+
+        server.stop()
+        with socket.create_server(("127.0.0.1", first)):
+            server.start()
+            assert server.answers()
+            assert server.port != first
+    finally:
+        server.stop()
+
+
+def test_what_is_wrong_with_each_server_is_known(home: Path) -> None:
+    folder = home / "moved"
+    folder.mkdir()
+    services = Services(folder)
+    server = ServerProcess(name="prefect-server", home=folder)
+    assert not services.has_any
+    assert set(services.troubles().values()) == {"it does not answer", "it does not run"}
+    server.start(
+        SLEEPER, environment=inherited_environment(), is_ready=lambda: True, facts={"port": 4711, "redis_port": 16001}
+    )
+    services.redis.start()
+    try:
+        assert services.has_any
+        troubles = services.troubles()
+        assert troubles["PostgreSQL"] == "it does not answer"
+        assert troubles["Redis"] is None
+        moved = f"it looks for Redis on port 16001, and Redis is on port {services.redis.port}"
+        assert troubles["Prefect server"] == moved
+
+        assert not services.is_kept
+        services.keep()
+        assert Services(folder).is_kept
+        server.stop()
+        assert not services.is_kept
+    finally:
+        server.stop()
+        services.redis.stop()
 
 
 def test_redis_asks_for_its_password(redis_url: str) -> None:
