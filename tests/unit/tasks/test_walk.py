@@ -122,7 +122,7 @@ def test_an_unbounded_collection_is_read_one_page_at_a_time() -> None:
 
 
 def test_a_collection_that_never_stands_still_is_read_one_page_at_a_time_in_the_end() -> None:
-    walk = Walk(page_size=100, bounded=True, max_readings=3)
+    walk = Walk(page_size=100, bounded=True, patience=1)
     source = Collection(ids=list(range(10_000)))
     seen: set[int] = set()
     while not walk.is_finished:
@@ -166,7 +166,7 @@ def drive(reader: Reader, steps: list[tuple[str, int]], *, appends: bool) -> set
 @histories(100)
 @given(count=st.integers(0, 120), steps=STEPS, limit=st.integers(1, 8))
 def test_a_bounded_walk_misses_nothing_that_stays(count: int, steps: list[tuple[str, int]], limit: int) -> None:
-    walk = Walk(page_size=10, bounded=True, max_readings=500)
+    walk = Walk(page_size=10, bounded=True, patience=500)
     reader = Reader(walk=walk, source=Collection(ids=list(range(count))), limit=limit)
     expected = drive(reader, steps, appends=False)
     assert expected <= reader.seen
@@ -182,7 +182,7 @@ def test_a_bounded_walk_misses_nothing_that_stays(count: int, steps: list[tuple[
 def test_an_unbounded_walk_misses_nothing_that_stays(
     count: int, steps: list[tuple[str, int]], counts: bool, count_cap: int | None
 ) -> None:
-    walk = Walk(page_size=10, bounded=False, max_readings=500)
+    walk = Walk(page_size=10, bounded=False, patience=500)
     source = Collection(ids=list(range(count)), counts=counts, count_cap=count_cap)
     reader = Reader(walk=walk, source=source)
     expected = drive(reader, steps, appends=True)
@@ -194,7 +194,7 @@ def test_an_unbounded_walk_misses_nothing_that_stays(
 def test_a_continued_walk_reads_no_committed_page_again_and_misses_nothing(
     count: int, steps: list[tuple[str, int]], limit: int, bounded: bool
 ) -> None:
-    walk = Walk(page_size=10, bounded=bounded, max_readings=500)
+    walk = Walk(page_size=10, bounded=bounded, patience=500)
     source = Collection(ids=list(range(count)))
     before = Reader(walk=walk, source=source, limit=limit)
     expected = set(source.ids)
@@ -208,7 +208,7 @@ def test_a_continued_walk_reads_no_committed_page_again_and_misses_nothing(
         elif action == "delete" and source.ids:
             expected.discard(source.ids.pop(number % len(source.ids)))
 
-    again = Walk(page_size=10, bounded=bounded, max_readings=500)
+    again = Walk(page_size=10, bounded=bounded, patience=500)
     taken = again.replay(before.committed)
     assert taken == len(before.committed)
     after = Reader(walk=again, source=source, limit=limit, seen=set(before.seen))
@@ -224,7 +224,7 @@ def test_a_window_that_records_enter_after_all_is_read_to_an_end(
     count: int, steps: list[tuple[str, int]], limit: int
 ) -> None:
     """Nothing can be promised then but an end: the bound is chosen so that it does not happen."""
-    reader = Reader(walk=Walk(page_size=10, bounded=True, max_readings=5), source=Collection(ids=list(range(count))))
+    reader = Reader(walk=Walk(page_size=10, bounded=True), source=Collection(ids=list(range(count))))
     reader.limit = limit
     drive(reader, steps, appends=True)
     assert reader.walk.is_finished
