@@ -10,8 +10,8 @@ from typing import Final
 from pco_client.sansio import Where
 from tasks.window import Window
 
-TRIES: Final = 3
-"""A record that is deleted between two counts looks like a hidden one; not three times in a row."""
+TRIES: Final = 10
+"""A record that is deleted between two counts looks like a hidden one; not ten times in a row."""
 
 LEAST_CAP: Final = 1000
 
@@ -22,17 +22,19 @@ def count_hidden(window: Window) -> Generator[tuple[Where, ...], int | None, int
     Yields the filters of the counts that it needs, one after the other. What is created meanwhile must not make up for
     what is hidden: so what is newer is counted first, then everything, and the window last, which can only shrink.
     """
-    hidden = 0
-    for _ in range(TRIES):
+    counts: list[tuple[int, int, int]] = []
+    while len(counts) < TRIES:
         newer = yield window.where_newer()
         everything = yield ()
         inside = yield window.where()
         if newer is None or everything is None or inside is None:
             return None
-        hidden = everything - newer - inside
-        if hidden <= 0:
+        if everything - newer - inside <= 0:
             return 0
-    return hidden
+        counts.append((newer, everything, inside))
+        if counts[-1:] == counts[-2:-1]:  # nothing moves
+            break
+    return min(everything - newer - inside for newer, everything, inside in counts)
 
 
 def looks_capped(count: int) -> bool:

@@ -23,9 +23,9 @@ async def replan(walks: PartWalks, sync: SyncContext, *, delays: Sequence[float]
 
     `delays` are the waits between the tries of a request. Raises the errors of client and store.
     """
-    counters, only = sync.counters, walks.only_part
     if await _correct_window(walks, sync, delays):
         return True
+    counters, only = sync.counters, walks.only_part
     walk = None if only is None else walks.walks[only.number]
     if isinstance(walk, Walk) and walk.opens_whole and walk.is_finished and walk.has_only_opened:
         return False  # the whole list was one page, and no filter has decided what it shows
