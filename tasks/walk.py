@@ -163,8 +163,9 @@ class Walk:
             self._end = 0
             self.is_finished = True
             return
-        # A next offset within the page would be a trap: a page for each record.
-        self._step = max(first.next_offset or first.size, first.rows)
+        # A next offset far within the page is a trap: a page for each record. One a little within it is to be believed,
+        # for a page may show a record twice.
+        self._step = max(first.next_offset or first.size, first.rows // 2)
         self.is_miscounted = _is_miscounted(first)
         if self.bounded and not self.is_miscounted and first.total_count:
             self._end = (first.total_count - 1) // self._step * self._step
@@ -239,7 +240,7 @@ class Walk:
         assert self._end is not None
         position = reading.offset
         if position == self._end and reading.next_offset is not None:
-            self._end = position = max(reading.next_offset, position + reading.rows)
+            self._end = position = max(reading.next_offset, position + reading.rows // 2)
         elif position == self._end and not reading.rows and position - self._step > self._furthest_shown():
             self._stride = self._stride * 2 or self._step
             self._end = position = max(position - self._stride, self._furthest_shown() + self._step)
