@@ -4,7 +4,7 @@
 -- ARGV: 1 lane, 2 how many permits to take, one after the other as long as there are any, 3 deep (0/1),
 --       4 lessons: answers, and when requests were sent (JSON list, or ''), 5 time in seconds ('': this server's),
 --       6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds, 10 default limit, 11 default deep limit,
---       12 default period
+--       12 default period, 13 how many permits of other programs are added at once
 -- Answer: {seconds until there is a further permit, 0 if all were taken (text); time (text); the numbers of those taken}
 local now = tonumber(ARGV[5])
 if not now then
@@ -28,12 +28,16 @@ local function remember()
 end
 remember()
 
-local function add_permit(suffix)
-  local number = redis.call('HINCRBY', state, 'taken', 1)
-  redis.call('ZADD', permits, string.format('%.6f', now), number .. suffix)
+local function add_permits(count, suffix)
+  local last, members = redis.call('HINCRBY', state, 'taken', count), {}
+  for number = last - count + 1, last do
+    table.insert(members, string.format('%.6f', now))
+    table.insert(members, number .. suffix)
+  end
+  redis.call('ZADD', permits, unpack(members))
   redis.call('EXPIRE', permits, ttl)
   redis.call('EXPIRE', state, ttl * 10)
-  return number
+  return last
 end
 
 local function move_permit(member, at)
@@ -61,8 +65,8 @@ local function learn(answer)
   if answer.count >= 0 then
     local horizon = string.format('(%.6f', answer.taken_at - period - margin)
     local foreign = math.min(answer.count, limits[tier]) - redis.call('ZCOUNT', permits, horizon, '+inf')
-    for _ = 1, foreign do
-      add_permit('')
+    if foreign > 0 then
+      add_permits(math.min(foreign, tonumber(ARGV[13])), '')
     end
   end
 end
@@ -121,7 +125,7 @@ while #numbers < tonumber(ARGV[2]) and wait == 0 do
   wait = seconds_to_wait()
   claim(now + wait + claim_seconds)
   if wait == 0 then
-    table.insert(numbers, add_permit(':' .. lane))
+    table.insert(numbers, add_permits(1, ':' .. lane))
   end
 end
 return {string.format('%.6f', wait), string.format('%.6f', now), unpack(numbers)}

@@ -32,6 +32,14 @@ PERMIT_GOOD_SECONDS: Final = 15.0
 """A permit that is older is not used any more, so that none leaves the window with its request yet to be written."""
 LONGEST_WAIT: Final = 300.0
 """How many seconds of a Retry-After are believed."""
+LONGEST_PERIOD: Final = 300
+"""How many seconds of a period are believed; a longer one would stop everything for as long."""
+GREATEST_LIMIT: Final = 100_000
+"""More requests in a period cannot be sent; a fake without a limit says a million."""
+GREATEST_COUNT: Final = 10_000
+"""A greater count is not believed: it is no request that anybody sent."""
+MOST_FOREIGN: Final = 1000
+"""Of what other programs have sent, so much is added to the log at once. Whoever is that far ahead is told by a 429."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,18 +57,23 @@ def read_rate(headers: Mapping[str, str]) -> RateReading:
 
     The gateway writes the period as `20 seconds`; a negative Retry-After has been seen (#606) and becomes 1. One of
     hours is not believed: to ask again after `LONGEST_WAIT` costs one request, to wait for nonsense costs the day.
+    A number that cannot be is None: what was known before stays.
     """
+    limit = _leading_number(headers.get("x-pco-api-request-rate-limit"))
+    period = _leading_number(headers.get("x-pco-api-request-rate-period"))
+    count = _leading_number(headers.get("x-pco-api-request-rate-count"))
     retry_after = _leading_number(headers.get("retry-after"))
     return RateReading(
-        limit=_leading_number(headers.get("x-pco-api-request-rate-limit")),
-        period_seconds=_leading_number(headers.get("x-pco-api-request-rate-period")),
-        count=_leading_number(headers.get("x-pco-api-request-rate-count")),
+        limit=None if limit is None or limit < 1 else min(limit, GREATEST_LIMIT),
+        period_seconds=None if period is None or not 1 <= period <= LONGEST_PERIOD else period,
+        count=None if count is None or not 0 <= count <= GREATEST_COUNT else count,
         retry_after_seconds=None if retry_after is None else min(max(float(retry_after), 1.0), LONGEST_WAIT),
     )
 
 
 def _leading_number(text: str | None) -> int | None:
-    match = re.match(r"\s*(-?\d{1,9})", text or "")
+    """The whole number with which a header begins; the first one of several. `1e6` and `0x64` are none."""
+    match = re.match(r"\s*([+-]?\d{1,20})(?:\.\d*)?(?![\w.])", text or "", flags=re.ASCII)
     return int(match[1]) if match else None
 
 
@@ -122,7 +135,8 @@ class Budget:
 
         If PCO counted more requests in its period than we took permits for, another program uses the credential: the
         difference is added to the log. Permits taken after this one are held to be counted, too, because requests
-        overtake each other: while several are on their way, fewer are taken for foreign than there may be.
+        overtake each other: while several are on their way, fewer are taken for foreign than there may be. No
+        more than `MOST_FOREIGN` are added at once.
         """
         if reading.limit is not None and reading.limit > 0:
             self.limits[deep] = reading.limit
@@ -132,7 +146,7 @@ class Budget:
             self.blocked_until = max(self.blocked_until, now + (reading.retry_after_seconds or 1.0))
         if reading.count is not None:
             ours = len(self._log) - self._window_start(taken_at)
-            for _ in range(min(reading.count, self.limits[deep]) - ours):
+            for _ in range(min(reading.count, self.limits[deep], ours + MOST_FOREIGN) - ours):
                 self._add(now, None)
         self._forget(now)
 

@@ -24,6 +24,7 @@ from pco_client.rate_limit import (
     DEFAULT_PERIOD,
     LATE_SECONDS,
     MARGIN,
+    MOST_FOREIGN,
     PERMIT_GOOD_SECONDS,
     REMEMBERED_SECONDS,
     RateReading,
@@ -87,6 +88,7 @@ class SharedBudget:
             DEFAULT_LIMIT,
             DEFAULT_DEEP_LIMIT,
             DEFAULT_PERIOD,
+            MOST_FOREIGN,
         ]
 
     async def take(

@@ -41,6 +41,9 @@ HINTS: Mapping[str, str] = {
 MOST_PER_PAGE: Final = 100
 """PCO gives no more at a time, whatever is asked for."""
 
+GREATEST_LIST: Final = 100_000_000
+"""No church has a list so long; a count or an offset beyond it says nothing."""
+
 _DETAIL_LIMIT = 200
 
 
@@ -127,10 +130,14 @@ def read_list(response: HttpResponse, *, request: PageRequest, expected_type: st
     meta = meta if isinstance(meta, dict) else {}
     next_offset = _next_offset(document, meta, context)
     total_count = _whole(meta.get("total_count"))
+    if total_count is not None and not 0 <= total_count <= GREATEST_LIST:
+        total_count = None
     if next_offset is None:
         next_offset = _unsaid_next_offset(request, len(records), total_count)
     if next_offset is not None and next_offset <= request.offset:
         raise UnexpectedDocument(f"the next offset, {next_offset}, does not grow beyond {request.offset}", **context)
+    if next_offset is not None and next_offset > GREATEST_LIST:
+        raise UnexpectedDocument(f"the next offset is beyond {GREATEST_LIST}, where no list goes on", **context)
     included = document.get("included")
     return Page(
         records=tuple(records),

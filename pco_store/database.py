@@ -11,18 +11,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pco_store.errors import StatementRefused, StoreUnavailable
+from pco_store.errors import StatementRefused, StoreUnavailable, means_later
 
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.InterfaceError,
-)
+_STALE_PLAN = asyncpg.InvalidCachedStatementError
+"""A migration changed a table under a prepared statement; it is prepared again with the next try."""
 
 
 class Database:
@@ -103,14 +95,25 @@ def unavailable_means_retry() -> Iterator[None]:
     except DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
         if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
-            raise StoreUnavailable(f"the database went away ({type(cause or error).__name__})") from None
-        if isinstance(cause, _AWAY):
-            raise StoreUnavailable(f"the database went away ({type(cause).__name__})") from None
-        raise _refused(cause or error) from None
-    except _AWAY as error:
-        raise StoreUnavailable(f"the database went away ({type(error).__name__})") from None
-    except asyncpg.PostgresError as error:
-        raise _refused(error) from None
+            raise _unavailable(cause or error) from None
+        raise (_unavailable(cause) if _is_over_later(cause) else _refused(cause or error)) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise (_unavailable(error) if _is_over_later(error) else _refused(error)) from None
+
+
+def _is_over_later(cause: BaseException | None) -> bool:
+    if isinstance(cause, asyncpg.InterfaceError | _STALE_PLAN):
+        return True
+    return isinstance(cause, asyncpg.PostgresError) and means_later(cause.sqlstate)
+
+
+def _unavailable(cause: BaseException | None) -> StoreUnavailable:
+    """Names what Postgres calls it; a connection that ended has no such name."""
+    sqlstate = cause.sqlstate if isinstance(cause, asyncpg.PostgresError) else None
+    told = f"{type(cause).__name__}, SQLSTATE {sqlstate}" if sqlstate else type(cause).__name__
+    if sqlstate is None or sqlstate[:2] in ("08", "57"):
+        return StoreUnavailable(f"the database went away ({told})")
+    return StoreUnavailable(f"the database cannot do it now ({told})")
 
 
 def _refused(cause: BaseException) -> StatementRefused:

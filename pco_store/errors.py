@@ -1,7 +1,7 @@
 """What can go wrong with the database, grouped by what the caller must do.
 
 StoreError
-├── StoreUnavailable      retry: the database is away, overloaded or restarting
+├── StoreUnavailable      retry: the database is away, full, overloaded or restarting (`means_later`)
 └── StopStoreError        stop: trying again gives the same answer
     ├── SchemaMissing     run the migrations first
     ├── SchemaOutdated    run the migrations first
@@ -9,6 +9,41 @@ StoreError
     ├── StatementRefused  the database, the role or a statement of ours is wrong
     └── LeaseLost         another execution owns the run now
 """
+
+from typing import Final
+
+LATER_CLASSES: Final = {
+    "08": "the connection was lost or refused",
+    "40": "the transaction was rolled back because of another one: serialization, deadlock",
+    "53": "a resource is used up: disk full, out of memory, too many connections",
+    "57": "an operator intervened: shut down, starting up, query cancelled",
+    "58": "a system outside of Postgres failed: input, output, a file",
+}
+"""Classes of SQLSTATE that mean: the same statement may succeed later."""
+
+LATER_CODES: Final = {
+    "25006": "the server is read-only: a standby, or a hosted database that is full",
+    "25P03": "the transaction was idle for too long",
+    "25P04": "the transaction took too long",
+    "55006": "the object is in use",
+    "55P03": "the lock was not available",
+}
+"""Single codes that mean the same, of classes in which others do not."""
+
+NEVER_CODES: Final = {
+    "40002": "a constraint was violated",
+    "57P04": "the database was dropped",
+    "58P02": "there is a file of this name already",
+}
+"""Exceptions from the classes."""
+
+
+def means_later(sqlstate: str | None) -> bool:
+    """Whether an error of this SQLSTATE is waited out; every other one is the same whenever it is tried."""
+    if sqlstate is None or sqlstate in NEVER_CODES:
+        return False
+    return sqlstate[:2] in LATER_CLASSES or sqlstate in LATER_CODES
+
 
 # Named after what was observed, as Postgres and httpx do, not after the class of the class.
 # ruff: noqa: N818
@@ -19,7 +54,7 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached or has just ended our connection. Retry later."""
+    """The database cannot be reached, has just ended our connection, or cannot do it now. Retry later."""
 
 
 class StopStoreError(StoreError):

@@ -45,7 +45,7 @@ class OpenItem:
 async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantined]) -> None:
     """Keep the items; in the transaction of the page they come from, so that a repeat cannot double them.
 
-    What an earlier run had put aside of the same record is resolved by being seen again. A place says nothing of that
+    What was put aside of the same record before is resolved by being seen again. A place says nothing of that
     kind: the same offset is another record in another list, or on another day.
     """
     if not items:
@@ -54,14 +54,11 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
         text(
             """
             UPDATE sync.quarantine SET resolved_at = now()
-            WHERE org_id = :org_id AND entity = :entity AND resolved_at IS NULL AND run_id <> :run_id
+            WHERE org_id = :org_id AND entity = :entity AND resolved_at IS NULL
               AND record_id = CAST(:record_id AS text)
             """
         ),
-        [
-            {"org_id": item.org_id, "entity": item.entity, "run_id": item.run_id, "record_id": item.record_id}
-            for item in items
-        ],
+        [{"org_id": item.org_id, "entity": item.entity, "record_id": item.record_id} for item in items],
     )
     await connection.execute(
         text(
@@ -73,6 +70,31 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
             """
         ),
         [asdict(item) for item in items],
+    )
+
+
+async def resolve_read_again(connection: AsyncConnection, run_id: int, reading: int, offset: int, size: int) -> None:
+    """A page of a run was read again: what an earlier reading of it had put aside was read now, or is put aside again.
+
+    In the transaction that commits the later reading, before what that puts aside.
+    """
+    await connection.execute(
+        text(
+            """
+            UPDATE sync.quarantine SET resolved_at = now()
+            WHERE run_id = :run_id AND reading < :reading AND "offset" >= :first AND "offset" < :behind
+              AND resolved_at IS NULL
+            """
+        ),
+        {"run_id": run_id, "reading": reading, "first": offset, "behind": offset + size},
+    )
+
+
+async def resolve_all_of_run(connection: AsyncConnection, run_id: int) -> None:
+    """The run reads its whole list again, by another walk: what is still wrong is put aside again."""
+    await connection.execute(
+        text("UPDATE sync.quarantine SET resolved_at = now() WHERE run_id = :run_id AND resolved_at IS NULL"),
+        {"run_id": run_id},
     )
 
 

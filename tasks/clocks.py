@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pco_store.ledger import RunHandle
-from tasks.window import last_closed_second
+from tasks.window import SKEW, last_closed_second
 
-TOLERANCE: Final = timedelta(seconds=3)
+TOLERANCE: Final = SKEW + timedelta(seconds=3)
 """By so much a window may end before PCO's time: an answer takes a while, and what is new comes with the next run."""
 
 

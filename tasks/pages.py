@@ -15,10 +15,11 @@ from pco_client.sansio import PageRequest
 from pco_store.children import insert_children
 from pco_store.ledger import PageReceipt, page_receipt
 from pco_store.page_commit import commit_page
-from pco_store.quarantine import Quarantined, put_quarantined
+from pco_store.quarantine import Quarantined, put_quarantined, resolve_read_again
 from tasks.retries import JITTER, is_worth_a_retry
 from tasks.sync_context import SyncContext, current_sync
 from tasks.transform import TransformedPage, transform_page
+from tasks.walk import PageReading
 
 PROCESS_PAGE: Final = "process-page"
 NEWEST_FIRST: Final = "-updated_at"
@@ -41,6 +42,8 @@ class PageRef:
     size: int
     reading: int
     part: int = 0
+    whole: bool = False
+    """Without the filter of the part's window."""
 
     @property
     def title(self) -> str:
@@ -55,7 +58,7 @@ class PageRef:
         """Under which Prefect keeps the receipt."""
         return (
             f"pco-sync/page/{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/{self.part}/"
-            f"{self.offset}+{self.size}/{self.reading}/{self.token}"
+            f"{self.offset}+{self.size}/{self.reading}/{self.token}" + ("/whole" if self.whole else "")
         )
 
 
@@ -120,6 +123,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version)
+    if fetched.page.next_offset is not None:
+        sync.counters.alike.note(part=page.part, offset=page.offset, ids=transformed.ids)
     quarantined = _quarantined(sync, page, transformed, observed_at)
     children = sync.spawn.children_of(transformed.ids) if sync.spawn is not None and transformed.ids else None
     receipt = PageReceipt(
@@ -141,10 +146,13 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         **_place_in_order(sync, page, transformed),
     )
     # The page alone is one statement; with what else comes of it, it is a transaction of several.
-    is_alone = not quarantined and children is None
+    is_read_again = page.reading > 1 and sync.has_quarantined
+    is_alone = not quarantined and children is None and not is_read_again
     completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
+            if is_read_again:
+                await resolve_read_again(connection, sync.run.run_id, page.reading, page.offset, page.size)
             await put_quarantined(connection, quarantined)
             if children is not None:
                 await insert_children(connection, children)
@@ -157,8 +165,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                 transformed.ids,
                 completes_run=completes_run,
             )
-    if page.offset == 0 or receipt.seen_before:
-        sync.seen.get(page.part, set()).update(transformed.ids)
+    if page.whole or (sync.windows[page.part].is_newest_first and (page.offset == 0 or receipt.seen_before)):
+        sync.seen.setdefault(page.part, set()).update(transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
     sync.counters.quarantined += receipt.quarantined
@@ -174,7 +182,7 @@ def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
         api_version=sync.entity.api_version,
         offset=page.offset,
         per_page=page.size,
-        where=window.where(),
+        where=() if page.whole else window.where(),
         order=NEWEST_FIRST if window.is_newest_first else None,
     )
 
@@ -182,7 +190,21 @@ def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
 def _is_whole_list(sync: SyncContext, page: PageRef, receipt: PageReceipt) -> bool:
     """The first reading of the first page, and no page after it: the walk is finished (`Walk.record`)."""
     is_first = (page.part, page.reading, page.offset, page.size) == (0, 1, 0, sync.run.page_size)
-    return is_first and receipt.next_offset is None
+    return is_first and reading_of(receipt).is_whole_list
+
+
+def reading_of(receipt: PageReceipt) -> PageReading:
+    """What a committed page showed the walk."""
+    return PageReading(
+        offset=receipt.offset,
+        size=receipt.page_size,
+        reading=receipt.reading,
+        rows=receipt.rows,
+        next_offset=receipt.next_offset,
+        total_count=receipt.total_count,
+        reached=receipt.reached,
+        seen_before=receipt.seen_before,
+    )
 
 
 def _check_answer(sync: SyncContext, page: PageRef, answered: Page, transformed: TransformedPage) -> None:
@@ -197,15 +219,18 @@ def _check_answer(sync: SyncContext, page: PageRef, answered: Page, transformed:
         sync.counters.order_ignored |= not known or times != sorted(times, reverse=True)
     elif window.attribute is not None:
         known = answered.can_query_by is None or window.attributes <= answered.can_query_by
-        sync.counters.window_ignored |= not known or not all(window.holds(row) for row in transformed.rows)
+        is_outside = not page.whole and not all(window.holds(row) for row in transformed.rows)
+        sync.counters.window_ignored |= not known or is_outside
 
 
 def _place_in_order(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> dict[str, Any]:
-    """What a walk from the newest record on has to know of its page."""
+    """What a walk has to know of its page: of what it shows, what did proven or opening pages show before?"""
     window = sync.windows[page.part]
+    seen = sync.seen.setdefault(page.part, set())
+    if window.is_all_until and page.offset > 0 and not page.whole:
+        return {"seen_before": len(seen.intersection(transformed.ids))}
     if not window.is_newest_first or window.since is None:
         return {}
-    seen = sync.seen.setdefault(page.part, set())
     return {
         "reached": any(at < window.since for at in _times(transformed)),
         "seen_before": len(seen.intersection(transformed.ids)),
@@ -247,7 +272,7 @@ def _quarantined(
             entity=page.entity,
             run_id=sync.run.run_id,
             reading=page.reading,
-            offset=page.offset,
+            offset=page.offset + rejected.place,
             record_id=rejected.record_id,
             reason=rejected.reason,
             raw=rejected.raw,

@@ -1,10 +1,12 @@
 """The walks of a run's parts as one: pages of all parts are read side by side."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tasks.newest_first import NewestFirst
 from tasks.parts import Part
 from tasks.walk import PageReading, PageTurn, Walk
+from tasks.window import Window
 
 
 class PartWalks:
@@ -52,14 +54,12 @@ class PartWalks:
         """Continue interrupted walks: take in what was committed of each part; how many readings that were."""
         return sum(walk.replay(committed.get(number, ())) for number, walk in self.walks.items())
 
-    def distrust_counts(self) -> bool:
-        """Something shows that records enter a window although they should not: prove by order alone, if not yet so."""
-        counting = [walk for walk in self.walks.values() if isinstance(walk, Walk) and walk.bounded]
-        for walk in counting:
-            walk.distrust_counts()
-        return bool(counting)
+    def move_end(self, number: int, window: Window) -> None:
+        """The part ends at another time than was thought; nothing of it was requested by its filter yet."""
+        self.parts[number] = replace(self.parts[number], window=window)
 
     def _walk(self, part: Part) -> Walk | NewestFirst:
         if part.window.is_newest_first:
             return NewestFirst(page_size=self.page_size)
-        return Walk(page_size=self.page_size, bounded=part.window.is_bounded)
+        window = part.window
+        return Walk(page_size=self.page_size, bounded=window.is_bounded, opens_whole=window.is_all_until)

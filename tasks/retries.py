@@ -66,7 +66,16 @@ def part_delays(*, first: float) -> list[float]:
     return [first, 2 * first]
 
 
-async def retried(action: Callable[[int], Awaitable[T]], *, delays: Sequence[float]) -> T:
+_CHANCE: Final = random.Random()  # noqa: S311 - spreads load only
+
+
+async def retried(
+    action: Callable[[int], Awaitable[T]],
+    *,
+    delays: Sequence[float],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    chance: random.Random = _CHANCE,
+) -> T:
     """What the action returns, which is called with the number of the attempt. Raises its last error."""
     attempt = 1
     while True:
@@ -75,7 +84,7 @@ async def retried(action: Callable[[int], Awaitable[T]], *, delays: Sequence[flo
         except Exception as error:
             if attempt > len(delays) or decide(error) is not Decision.RETRY:
                 raise
-        await asyncio.sleep(delays[attempt - 1] * random.uniform(1, 1 + JITTER))  # noqa: S311 - spreads load only
+        await sleep(delays[attempt - 1] * chance.uniform(1, 1 + JITTER))
         attempt += 1
 
 

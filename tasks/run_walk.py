@@ -9,9 +9,10 @@ from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
 from pco_store.ledger import PageReceipt, RunHandle, committed_pages, seen_ids
 from pco_store.tables import mirror_table
-from tasks.collection import read_collection, reading_of
+from tasks.collection import read_collection
 from tasks.lifespan import Resources
 from tasks.page_processing import PageProcessing
+from tasks.pages import reading_of
 from tasks.part_walks import PartWalks
 from tasks.parts import Part, decode_parts
 from tasks.sync_context import Spawn, SyncContext, entered
@@ -40,7 +41,7 @@ async def begin_walk(
         async with resources.database.transaction() as connection:
             committed = await committed_pages(connection, run)
             for part in parts:
-                if part.window.is_newest_first:
+                if part.window.is_newest_first or part.window.is_all_until:
                     seen[part.number] = await seen_ids(connection, run, part.number)
     sync = SyncContext(
         run=run,

@@ -15,6 +15,7 @@ from pco_client.documents import Page
 from pco_store.children import NewChildren
 from pco_store.database import Database
 from pco_store.ledger import PageReceipt, RunHandle, RunWindow
+from tasks.alike import Alike
 from tasks.window import Window
 
 
@@ -23,7 +24,8 @@ class Counters:
     """What happened in this execution and is not in the ledger: it restarts with the process.
 
     `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, and
-    `corrected_until` the end of the window that follows from it. `fallback` says why not the best walk was taken.
+    `corrected_until` the end of the window that follows from it. `nothing_hidden`: the window's filter hides no record.
+    `fallback` says why not the best walk was taken.
     """
 
     pages: int = 0
@@ -35,8 +37,10 @@ class Counters:
     answered_at: datetime | None = None
     corrected_until: datetime | None = None
     window_ignored: bool = False
+    nothing_hidden: bool = False
     order_ignored: bool = False
     fallback: str = ""
+    alike: Alike = field(default_factory=Alike)
     unknown_attributes: set[str] = field(default_factory=set)
     processed_as_version: str | None = None
     included_ignored: int = 0
@@ -84,8 +88,9 @@ class SyncContext:
     `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
     `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
-    size; `seen` the records on the proven pages of parts that are read from the newest record on. With `on_completing`,
-    a list of one page completes the run with its page: it is told True before, and False if that failed.
+    size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
+    page of those that open with the whole list. With `on_completing`, a list of one page completes the run with its
+    page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
@@ -118,6 +123,11 @@ class SyncContext:
         except BaseException:
             self.on_completing(False)
             raise
+
+    @property
+    def has_quarantined(self) -> bool:
+        """Something of the run is in quarantine, by this execution or an earlier one."""
+        return self.counters.quarantined > 0 or any(one.quarantined for one in self.committed.values())
 
     @property
     def settled_run(self) -> RunHandle:

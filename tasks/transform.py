@@ -51,8 +51,9 @@ class MisfitError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """A record that has no identity to be stored under. `raw` is ASCII JSON text."""
+    """A record that has no identity to be stored under: the one at `place` of its page. `raw` is ASCII JSON text."""
 
+    place: int
     reason: str
     record_id: str | None
     raw: str
@@ -91,12 +92,12 @@ def transform_page(
     from_path = [(f"{name}_id", parents[name]) for name in shape.not_rendered if name in parents]
     page = TransformedPage()
     by_id: dict[str, dict[str, object]] = {}
-    for record in records:
+    for place, record in enumerate(records):
         try:
             resource = read_resource(record, expected_type=entity.resource)
             row = _row(resource, shape, page)
         except MalformedRecord as error:
-            page.rejected.append(_reject(record, str(error)))
+            page.rejected.append(_reject(record, place, str(error)))
             continue
         row["org_id"] = org_id
         row["_epoch"] = epoch
@@ -258,12 +259,12 @@ def _is_older(row: Mapping[str, object], known: Mapping[str, object]) -> bool:
     return isinstance(mine, datetime) and isinstance(theirs, datetime) and mine < theirs
 
 
-def _reject(record: Json, reason: str) -> Rejected:
+def _reject(record: Json, place: int, reason: str) -> Rejected:
     record_id = record.get("id") if isinstance(record, dict) else None
     identity = str(record_id) if isinstance(record_id, str | int) else None
     if not identity or _is_awkward_text(identity):
         identity = None
-    return Rejected(reason=reason, record_id=identity, raw=raw_text(record))
+    return Rejected(place=place, reason=reason, record_id=identity, raw=raw_text(record))
 
 
 def _escaped(value: Json) -> str:

@@ -13,6 +13,9 @@ Mode = Literal["full", "delta"]
 ONE_SECOND = timedelta(seconds=1)
 """PCO's times are exact to the second."""
 
+SKEW = timedelta(seconds=4)
+"""So long before now a window ends: by PCO's clock that time is over, even if it is a few seconds behind ours."""
+
 LOOKBACK = timedelta(minutes=10)
 """How far before the watermark a delta reads again: PCO's read replicas lag, and long transactions commit late."""
 
@@ -39,6 +42,11 @@ class Window:
     def is_bounded(self) -> bool:
         """No record can enter the window while it is read."""
         return self.attribute is not None and (self.until is not None or self.before is not None)
+
+    @property
+    def is_all_until(self) -> bool:
+        """Everything up to a time: what it leaves out of the list must be newer, else its filter hides something."""
+        return self.is_bounded and self.since is None and self.before is None and self.also is None
 
     @property
     def is_newest_first(self) -> bool:
@@ -73,6 +81,12 @@ class Window:
         )
         return own + (self.also.where() if self.also else ())
 
+    def where_newer(self) -> tuple[Where, ...]:
+        """The filter that asks for what is behind the end of a window of everything until a time."""
+        assert self.attribute is not None, "a filter needs an attribute"
+        assert self.until is not None, "only a window with an end has something behind it"
+        return (Where(attribute=self.attribute, operator="gt", value=_pco_time(self.until)),)
+
 
 WHOLE = Window(attribute=None, since=None, until=None)
 """All that the list shows."""
@@ -85,7 +99,7 @@ def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: dat
     delta: everything changed since the watermark, less the lookback; by filter, or from the newest record on where PCO
     can only order by the time. Raises `ModeNotPossibleError`.
     """
-    until = last_closed_second(until)
+    until = last_closed_second(until - SKEW)
     if mode == "full":
         return Window(attribute="created_at" if can_be_ranged(entity, "created_at") else None, since=None, until=until)
     attribute = delta_attribute(entity)

@@ -1,6 +1,8 @@
 """A database that is away is told from one that is wrong, and neither is told with the data in it."""
 
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -8,11 +10,21 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from embedded.server_process import free_port
+from pco_simulator.testing import SimulatorProcess
 from pco_store.__main__ import main
 from pco_store.database import Database
 from pco_store.errors import StatementRefused, StopStoreError, StoreUnavailable
 from pco_store.leases import open_run
+from pco_store.upsert import fetch
+from tasks.collection import read_collection
+from tasks.page_processing import PageProcessing
+from tasks.pages import PageRef, apply_page
+from tasks.part_walks import PartWalks
+from tasks.parts import Part
+from tasks.retries import retried
+from tests.integration.mirror import stored
 from tests.integration.requests import run_request
+from tests.integration.syncing import people_sync
 
 CANARY = "canary-of-a-person"
 
@@ -117,3 +129,74 @@ async def test_a_transaction_whose_process_sleeps_is_ended_and_lets_others_go_on
     finally:
         await sleeper.aclose()
         await other.aclose()
+
+
+LATER = ["08006", "25006", "25P03", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "58030"]
+NEVER = ["22012", "23505", "28P01", "40002", "42501", "42601", "42P01", "54000", "57P04", "XX000", "P0001"]
+
+
+def raising(sqlstate: str) -> str:
+    """A statement that Postgres itself fails with this error."""
+    return f"DO $$ BEGIN RAISE EXCEPTION '{CANARY}' USING ERRCODE = '{sqlstate}'; END $$"
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"), [*((one, StoreUnavailable) for one in LATER), *((one, StatementRefused) for one in NEVER)]
+)
+async def test_the_class_of_postgres_error_says_whether_it_is_waited_out(
+    store: Database, sqlstate: str, kind: type[Exception]
+) -> None:
+    """By SQLAlchemy's statements and by those that go past it."""
+    with pytest.raises(kind) as caught:
+        async with store.transaction() as connection:
+            await connection.execute(text(raising(sqlstate)))
+    assert (sqlstate in str(caught.value)) is (kind is StoreUnavailable)
+    with pytest.raises(kind):
+        async with store.statement() as connection:
+            await fetch(connection, raising(sqlstate))
+
+
+FULL_FOR_THREE_COMMITS = (
+    "CREATE SEQUENCE tries",
+    """
+    CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('tries') IN (2, 3, 4) THEN
+            RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    "CREATE TRIGGER full_disk BEFORE INSERT ON sync.pages FOR EACH ROW EXECUTE FUNCTION disk_is_full()",
+)
+
+
+@pytest.fixture
+async def full_store(store: Database) -> AsyncIterator[Database]:
+    """A database whose disk is full when the second page is to be written, and has room again at the fourth try."""
+    async with store.transaction() as connection:
+        for statement in FULL_FOR_THREE_COMMITS:
+            await connection.execute(text(statement))
+    yield store
+    async with store.transaction() as connection:
+        await connection.execute(text("DROP FUNCTION disk_is_full CASCADE"))
+        await connection.execute(text("DROP SEQUENCE tries"))
+
+
+async def test_a_disk_that_is_full_for_a_while_is_waited_out(full_store: Database) -> None:
+    waited = 0
+    with SimulatorProcess(people=30, groups=0) as simulator:
+        async with people_sync(full_store, simulator) as sync:
+
+            async def process(page: PageRef) -> dict[str, Any]:
+                async def apply(attempt: int) -> dict[str, Any]:
+                    nonlocal waited
+                    waited += attempt > 1
+                    return asdict(await apply_page(sync, page, attempt=attempt))
+
+                return await retried(apply, delays=[0.001] * 5)
+
+            walks = PartWalks([Part(number=0, window=sync.windows[0])], page_size=10)
+            await read_collection(walks, sync, processing=PageProcessing(whole=process, part=process, delays=()))
+        assert set(await stored(full_store)) == {one["id"] for one in simulator.state("people.Person")}
+    assert waited == 3

@@ -50,9 +50,9 @@ class Send:
 _SECONDS = (st.integers(0, 64) | st.integers(0, 64 * 25)).map(lambda number: number / 64)
 _READINGS = st.builds(
     RateReading,
-    limit=st.none() | st.integers(-1, 9),
+    limit=st.none() | st.integers(-1, 9) | st.sampled_from([1500, 1_000_000]),
     period_seconds=st.none() | st.sampled_from([0, 1, 5, 20, 60]),
-    count=st.none() | st.integers(-1, 14),
+    count=st.none() | st.integers(-1, 14) | st.sampled_from([999, 1000, 1001, 1_000_000]),
     retry_after_seconds=st.none() | st.sampled_from([1.0, 2.5, 30.0]),
 )
 _STEPS = st.lists(
@@ -143,3 +143,16 @@ async def both(url: str, steps: list[Ask | Hear | Send]) -> tuple[list[float], l
 
 def permit_of(number: int, now: float, *, lane: str = "", deep: bool = False) -> Permit:
     return Permit(number=number, lane=lane, deep=deep, taken_at=now, asked_at=0.0, waited_seconds=0.0)
+
+
+async def test_an_absurd_count_blocks_nobody(redis_url: str) -> None:
+    """A fake without a limit says a million; for each of them the script used to add a permit, one by one."""
+    absurd = RateReading(limit=1_000_000, period_seconds=20, count=1_000_000, retry_after_seconds=None)
+    async with Redis.from_url(redis_url) as redis:
+        shared = SharedBudget(redis, "absurd")
+        for _ in range(3):
+            await shared.learn([Answer(permit=permit_of(0, 0.0), reading=absurd, refused=False)])
+        slowest = max(int(one["duration"]) for one in await redis.slowlog_get(128) or [{"duration": 0}])
+        kept = await redis.zcard("pco-sync-budget:{absurd}:permits")
+    assert kept <= 3000
+    assert slowest < 100_000, "microseconds"

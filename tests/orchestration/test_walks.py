@@ -104,6 +104,21 @@ def test_a_clock_that_is_an_hour_wrong_costs_no_record(moving: Church, world: Si
     assert moving.differences() == [], changed
 
 
+@pytest.mark.parametrize("ahead", [-2, -1, 2])
+def test_a_clock_that_is_a_second_or_two_off_costs_no_request(
+    moving: Church, world: SimulatorProcess, ahead: int
+) -> None:
+    """Page 0 read twice made a list of two hundred pages wait for another window of the rate limit."""
+    world.clock(ahead_seconds=ahead)
+    world.reset_log()
+    moving.sync()
+    assert sorted(moving.reads().values()) == [1] * (PEOPLE // 10)
+    assert moving.differences() == []
+    world.reset_log()
+    moving.sync(mode="delta")
+    assert len(world.access_log()) == 1
+
+
 @pytest.mark.parametrize("kind", ["no-total", "wrong-total", "links-only", "no-next", "no-next-no-total"])
 def test_a_list_whose_count_or_next_page_is_not_told_is_read_to_its_end(
     moving: Church, world: SimulatorProcess, kind: str

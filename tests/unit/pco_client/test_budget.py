@@ -62,6 +62,33 @@ def most_in_any_window(moments: list[float], seconds: float) -> int:
         ({"retry-after": "-5"}, reading(retry_after=1.0)),
         ({"retry-after": "19"}, reading(retry_after=19.0)),
         ({"retry-after": "86400"}, reading(retry_after=300.0)),
+        ({"retry-after": "0.5"}, reading(retry_after=1.0)),
+        ({"retry-after": "300"}, reading(retry_after=300.0)),
+        ({"retry-after": "301"}, reading(retry_after=300.0)),
+        ({"retry-after": "9" * 400}, reading()),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, reading()),
+        *(({f"x-pco-api-request-rate-{name}": "-5"}, reading()) for name in ("limit", "period", "count")),
+        *(
+            ({f"x-pco-api-request-rate-{name}": text}, reading())
+            for name in ("limit", "period", "count")
+            for text in ("", " ", "NaN", "inf", "1e6", "0x64", "twenty", "1.2.3", "\uff19", "--5", "9" * 400)
+        ),
+        ({"x-pco-api-request-rate-limit": "0"}, reading()),
+        ({"x-pco-api-request-rate-limit": "1"}, reading(limit=1)),
+        ({"x-pco-api-request-rate-limit": "99.5"}, reading(limit=99)),
+        ({"x-pco-api-request-rate-limit": "+100"}, reading(limit=100)),
+        ({"x-pco-api-request-rate-limit": "100, 100"}, reading(limit=100)),
+        ({"x-pco-api-request-rate-limit": "100;w=20"}, reading(limit=100)),
+        ({"x-pco-api-request-rate-limit": "1000000"}, reading(limit=100_000)),
+        ({"x-pco-api-request-rate-limit": "9" * 20}, reading(limit=100_000)),
+        ({"x-pco-api-request-rate-period": "0"}, reading()),
+        ({"x-pco-api-request-rate-period": "1"}, reading(period=1)),
+        ({"x-pco-api-request-rate-period": "300"}, reading(period=300)),
+        ({"x-pco-api-request-rate-period": "301"}, reading()),
+        ({"x-pco-api-request-rate-count": "0"}, reading(count=0)),
+        ({"x-pco-api-request-rate-count": "10000"}, reading(count=10_000)),
+        ({"x-pco-api-request-rate-count": "10001"}, reading()),
+        ({"x-pco-api-request-rate-count": "1000000"}, reading()),
     ],
 )
 def test_the_rate_headers_are_read_in_every_spelling(headers: dict[str, str], told: RateReading) -> None:
@@ -415,3 +442,11 @@ async def test_who_gives_up_waiting_leaves_the_lane_to_the_others() -> None:
     permit = await asyncio.wait_for(second, 5)
     assert math.isfinite(permit.taken_at)
     assert first.cancelled()
+
+
+def test_of_what_other_programs_sent_no_more_is_added_at_once_than_a_thousand() -> None:
+    budget = Budget()
+    learn(budget, 0.0, reading(limit=100_000, count=10_000))
+    assert len(budget._log) == 1000
+    learn(budget, 0.0, reading(count=1001))
+    assert len(budget._log) == 1001

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pco_client import MalformedRecord, Page, PageRequest, read_resource
 from pco_client.documents import read_json
+from pco_client.errors import UnexpectedDocument
 from pco_client.sansio import HttpResponse, read_document, read_list
 from tests.unit.pco_client.answers import JSON_API, PEOPLE, answer, answer_bytes, list_document, person
 
@@ -48,9 +49,22 @@ def test_a_page_that_says_nothing_about_itself_is_read_all_the_same(meta: object
     assert (page.total_count, page.next_offset, page.can_query_by, page.can_order_by) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("count", [None, "5", 5.5, True, [5]])
+@pytest.mark.parametrize("count", [None, "5", 5.5, True, [5], -1, 100_000_001, 10**30])
 def test_a_count_that_is_no_count_is_none(count: object) -> None:
     assert read(answer(200, list_document([], total_count=count))).total_count is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 100_000_000])
+def test_a_count_that_can_be_is_taken_as_it_is(count: int) -> None:
+    assert read(answer(200, list_document([], total_count=count))).total_count == count
+
+
+@pytest.mark.parametrize("following", [100_000_001, 10**30])
+def test_a_next_page_beyond_all_lists_is_an_error_and_no_end(following: int) -> None:
+    with pytest.raises(UnexpectedDocument, match="the next offset is beyond"):
+        read(answer(200, list_document([person("1")], next={"offset": following})))
+    at_the_border = list_document([person("1")], next={"offset": 100_000_000})
+    assert read(answer(200, at_the_border)).next_offset == 100_000_000
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,36 @@ def test_a_list_that_never_stands_still_is_reported() -> None:
 
     with pytest.raises(WalkStuckError):
         read_what_slips_past_every_time()
+
+
+def page_at(walk: NewestFirst, *, seen_before: int, following: int | None = None) -> int:
+    """Answer the page that the walk wants; where it wants to read next."""
+    (turn,) = walk.ready()
+    walk.record(
+        PageReading(
+            offset=turn.offset,
+            size=turn.size,
+            reading=turn.reading,
+            rows=turn.size,
+            next_offset=turn.offset + turn.size if following is None else following,
+            total_count=None,
+            seen_before=seen_before,
+        )
+    )
+    (queued,) = walk._queue
+    return queued.offset
+
+
+def test_what_may_have_slipped_past_is_looked_for_half_a_page_further_in_front_down_to_the_very_first_record() -> None:
+    walk = NewestFirst(page_size=10)
+    assert page_at(walk, seen_before=0) == 9, "the last record of the page before is read again"
+    assert page_at(walk, seen_before=0) == 4
+    assert page_at(walk, seen_before=0) == 0, "no record is in front of that one"
+    assert page_at(walk, seen_before=0) == 9
+
+
+def test_a_proven_page_leads_to_its_own_last_record() -> None:
+    walk = NewestFirst(page_size=10)
+    page_at(walk, seen_before=0)
+    assert page_at(walk, seen_before=1) == 18
+    assert page_at(walk, seen_before=1, following=19) == 19, "it moves on in any case"

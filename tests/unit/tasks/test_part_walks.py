@@ -169,6 +169,39 @@ def test_no_offset_is_deeper_than_a_part_is_long() -> None:
     assert walks.page_count >= 80
 
 
+def test_the_only_part_is_one_that_has_no_others_beside_it() -> None:
+    window = Window(attribute="created_at", since=None, until=UNTIL)
+    one, other = Part(number=1, window=window), Part(number=2, window=window)
+    assert PartWalks([one], page_size=PAGE).only_part == one
+    assert PartWalks([one, other], page_size=PAGE).only_part is None
+
+
+def test_how_many_pages_there_are_is_known_once_it_is_of_every_part() -> None:
+    window = Window(attribute="updated_at", since=START, until=UNTIL)
+    walks = PartWalks([Part(number=number, window=window) for number in (1, 2)], page_size=PAGE)
+    reading = PageReading(offset=0, size=PAGE, reading=1, rows=1, next_offset=None, total_count=1)
+    walks.record(1, reading)
+    assert (walks.page_count, walks.is_finished) == (None, False)
+    walks.record(2, reading)
+    assert (walks.page_count, walks.is_finished) == (2, True)
+
+
+def test_only_a_window_of_everything_until_a_time_opens_with_the_whole_list() -> None:
+    full = Window(attribute="created_at", since=None, until=UNTIL)
+    delta = Window(attribute="updated_at", since=START, until=UNTIL)
+    walks = PartWalks([Part(number=0, window=full), Part(number=1, window=delta)], page_size=PAGE)
+    assert {number: turn.whole for number, turn in walks.ready()} == {0: True, 1: False}
+
+
+def test_an_end_that_is_moved_leaves_the_walk_as_it_is() -> None:
+    full = Window(attribute="created_at", since=None, until=UNTIL)
+    walks = PartWalks([Part(number=0, window=full)], page_size=PAGE)
+    walk, later = walks.walks[0], Window(attribute="created_at", since=None, until=UNTIL + timedelta(seconds=9))
+    walks.move_end(0, later)
+    assert walks.only_part == Part(number=0, window=later)
+    assert walks.walks[0] is walk
+
+
 def test_what_is_answered_for_a_part_that_was_replaced_proves_nothing() -> None:
     walks = PartWalks([Part(number=1, window=Window(attribute="created_at", since=None, until=UNTIL))], page_size=PAGE)
     ((number, turn),) = walks.ready()

@@ -1,5 +1,7 @@
 """The table of retries: every error of the client and the store has a decision."""
 
+import asyncio
+import random
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, cast
@@ -14,8 +16,9 @@ from redis.exceptions import RedisError
 from pco_client import errors as client
 from pco_client.governor import GovernorUnavailable
 from pco_store import errors as store
+from tasks.alike import EndlessListError
 from tasks.newest_first import WalkStuckError
-from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, retry_delays
+from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, part_delays, retried, retry_delays
 from tasks.window import ModeNotPossibleError
 
 RETRY, STOP = Decision.RETRY, Decision.STOP
@@ -43,6 +46,7 @@ DECISIONS: dict[BaseException, Decision] = {
     RedisError("away"): RETRY,
     ModeNotPossibleError("no filter"): STOP,
     WalkStuckError(0, 3): STOP,
+    EndlessListError(0, 20): STOP,
     KeyError("our own defect"): STOP,
 }
 
@@ -90,3 +94,69 @@ def test_by_default_a_page_is_retried_for_five_minutes() -> None:
 @pytest.mark.parametrize(("first", "total"), [(0.0, 300.0), (1.0, 0.0)])
 def test_no_waits_means_no_retries(first: float, total: float) -> None:
     assert retry_delays(first=first, total=total) == []
+
+
+class Waits:
+    """Takes down how long was slept, instead of sleeping."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@given(chance=st.integers(0, 2**32), first=st.floats(0.01, 10))
+def test_no_wait_is_shorter_than_it_should_be_nor_more_than_half_as_long_again(chance: int, first: float) -> None:
+    waits, delays = Waits(), retry_delays(first=first, total=20 * first)
+
+    async def fail(attempt: int) -> None:
+        raise client.ServerFault("503")
+
+    async def run() -> None:
+        with pytest.raises(client.ServerFault):
+            await retried(fail, delays=delays, sleep=waits.sleep, chance=random.Random(chance))
+
+    asyncio.run(run())
+    assert len(waits.seconds) == len(delays)
+    assert all(delay <= waited <= delay * 1.5 for delay, waited in zip(delays, waits.seconds, strict=True))
+
+
+def test_waits_are_spread_over_their_whole_range() -> None:
+    waits = Waits()
+
+    async def fail(attempt: int) -> None:
+        raise client.ServerFault("503")
+
+    async def run() -> None:
+        with pytest.raises(client.ServerFault):
+            await retried(fail, delays=[1.0] * 300, sleep=waits.sleep, chance=random.Random(1))
+
+    asyncio.run(run())
+    assert min(waits.seconds) < 1.05
+    assert max(waits.seconds) > 1.45
+
+
+async def test_an_action_is_told_its_attempt_and_is_not_tried_again_once_it_succeeds_or_cannot() -> None:
+    attempts: list[int] = []
+
+    async def second_time(attempt: int) -> str:
+        attempts.append(attempt)
+        if attempt < 2:
+            raise client.Unreachable("refused")
+        return "done"
+
+    assert await retried(second_time, delays=[0.0] * 5) == "done"
+    assert attempts == [1, 2]
+
+    async def hopeless(attempt: int) -> None:
+        attempts.append(attempt)
+        raise client.BadRequest("422")
+
+    with pytest.raises(client.BadRequest):
+        await retried(hopeless, delays=[0.0] * 5)
+    assert attempts == [1, 2, 1]
+
+
+def test_the_parts_of_a_page_get_two_short_waits() -> None:
+    assert part_delays(first=0.5) == [0.5, 1.0]

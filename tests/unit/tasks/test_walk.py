@@ -1,29 +1,39 @@
 """A walk sees every record that stays, whatever leaves or is appended while pages are in flight."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.walk import PageReading, PageTurn, Walk
+from tasks.walk import AHEAD, PageReading, PageTurn, Walk
 from tests.histories import histories
 
 
 @dataclass
 class Collection:
-    """A source in id order. Counts as told to: honestly, capped, or not at all."""
+    """A source in id order. Counts as told to: honestly, capped, or not at all.
+
+    `hidden` records are left out by the filter of the window; without it the list may be in another order.
+    """
 
     ids: list[int]
+    hidden: set[int] = field(default_factory=set)
+    opening: set[int] = field(default_factory=set)
+    reverses_whole: bool = False
     count_cap: int | None = None
     counts: bool = True
     page_cap: int = 1000
 
     def answer(self, turn: PageTurn) -> tuple[PageReading, list[int]]:
         size = min(turn.size, self.page_cap)
-        rows = self.ids[turn.offset : turn.offset + size]
-        more = turn.offset + size < len(self.ids)
-        total = len(self.ids) if self.count_cap is None else min(len(self.ids), self.count_cap)
+        listed = self.ids if turn.whole else [one for one in self.ids if one not in self.hidden]
+        listed = listed[::-1] if turn.whole and self.reverses_whole else listed
+        rows = listed[turn.offset : turn.offset + size]
+        more = turn.offset + size < len(listed)
+        total = len(listed) if self.count_cap is None else min(len(listed), self.count_cap)
+        if turn.whole:
+            self.opening = set(rows)
         reading = PageReading(
             offset=turn.offset,
             size=turn.size,
@@ -31,6 +41,7 @@ class Collection:
             rows=len(rows),
             next_offset=turn.offset + size if more else None,
             total_count=total if self.counts else None,
+            seen_before=len(self.opening.intersection(rows)) if turn.offset else 0,
         )
         return reading, rows
 
@@ -122,7 +133,7 @@ def test_an_unbounded_collection_is_read_one_page_at_a_time() -> None:
 
 
 def test_a_collection_that_never_stands_still_is_read_one_page_at_a_time_in_the_end() -> None:
-    walk = Walk(page_size=100, bounded=True, max_readings=3)
+    walk = Walk(page_size=100, bounded=True, patience=1)
     source = Collection(ids=list(range(10_000)))
     seen: set[int] = set()
     while not walk.is_finished:
@@ -133,6 +144,25 @@ def test_a_collection_that_never_stands_still_is_read_one_page_at_a_time_in_the_
             walk.record(reading)
     assert walk.is_strict
     assert set(source.ids) <= seen
+
+
+def test_a_source_that_deletes_more_than_can_be_read_again_costs_three_passes_and_no_more() -> None:
+    """Two hundred pages of 15: whatever is read again, the list has moved by more than a page when the next one is."""
+    walk = Walk(page_size=15, bounded=True)
+    source = Collection(ids=list(range(3000)))
+    seen: set[int] = set()
+    pages = 0
+    while not walk.is_finished:
+        for turn in sorted(walk.ready(), key=lambda one: one.offset):
+            reading, rows = source.answer(turn)
+            seen.update(rows)
+            pages += 1
+            walk.record(reading)
+            if not walk.is_strict:
+                del source.ids[:1]
+    assert walk.is_strict
+    assert set(source.ids) <= seen
+    assert pages <= 3 * 200 + 1
 
 
 STEPS = st.lists(
@@ -166,7 +196,7 @@ def drive(reader: Reader, steps: list[tuple[str, int]], *, appends: bool) -> set
 @histories(100)
 @given(count=st.integers(0, 120), steps=STEPS, limit=st.integers(1, 8))
 def test_a_bounded_walk_misses_nothing_that_stays(count: int, steps: list[tuple[str, int]], limit: int) -> None:
-    walk = Walk(page_size=10, bounded=True, max_readings=500)
+    walk = Walk(page_size=10, bounded=True, patience=500)
     reader = Reader(walk=walk, source=Collection(ids=list(range(count))), limit=limit)
     expected = drive(reader, steps, appends=False)
     assert expected <= reader.seen
@@ -182,7 +212,7 @@ def test_a_bounded_walk_misses_nothing_that_stays(count: int, steps: list[tuple[
 def test_an_unbounded_walk_misses_nothing_that_stays(
     count: int, steps: list[tuple[str, int]], counts: bool, count_cap: int | None
 ) -> None:
-    walk = Walk(page_size=10, bounded=False, max_readings=500)
+    walk = Walk(page_size=10, bounded=False, patience=500)
     source = Collection(ids=list(range(count)), counts=counts, count_cap=count_cap)
     reader = Reader(walk=walk, source=source)
     expected = drive(reader, steps, appends=True)
@@ -194,7 +224,7 @@ def test_an_unbounded_walk_misses_nothing_that_stays(
 def test_a_continued_walk_reads_no_committed_page_again_and_misses_nothing(
     count: int, steps: list[tuple[str, int]], limit: int, bounded: bool
 ) -> None:
-    walk = Walk(page_size=10, bounded=bounded, max_readings=500)
+    walk = Walk(page_size=10, bounded=bounded, patience=500)
     source = Collection(ids=list(range(count)))
     before = Reader(walk=walk, source=source, limit=limit)
     expected = set(source.ids)
@@ -208,7 +238,7 @@ def test_a_continued_walk_reads_no_committed_page_again_and_misses_nothing(
         elif action == "delete" and source.ids:
             expected.discard(source.ids.pop(number % len(source.ids)))
 
-    again = Walk(page_size=10, bounded=bounded, max_readings=500)
+    again = Walk(page_size=10, bounded=bounded, patience=500)
     taken = again.replay(before.committed)
     assert taken == len(before.committed)
     after = Reader(walk=again, source=source, limit=limit, seen=set(before.seen))
@@ -224,7 +254,128 @@ def test_a_window_that_records_enter_after_all_is_read_to_an_end(
     count: int, steps: list[tuple[str, int]], limit: int
 ) -> None:
     """Nothing can be promised then but an end: the bound is chosen so that it does not happen."""
-    reader = Reader(walk=Walk(page_size=10, bounded=True, max_readings=5), source=Collection(ids=list(range(count))))
+    reader = Reader(walk=Walk(page_size=10, bounded=True), source=Collection(ids=list(range(count))))
     reader.limit = limit
     drive(reader, steps, appends=True)
     assert reader.walk.is_finished
+
+
+@pytest.mark.parametrize("hidden", [set(), {0}, {5, 17, 44}, {44}])
+def test_what_the_opening_page_counts_more_than_the_window_is_what_the_filter_hides(hidden: set[int]) -> None:
+    walk = Walk(page_size=10, bounded=True, opens_whole=True)
+    reader = read_all(walk, Collection(ids=list(range(45)), hidden=hidden))
+    assert walk.opening_count is not None
+    assert walk.window_count is not None
+    assert walk.opening_count - walk.window_count == len(hidden)
+    assert len(reader.committed) == 5 + (len(hidden) > 0)
+    assert set(range(45)) - hidden <= reader.seen
+
+
+def test_where_the_filter_hides_nothing_opening_with_the_whole_list_costs_nothing() -> None:
+    walk = Walk(page_size=10, bounded=True, opens_whole=True)
+    (first,) = walk.ready()
+    assert first.whole
+    walk.record(Collection(ids=list(range(45))).answer(first)[0])
+    assert walk.has_only_opened
+    behind = walk.ready()
+    assert not any(turn.whole for turn in behind)
+    assert [turn.offset for turn in behind] == [40, 30, 20, 10]
+
+
+def test_a_list_of_one_page_is_read_by_its_opening_page() -> None:
+    walk = Walk(page_size=10, bounded=True, opens_whole=True)
+    source = Collection(ids=list(range(9)), hidden={3})
+    reader = read_all(walk, source)
+    assert reader.seen == set(range(9))
+    assert (len(reader.committed), walk.window_count) == (1, None)
+
+
+@histories(150)
+@given(
+    count=st.integers(0, 120),
+    steps=STEPS,
+    limit=st.integers(1, 8),
+    hidden=st.sets(st.integers(0, 120), max_size=9),
+    reverses_whole=st.booleans(),
+)
+def test_a_walk_that_opens_with_the_whole_list_misses_nobody_whom_the_filter_shows(
+    count: int, steps: list[tuple[str, int]], limit: int, hidden: set[int], reverses_whole: bool
+) -> None:
+    """Even if the list without the filter is in another order than with it."""
+    walk = Walk(page_size=10, bounded=True, opens_whole=True, patience=500)
+    source = Collection(ids=list(range(count)), hidden=hidden, reverses_whole=reverses_whole)
+    reader = Reader(walk=walk, source=source, limit=limit)
+    expected = drive(reader, steps, appends=False)
+    assert expected - hidden <= reader.seen
+
+
+@pytest.mark.parametrize("total", [10**8, 999_999_999, 460])
+def test_a_count_far_beyond_what_the_list_shows_costs_a_few_requests(total: int) -> None:
+    """Also without an upper bound, where the count says only where to begin."""
+    for bounded in (True, False):
+        walk = Walk(page_size=10, bounded=bounded)
+        source = Collection(ids=list(range(45)))
+        seen: set[int] = set()
+        pages = 0
+        while not walk.is_finished:
+            for turn in walk.ready()[:4]:
+                reading, rows = source.answer(turn)
+                seen.update(rows)
+                pages += 1
+                walk.record(replace(reading, total_count=total))
+        assert seen == set(range(45))
+        assert pages < 60
+
+
+def test_no_more_pages_are_requested_ahead_than_memory_is_worth() -> None:
+    walk = Walk(page_size=100, bounded=True)
+    (first,) = walk.ready()
+    walk.record(
+        PageReading(offset=0, size=100, reading=1, rows=100, next_offset=100, total_count=100_000_000),
+    )
+    ahead = walk.ready()
+    assert len(ahead) == AHEAD
+    assert ahead[0].offset == 99_999_900
+    assert first.offset == 0
+
+
+def test_a_next_offset_within_the_page_does_not_make_a_page_of_each_record() -> None:
+    walk = Walk(page_size=100, bounded=False)
+    source = Collection(ids=list(range(450)))
+    seen: set[int] = set()
+    pages = 0
+    while not walk.is_finished:
+        (turn,) = walk.ready()
+        reading, rows = source.answer(turn)
+        seen.update(rows)
+        pages += 1
+        following = None if reading.next_offset is None else turn.offset + 1
+        walk.record(replace(reading, next_offset=following))
+    assert seen == set(range(450))
+    assert pages <= 25
+
+
+@pytest.mark.parametrize(("total", "is_whole"), [(9, True), (10, True), (11, False), (None, True)])
+def test_a_first_page_that_names_no_next_is_believed_unless_it_counts_more_than_it_holds(
+    total: int | None, is_whole: bool
+) -> None:
+    reading = PageReading(offset=0, size=10, reading=1, rows=9, next_offset=None, total_count=total)
+    assert reading.is_whole_list is is_whole
+    assert not replace(reading, offset=10).is_whole_list
+    assert not replace(reading, next_offset=10).is_whole_list
+    walk = Walk(page_size=10, bounded=True)
+    walk.record(reading)
+    assert walk.is_finished is is_whole
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_page_that_shows_a_record_twice_makes_no_other_slip_between_two_pages(bounded: bool) -> None:
+    walk = Walk(page_size=10, bounded=bounded)
+    source = Collection(ids=list(range(45)))
+    seen: set[int] = set()
+    while not walk.is_finished:
+        for turn in walk.ready():
+            reading, rows = source.answer(turn)
+            seen.update(rows)
+            walk.record(replace(reading, rows=reading.rows + 1))
+    assert seen == set(range(45))

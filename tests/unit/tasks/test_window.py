@@ -10,8 +10,8 @@ from tasks.window import LOOKBACK, ModeNotPossibleError, Window, choose_window
 from tests.unit.tasks.records import THING
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-BEFORE_NOON = NOON - timedelta(seconds=1)
-"""The second of noon still goes on at noon."""
+BEFORE_NOON = NOON - timedelta(seconds=5)
+"""The second of noon still goes on at noon; and PCO's clock may be four seconds behind ours."""
 UNFILTERED = replace(THING, can_query_by=frozenset(), range_query_by=frozenset(), can_order_by=frozenset())
 WITHOUT_RANGES = replace(THING, range_query_by=frozenset(), can_order_by=frozenset())
 ORDERED = replace(WITHOUT_RANGES, can_order_by=frozenset({"updated_at"}))
@@ -27,7 +27,7 @@ def test_a_full_walk_ends_at_its_start_so_that_nothing_enters_it() -> None:
     window = choose_window(THING, mode="full", until=NOON, watermark=None)
     assert window == Window(attribute="created_at", since=None, until=BEFORE_NOON)
     assert window.is_bounded
-    assert window.where() == (Where(attribute="created_at", operator="lte", value="2026-11-24T11:59:59Z"),)
+    assert window.where() == (Where(attribute="created_at", operator="lte", value="2026-11-24T11:59:55Z"),)
 
 
 @pytest.mark.parametrize("entity", [UNFILTERED, WITHOUT_RANGES])
@@ -58,7 +58,7 @@ def test_of_records_that_never_change_a_delta_reads_those_that_were_created() ->
 def test_a_window_is_told_to_pco_in_whole_seconds_of_utc() -> None:
     until = datetime(2026, 11, 24, 13, 0, 0, 999999, tzinfo=timezone(timedelta(hours=2)))
     (bound,) = choose_window(THING, mode="full", until=until, watermark=None).where()
-    assert bound.value == "2026-11-24T10:59:59Z"
+    assert bound.value == "2026-11-24T10:59:55Z"
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,30 @@ def test_a_delta_that_is_not_possible_says_what_to_do(entity: object, watermark:
 def test_a_window_tells_which_rows_cannot_be_an_answer_to_it(at: datetime | None, holds: bool) -> None:
     window = Window(attribute="updated_at", since=NOON - timedelta(hours=2), until=NOON)
     assert window.holds({"updated_at": at}) is holds
+
+
+FULL = Window(attribute="created_at", since=None, until=NOON)
+
+
+@pytest.mark.parametrize(
+    ("window", "is_so"),
+    [
+        (FULL, True),
+        (replace(FULL, attribute=None), False),
+        (replace(FULL, since=NOON - timedelta(hours=1)), False),
+        (replace(FULL, before=NOON), False),
+        (replace(FULL, until=None), False),
+        (replace(FULL, until=None, before=NOON), False),
+        (replace(FULL, also=FULL), False),
+    ],
+)
+def test_only_a_window_of_everything_until_a_time_can_be_held_against_the_whole_list(
+    window: Window, is_so: bool
+) -> None:
+    assert window.is_all_until is is_so
+
+
+def test_what_is_newer_is_exactly_what_the_window_leaves_out_of_those_that_have_a_time() -> None:
+    inside, newer = FULL.where(), FULL.where_newer()
+    assert [(one.attribute, one.operator) for one in (*inside, *newer)] == [("created_at", "lte"), ("created_at", "gt")]
+    assert inside[0].value == newer[0].value
