@@ -25,6 +25,7 @@ class Terminal(Console):
     """A console that lets `main` know when nobody reads any more, instead of ending the process in the middle."""
 
     def on_broken_pipe(self) -> None:
+        """Rich calls it. Raises `BrokenPipeError`."""
         raise BrokenPipeError
 
 

@@ -21,6 +21,9 @@ WRONG_COMMAND_LINES: Final = frozenset(
 )
 """Errors about what was typed; by name, because importing them all would make `--help` slow."""
 
+OF_PREFECT: Final = ("prefect", "httpx", "httpcore", "json", "pydantic", "pydantic_core")
+"""Where errors come from when Prefect was asked; the last three when what answers is not Prefect."""
+
 
 def foreseen(error: Exception) -> tuple[str, int] | None:
     """An error's line and exit code; None for a defect, which is better shown with its traceback."""
@@ -36,7 +39,7 @@ def foreseen(error: Exception) -> tuple[str, int] | None:
 
 def _trouble_with_prefect(error: Exception) -> str | None:
     """What is wrong with Prefect, if the error came from asking it and something is."""
-    if not any(_package(one) in ("prefect", "httpx", "httpcore") for one in _chain(error)):
+    if not any(_package(one) in OF_PREFECT for one in _chain(error)):
         return None
     from deployments.prefect_trouble import prefect_trouble
 

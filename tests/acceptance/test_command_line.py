@@ -1,5 +1,6 @@
 """`python -m deployments`: what a person is told when something is missing or wrong, and what works."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.__main__ import main
+from deployments.exit_codes import USAGE
 from embedded.server_process import free_port
 from pco_catalog.catalog import load_catalog
 from tasks.credentials import UnknownOrganizationError
@@ -30,7 +32,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 @pytest.mark.parametrize("command", [["sync", "grace", PEOPLE], ["connect", "grace"], ["deploy"], ["migrate"]])
 def test_without_servers_it_is_said_how_to_start_them(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 1
-    told = capsys.readouterr().out
+    told = capsys.readouterr().err
     assert told.startswith("error: PREFECT_API_URL, PCO_SYNC_DATABASE_URL, PCO_SYNC_REDIS_URL not set")
     assert "Start them with `make up`" in told
 
@@ -56,8 +58,8 @@ def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_a_wrong_word_is_told_in_a_line(command: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command) == 1
-    said = capsys.readouterr().out
+    assert main(command) == USAGE
+    said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert told in said
 
@@ -79,7 +81,7 @@ def test_a_prefect_server_that_is_away_is_told_with_its_address(
     monkeypatch.setenv("PREFECT_API_URL", nowhere)
     with temporary_settings({PREFECT_API_URL: nowhere}):
         assert main(["sync", church.org_id, PEOPLE]) == 1
-    assert f"error: Prefect does not answer at {nowhere}" in capsys.readouterr().out
+    assert f"error: Prefect does not answer at {nowhere}" in capsys.readouterr().err
 
 
 def test_status_and_env_say_where_the_servers_are(
@@ -89,6 +91,7 @@ def test_status_and_env_say_where_the_servers_are(
     assert main(["status"]) == 0
     told = capsys.readouterr().out
     assert stack.prefect.ui_url in told
+    assert re.findall(r"^(\S.*\S) +answers$", told, flags=re.MULTILINE) == ["PostgreSQL", "Redis", "Prefect server"]
     assert str(stack.postgres.data) in told
     assert main(["env"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -117,7 +120,7 @@ def test_connect_refuses_a_token_that_pco_does_not_take_and_stores_nothing(
 ) -> None:
     monkeypatch.setenv("PCO_SYNC_SECRET", "not-the-secret")
     assert main(["connect", "refused", "--base-url", church.simulator.base_url]) == 1
-    told = capsys.readouterr().out
+    told = capsys.readouterr().err
     assert "error: PCO does not accept the credential" in told
     assert "the client is invalid" in told
     assert "not-the-secret" not in told
