@@ -12,6 +12,7 @@ POISONS: Final = (
     "huge-number",
     "impossible-date",
     "missing-id",
+    "null-id",
     "empty-id",
     "number-id",
     "wrong-record-type",
@@ -47,6 +48,8 @@ def poisoned(record: Mapping[str, Any], kind: str) -> bytes:
             return b'"where a record is due"'
         case "missing-id":
             del document["id"]
+        case "null-id":
+            document["id"] = None
         case "empty-id":
             document["id"] = ""
         case "number-id":

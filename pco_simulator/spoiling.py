@@ -84,6 +84,12 @@ def _without_next_and_total(document: Document, offset: int) -> None:
     _without_total(document, offset)
 
 
+def _without_records(document: Document, _: int) -> None:
+    document["data"] = []
+    document["meta"] |= {"total_count": 0, "count": 0}
+    _without_next(document, 0)
+
+
 def _with_included(document: Document, _: int) -> None:
     document["included"] = [{"type": "SomethingElse", "id": "1", "attributes": {}}]
 
@@ -98,6 +104,7 @@ _CHANGES: Final[dict[str, Callable[[Document, int], None]]] = {
     "no-next": _without_next,
     "no-next-no-total": _without_next_and_total,
     "included": _with_included,
+    "empty-list": _without_records,
 }
 
 _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, int, str], Answer]]] = {

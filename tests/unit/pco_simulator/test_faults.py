@@ -15,7 +15,7 @@ STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset"
 STATUS = {"html": 200, "half-json": 200, "half-body": 200, "empty": 200, "reset": 0, "hang": 0, "older-version": 200}
 CHANGED = {
     *("object", "wrong-type", "stuck-next", "links-only", "included"),
-    *("no-total", "wrong-total", "no-next", "no-next-no-total"),
+    *("no-total", "wrong-total", "no-next", "no-next-no-total", "empty-list"),
 }
 
 
