@@ -22,7 +22,8 @@ class Evidence:
 
     `pco_count`: what Planning Center counts; None where it does not say. `surplus`: how many more it counts than the
     mirror, newer ones left out, in all and in halves of the list. `doubt`: why what was seen proves nothing.
-    `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile; `hidden`: not listed, but shown by their id.
+    `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile;
+    `hidden`: not listed, but shown by their id.
     `quarantined`: open items of this entity. `unstorable`: listed records without a usable identity.
     """
 
