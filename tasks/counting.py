@@ -102,11 +102,12 @@ class Counting:
         """What was created before the middle of the mirror, and after it; empty where PCO cannot filter by that."""
         if mirror.middle is None or not can_be_ranged(self.listing.entity, "created_at"):
             return []
-        windows = (
-            (Window(attribute="created_at", since=None, until=None, before=mirror.middle), mirror.first_half),
-            (Window(attribute="created_at", since=mirror.middle, until=None, before=self.cut), mirror.second_half),
-        )
-        halves = [await self.listing.page(last_place(count), window=window, per_page=2) for window, count in windows]
+        first = Window(attribute="created_at", since=None, until=None, before=mirror.middle)
+        second = Window(attribute="created_at", since=mirror.middle, until=None, before=self.cut)
+        halves = [
+            await self.listing.page(last_place(mirror.first_half), window=first, per_page=2),
+            await self.listing.page(window=second, per_page=2),  # unfiltered, it would begin with an old record
+        ]
         return halves if all(one.is_inside for one in halves) else []
 
     async def _newer(self, *, is_ranged: bool, added: int) -> int | None:

@@ -6,11 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
 from pco_client.documents import Json, Page
-from pco_client.errors import NotFound, ServerFault, SkipError, UndecodableAnswer
+from pco_client.errors import (
+    BadRequest,
+    NotFound,
+    PcoError,
+    ServerFault,
+    SkipError,
+    UndecodableAnswer,
+    UnexpectedDocument,
+)
 from pco_client.rate_limit import DEEP_OFFSET
 from pco_client.sansio import PageRequest
 from tasks.comparison import Shown
@@ -101,23 +110,30 @@ class Listing:
 
     async def record(self, identity: str) -> Shown | None:
         """One record by its id; None if PCO says that there is none. Raises `UnclearError` if it does not say."""
-        path = f"{self.entity.list_path}/{identity}"
-        self.requests += 1
+        path = f"{self.entity.list_path}/{quote(identity, safe='')}"
         try:
             document = await self._retried(
                 lambda: self.client.fetch_document(path, api_version=self.entity.api_version, lane=self._lane)
             )
         except NotFound:
             return None
-        except (SkipError, ServerFault, UndecodableAnswer) as error:
+        except (SkipError, ServerFault, UndecodableAnswer, UnexpectedDocument, BadRequest) as error:
             raise UnclearError(str(error)) from None
+        self.requests += 1
         shown, _ = self._shown([document["data"]])
         if [one.id for one in shown] != [identity]:
             raise UnclearError("another record was shown")
         return shown[0]
 
     async def _retried(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await retried(lambda _: ask(), delays=delays_of(self.settings))
+        async def counted(_: int) -> T:
+            try:
+                return await ask()
+            except PcoError:
+                self.requests += 1
+                raise
+
+        return await retried(counted, delays=delays_of(self.settings))
 
     @property
     def _lane(self) -> str:

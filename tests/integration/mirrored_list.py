@@ -57,7 +57,8 @@ class MirroredList:
         client = await get_client_for_org(ORG, self.resources)
         self.simulator.reset_log()
         proof = await prove(self.resources, client, ORG, self.entity, method=method, sample_pages=sample_pages, seed=1)
-        assert proof.requests == len(self.simulator.access_log())
+        sent = len(self.simulator.access_log())
+        assert proof.requests == sent or (proof.verdict == "Unknown" and proof.requests < sent)
         return proof
 
     async def sql(self, statement: str, **values: Any) -> Any:
