@@ -146,12 +146,13 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
     organization.add_argument("--many-deletions", choices=("stop", "accept"), default="stop")
     organization.add_argument("--no-watch", action="store_true", help="return at once")
     verify = add(
-        "verify", _verify, "compare mirrors with Planning Center; exit code 1 if one differs, 3 if it is not known"
+        "verify", _verify, "compare mirrors with Planning Center; exit code 1 if one differs, 3 if nobody can tell"
     )
     verify.add_argument("org_id")
     verify.add_argument("entities", nargs="*", metavar="ENTITY", help="none: every list that was read completely")
     verify.add_argument("--method", choices=("count", "sample", "full"), default="sample")
     verify.add_argument("--pages", type=int, help="how many pages a sample compares")
+    verify.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     add("explain", _explain, "say how a resource is read, and why").add_argument(
         "entity", help="such as people.Address"
     )

@@ -15,9 +15,10 @@ from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import EntityName, OrgId, listed_entity
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.progress import artifact_key
-from tasks.run_opening import checked_schema
+from tasks.proof import Method, Proof
+from tasks.proving import prove, read_mirror_state
+from tasks.run_opening import checked_schema, current_flow_run_id
 from tasks.settings import read_settings
-from tasks.verification import Method, Proof, prove
 
 SamplePages = Annotated[int, Field(ge=2, le=500, description="Pages that a sample compares, first and last included")]
 
@@ -35,12 +36,12 @@ async def verify_entity(
     sample_pages: SamplePages = 20,
     seed: int | None = None,
 ) -> State[Proof]:
-    """Compare, keep the proof in `sync.proofs`, and end in a state named Exact, Different or Unknown.
+    """Compare, keep the proof in `sync.proofs`, and end in a state that is named as its verdict (docs/verdicts.md).
 
     Args:
         org_id: Which church: the name of its credentials block, such as grace
         entity: What to compare: product.Resource in PCO's spelling
-        method: count compares counts, sample some pages, full all of them
+        method: count compares counts, sample the content of some pages, full the content of every record
         sample_pages: How many pages a sample compares
         seed: Which pages; left out, others every day
 
@@ -48,24 +49,33 @@ async def verify_entity(
     """
     async with opened_resources(read_settings()) as resources:
         await checked_schema(resources)
+        described = listed_entity(entity)
+        await read_mirror_state(resources, org_id, described)
         client = await get_client_for_org(org_id, resources)
         chosen = datetime.now(UTC).date().toordinal() if seed is None else seed
         proof = await prove(
-            resources, client, org_id, listed_entity(entity), method=method, sample_pages=sample_pages, seed=chosen
+            resources,
+            client,
+            org_id,
+            described,
+            method=method,
+            sample_pages=sample_pages,
+            seed=chosen,
+            flow_run_id=current_flow_run_id(),
         )
-    get_run_logger().info("%s of %s is %s: %s", entity, org_id, proof.verdict, proof.told)
+    get_run_logger().info("%s of %s, by %s: %s. %s", entity, org_id, method, proof.verdict, proof.message)
     await _publish(proof)
-    return Completed(name=proof.verdict.capitalize(), message=proof.told, data=proof)
+    return Completed(name=proof.verdict, message=proof.message, data=proof)
 
 
 async def _publish(proof: Proof) -> None:
-    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in proof.facts.items()]
-    table += [{"what": "requests", "value": str(proof.requests)}, {"what": "seconds", "value": str(proof.seconds)}]
+    shown = {**proof.facts, "requests": proof.requests, "seconds": proof.seconds}
+    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in shown.items()]
     try:
         await acreate_table_artifact(
             table,
             key=artifact_key("proof", proof.org_id, proof.entity),
-            description=f"{proof.entity} of {proof.org_id}, by {proof.method}: {proof.verdict}. {proof.told}",
+            description=f"{proof.entity} of {proof.org_id}, by {proof.method}: {proof.verdict}. {proof.message}",
         )
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
         get_run_logger().warning("the table of the proof was not written (%s)", type(error).__name__)

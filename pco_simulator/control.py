@@ -20,7 +20,8 @@ def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[
     POST faults [Fault…]     replaces those in force
          churn [Change…]     answers the ids that the immediate ones touched
          rate_limit {limit | null, period, deep_limit, window, count_refused, after_request}
-         latency {ms}, forbid [product…], ignore [attribute…], clock {seconds}, reset_log
+         latency {ms}, forbid [product…], ignore [attribute…], clock {seconds}, reset_log,
+         cap {records | null, counts_only}
     """
     what, _, name = path.removeprefix(PREFIX).partition("/")
     try:
@@ -68,6 +69,8 @@ def _change(simulator: Simulator, what: str, told: Any) -> tuple[int, Any]:
             simulator.settings = replace(simulator.settings, latency=float(told["ms"]) / 1000)
         case "ignore":
             simulator.settings = replace(simulator.settings, ignores=frozenset(told))
+        case "cap":
+            simulator.cap(told["records"], counts_only=bool(told["counts_only"]))
         case "clock":
             simulator.world.clock_ahead = float(told["seconds"])
         case "forbid":

@@ -11,6 +11,7 @@ class Settings:
     """`credentials` are secrets by application id. `latency` is the mean in seconds: answers take half to three halves.
 
     `ignores` are filters and orders that PCO does not know any more, although its answers still name them.
+    `cap` is the most records that a list counts, and unless `cap_counts_only` also the last place that it shows (#736).
     `forbidden` products answer 403. `gzip` compresses answers for clients that accept it, as PCO does; it costs speed.
     """
 
@@ -20,6 +21,8 @@ class Settings:
     forbidden: frozenset[str] = frozenset()
     ignores: frozenset[str] = frozenset()
     gzip: bool = False
+    cap: int | None = None
+    cap_counts_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

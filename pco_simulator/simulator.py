@@ -156,7 +156,9 @@ class Simulator:
 
     def _answered_ids(self, place: Place | None, query: ListQuery) -> Sequence[int]:
         if isinstance(place, ListPlace):
-            return self._select(place, query)[query.offset : query.offset + query.per_page]
+            shown = self._select(place, query)
+            most = len(shown) if self.settings.cap_counts_only else self._count(place, query)
+            return shown[query.offset : min(query.offset + query.per_page, most)]
         return (place.id,) if isinstance(place, RecordPlace) else ()
 
     def _good_answer(
@@ -190,7 +192,7 @@ class Simulator:
         body = list_document(
             rows=rows,
             included=included,
-            window=page_window(offset=query.offset, per_page=query.per_page, total=len(self._select(place, query))),
+            window=page_window(offset=query.offset, per_page=query.per_page, total=self._count(place, query)),
             facts=place.facts,
             path=request.path,
             raw_query=request.query,
@@ -220,6 +222,16 @@ class Simulator:
             if identifier in poisons:
                 rows[position] = poisoned(listing.document(identifier), poisons[identifier])
         return rows, included
+
+    def _count(self, place: ListPlace, query: ListQuery) -> int:
+        """How many records the list says that it has."""
+        count, cap = len(self._select(place, query)), self.settings.cap
+        return count if cap is None else min(count, cap)
+
+    def cap(self, most: int | None, *, counts_only: bool) -> None:
+        """Let no list count more records than that, nor show them unless it is about the counts only."""
+        self.settings = replace(self.settings, cap=most, cap_counts_only=counts_only)
+        self._pages.clear()
 
     def _select(self, place: ListPlace, query: ListQuery) -> Sequence[int]:
         """The ids of the list in the order asked for; remembered until the listing changes."""

@@ -121,6 +121,10 @@ class SimulatorProcess:
         """Let these attributes not be filtered or ordered by any more, and no others; the answers still name them."""
         self._ask("POST", "ignore", names)
 
+    def cap(self, records: int | None, *, counts_only: bool = False) -> None:
+        """Let no list count more records than that, nor show them unless it is about the counts only."""
+        self._ask("POST", "cap", {"records": records, "counts_only": counts_only})
+
     def clock(self, *, ahead_seconds: float) -> None:
         """Let PCO's clock be ahead of this machine's, or behind it."""
         self._ask("POST", "clock", {"seconds": ahead_seconds})

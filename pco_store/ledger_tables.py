@@ -152,7 +152,7 @@ class WatermarkRow(SQLModel, table=True):
 
 
 class ProofRow(SQLModel, table=True):
-    """What a comparison of the mirror with PCO has shown. `verdict` is exact or different; `facts` hold no values."""
+    """What a comparison of the mirror with PCO has shown, in a word (docs/verdicts.md); `facts` hold no values."""
 
     __tablename__ = "proofs"
     __table_args__ = (Index("proofs_latest", "org_id", "entity", "proved_at"), {"schema": LEDGER_SCHEMA})

@@ -1,12 +1,12 @@
-"""What the mirror holds, to be compared with PCO; and the proofs that are made of it."""
+"""What the mirror holds, to be compared with Planning Center; and the proofs that come of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import Row, Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.tombstones import name_of
@@ -14,77 +14,144 @@ from pco_store.tombstones import name_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """Live rows between two ids (None: open) and two times of creation; rows without one belong to any."""
+    """Live rows between two ids (None: open), created at or after one time and before another."""
 
     first: str | None = None
     last: str | None = None
     created_since: datetime | None = None
-    created_until: datetime | None = None
+    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MirrorFacts:
-    """What the whole mirror of an entity says: live rows that were created until a time, and the newest change."""
+class MirroredRow:
+    """What a live row is compared by. `written_at`: when the request was sent that showed this content."""
+
+    updated_at: datetime | None
+    content_hash: bytes
+    written_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MirrorCounts:
+    """How many live rows there are.
+
+    `older`: without a time of creation, or created before the cut. `middle` divides those that have one in two halves
+    of `first_half` and `second_half` rows; None where no row has one.
+    """
 
     live: int
-    newest: datetime | None
+    older: int
+    middle: datetime | None
+    first_half: int
+    second_half: int
 
 
-async def complete_as_of(connection: AsyncConnection, org_id: str, entity: str) -> datetime | None:
-    """Until when the mirror is known to be complete; None if it never was."""
-    as_of: datetime | None = await connection.scalar(
-        text("SELECT watermark FROM sync.watermarks WHERE org_id = :org_id AND entity = :entity AND scope = ''"),
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenQuarantine:
+    """How many open items of an entity there are, and the ids of those whose id is known."""
+
+    count: int
+    record_ids: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MirrorState:
+    """What is known of the mirror of an entity before it is compared; `now` is the database's time."""
+
+    as_of: datetime | None
+    quarantine: OpenQuarantine
+    now: datetime
+
+
+async def mirror_state(connection: AsyncConnection, org_id: str, entity: str) -> MirrorState:
+    """Until when the mirror is known to be complete (None if it never was), and what is in quarantine."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT (SELECT watermark FROM sync.watermarks
+                    WHERE org_id = :org_id AND entity = :entity AND scope = '') AS as_of,
+                   count(*) AS open, array_agg(DISTINCT record_id) FILTER (WHERE record_id IS NOT NULL) AS ids,
+                   now() AS now
+            FROM sync.quarantine WHERE org_id = :org_id AND entity = :entity AND resolved_at IS NULL
+            """
+        ),
         {"org_id": org_id, "entity": entity},
     )
-    return as_of
-
-
-async def mirror_facts(connection: AsyncConnection, table: Table, org_id: str, stretch: Stretch) -> MirrorFacts:
-    """Count the live rows of a stretch; the newest change is that of all."""
-    newest = "max(updated_at)" if "updated_at" in table.columns else "NULL"
-    result = await connection.execute(
-        text(
-            f"""
-            SELECT count(*) FILTER (WHERE {_condition(table)}) AS live, {newest} AS newest
-            FROM {name_of(table)} WHERE org_id = :org_id AND _deleted_at IS NULL
-            """  # noqa: S608 - names from the catalogue
-        ),
-        _values(org_id, stretch),
-    )
     row = result.one()
-    return MirrorFacts(live=row.live, newest=row.newest)
+    quarantine = OpenQuarantine(count=row.open, record_ids=frozenset(row.ids or ()))
+    return MirrorState(as_of=row.as_of, quarantine=quarantine, now=row.now)
 
 
-async def rows_of(
-    connection: AsyncConnection, table: Table, org_id: str, stretch: Stretch
-) -> dict[str, datetime | None]:
-    """The live rows of a stretch: when each was last changed, by id."""
-    changed = "updated_at" if "updated_at" in table.columns else "NULL"
+async def count_mirror(connection: AsyncConnection, table: Table, org_id: str, *, cut: datetime) -> MirrorCounts:
+    """Count the live rows, in all and in two halves by their time of creation."""
+    live = f"FROM {name_of(table)} WHERE org_id = :org_id AND _deleted_at IS NULL"
+    if "created_at" not in table.columns:
+        count = await connection.scalar(text(f"SELECT count(*) {live}"), {"org_id": org_id})
+        return MirrorCounts(live=count or 0, older=count or 0, middle=None, first_half=0, second_half=0)
     result = await connection.execute(
         text(
             f"""
-            SELECT id, {changed} AS changed FROM {name_of(table)}
-            WHERE org_id = :org_id AND _deleted_at IS NULL AND {_condition(table)}
+            WITH halved AS (
+                SELECT date_trunc('second', percentile_disc(0.5) WITHIN GROUP (ORDER BY created_at)) AS middle
+                {live} AND created_at < :cut)
+            SELECT count(*) AS live, count(*) FILTER (WHERE created_at IS NULL OR created_at < :cut) AS older,
+                   (SELECT middle FROM halved) AS middle,
+                   count(*) FILTER (WHERE created_at < (SELECT middle FROM halved)) AS first_half,
+                   count(*) FILTER (WHERE created_at >= (SELECT middle FROM halved) AND created_at < :cut)
+                       AS second_half
+            {live}
             """  # noqa: S608 - names from the catalogue
         ),
-        _values(org_id, stretch),
+        {"org_id": org_id, "cut": cut},
     )
-    return {row.id: row.changed for row in result}
+    return MirrorCounts(**result.one()._mapping)
+
+
+async def rows_of(connection: AsyncConnection, table: Table, org_id: str, stretch: Stretch) -> dict[str, MirroredRow]:
+    """The live rows of a stretch, by id."""
+    result = await connection.execute(
+        text(f"{_selected(table)} AND {_condition(table)}"),
+        {
+            "org_id": org_id,
+            "first": stretch.first,
+            "last": stretch.last,
+            "created_since": stretch.created_since,
+            "created_before": stretch.created_before,
+        },
+    )
+    return {row.id: _row(row) for row in result}
 
 
 async def rows_by_id(
-    connection: AsyncConnection, table: Table, org_id: str, ids: Sequence[str]
-) -> dict[str, datetime | None]:
-    """The live rows among these."""
-    changed = "updated_at" if "updated_at" in table.columns else "NULL"
+    connection: AsyncConnection, table: Table, org_id: str, ids: Iterable[str]
+) -> dict[str, MirroredRow]:
+    """The live rows among these, by id."""
+    result = await connection.execute(
+        text(f"{_selected(table)} AND id = ANY(CAST(:ids AS text[]))"), {"org_id": org_id, "ids": list(ids)}
+    )
+    return {row.id: _row(row) for row in result}
+
+
+async def values_by_id(
+    connection: AsyncConnection, table: Table, org_id: str, ids: Iterable[str]
+) -> dict[str, Mapping[str, Any]]:
+    """The same with all their columns."""
+    result = await connection.execute(
+        select(table).where(table.c.org_id == org_id, table.c._deleted_at.is_(None), table.c.id.in_(list(ids)))
+    )
+    return {row.id: dict(row._mapping) for row in result}
+
+
+async def live_rows(connection: AsyncConnection, table: Table, org_id: str) -> dict[str, datetime]:
+    """The ids of all live rows, and when the request was sent that showed what each holds."""
     result = await connection.execute(
         text(
-            f"SELECT id, {changed} AS changed FROM {name_of(table)} "  # noqa: S608 - names from the catalogue
-            "WHERE org_id = :org_id AND _deleted_at IS NULL AND id = ANY(CAST(:ids AS text[]))"
+            f"SELECT id, _synced_at FROM {name_of(table)} "  # noqa: S608 - names from the catalogue
+            "WHERE org_id = :org_id AND _deleted_at IS NULL"
         ),
-        {"org_id": org_id, "ids": list(ids)},
+        {"org_id": org_id},
     )
-    return {row.id: row.changed for row in result}
+    return {row.id: row._synced_at for row in result}
 
 
 async def creation_times(
@@ -133,13 +200,28 @@ async def put_proof(
     return number
 
 
-async def mirrored_entities(connection: AsyncConnection, org_id: str) -> list[str]:
-    """The entities of which a church has a complete mirror, by name."""
+async def proof_of_flow_run(connection: AsyncConnection, org_id: str, flow_run_id: str) -> Row[Any] | None:
+    """The proof that a flow run has kept."""
     result = await connection.execute(
-        text("SELECT entity FROM sync.watermarks WHERE org_id = :org_id AND scope = '' ORDER BY entity"),
-        {"org_id": org_id},
+        text(
+            "SELECT * FROM sync.proofs WHERE org_id = :org_id AND facts ->> 'flow_run_id' = :flow_run_id "
+            "ORDER BY proof_id DESC LIMIT 1"
+        ),
+        {"org_id": org_id, "flow_run_id": flow_run_id},
     )
-    return list(result.scalars())
+    return result.one_or_none()
+
+
+def _selected(table: Table) -> str:
+    changed = "updated_at" if "updated_at" in table.columns else "NULL"
+    return (
+        f"SELECT id, {changed} AS updated_at, _content_hash, _synced_at FROM {name_of(table)} "  # noqa: S608
+        "WHERE org_id = :org_id AND _deleted_at IS NULL"
+    )
+
+
+def _row(row: Row[Any]) -> MirroredRow:
+    return MirroredRow(updated_at=row.updated_at, content_hash=row._content_hash, written_at=row._synced_at)
 
 
 def _condition(table: Table) -> str:
@@ -151,16 +233,6 @@ def _condition(table: Table) -> str:
     if "created_at" in table.columns:
         parts += [
             "(CAST(:created_since AS timestamptz) IS NULL OR created_at >= :created_since)",
-            "(CAST(:created_until AS timestamptz) IS NULL OR created_at <= :created_until)",
+            "(CAST(:created_before AS timestamptz) IS NULL OR created_at < :created_before)",
         ]
     return " AND ".join(parts)
-
-
-def _values(org_id: str, stretch: Stretch) -> dict[str, object]:
-    return {
-        "org_id": org_id,
-        "first": stretch.first,
-        "last": stretch.last,
-        "created_since": stretch.created_since,
-        "created_until": stretch.created_until,
-    }
