@@ -113,7 +113,7 @@ def test_the_open_ones_are_listed_without_what_they_hold(church: Church, capsys:
     church.sync()
     names = {str(one["attributes"]["last_name"]) for one in church.simulator.state(PEOPLE)}
     for entity, count in ((None, 2), ("groups.Group", 0)):
-        options = argparse.Namespace(org_id=church.org_id, entity=entity)
+        options = argparse.Namespace(org_id=church.org_id, entity=entity, json=False)
         assert asyncio.run(show_quarantine(options, Console(width=200))) == 0
         said = capsys.readouterr().out
         assert f"{count} open in the quarantine of grace" in said
