@@ -53,10 +53,6 @@ def end_of(facts: RunFacts) -> End:
     if not facts.is_over:
         return End(outcome="spreading", name=SPREADING, reason=_under_way(facts))
     left = _left(facts)
-    if facts.is_unsettled:
-        looking = "all lists are read; what is missing from them is still to be looked for"
-        reason = "; ".join([looking, *(one.reason for one in left)])
-        return End(outcome="spreading", name=SPREADING, reason=reason)
     if not left:
         return End(outcome="completed")
     return End(outcome=left[0].outcome, name=left[0].name, reason="; ".join(one.reason for one in left))
@@ -105,6 +101,8 @@ def _left(facts: RunFacts) -> list[_Left]:
         left.append(_Left("incomplete", MISSING, unsettled))
     if facts.quarantined:
         left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
+    if facts.is_unsettled:
+        left.append(_Left("spreading", SPREADING, "what is missing from the lists is still to be looked for"))
     return left
 
 
