@@ -18,13 +18,18 @@ async def run_of(
     database: Database, flow_run: FlowRun, *, org_id: str, entity: str, mode: str, epoch: str | None
 ) -> LedgerRun | None:
     """The run of a list at top level, or of a church; None if the flow run ended without having taken or joined one."""
+    state = flow_run.state
     async with database.transaction() as connection:
         own = await find_by_flow_run(connection, org_id=org_id, entity=entity, scope="", flow_run_id=str(flow_run.id))
-        if own is not None or flow_run.state is None or not flow_run.state.is_completed():
+        if own is not None or state is None or not (state.is_completed() or state.is_crashed()):
             return own
         if epoch is not None:
-            return await find_by_key(connection, sync_key(org_id, entity, epoch))
-        return await find_newest(connection, org_id=org_id, entity=entity, scope="", mode=mode)
+            found = await find_by_key(connection, sync_key(org_id, entity, epoch))
+        else:
+            found = await find_newest(connection, org_id=org_id, entity=entity, scope="", mode=mode)
+    if state.is_crashed() and found is not None and found.state != "running":
+        return None  # nobody has taken over what it did: this is an earlier turn
+    return found
 
 
 async def ended(

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import text
 
-from deployments.ended import failure_of
+from deployments.ended import Failure, failure_of
 from pco_store.database import Database
 from pco_store.fan_outs import FanOutCounts, count_children
 from pco_store.results import LedgerRun, find_by_key
@@ -67,14 +67,14 @@ class FanOutView:
 
 
 class EndedBeforeItBeganError(Exception):
-    """The flow run ended without having taken the fan-out over; the message is Prefect's. `outcome` is ours."""
+    """The flow run ended without having taken or joined the fan-out; `failure` is its result, by Prefect."""
 
-    def __init__(self, flow_run: FlowRun) -> None:
-        self.failure = failure_of(flow_run)
-        super().__init__(self.failure.reason)
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
 
-    def __reduce__(self) -> tuple[type[Exception], tuple[str]]:
-        return RuntimeError, (str(self),)
+    def __str__(self) -> str:
+        return self.failure.reason
 
 
 async def watch_fan_out(
@@ -111,7 +111,7 @@ async def watch_fan_out(
                             printed = time.monotonic()
                             console.print(f"  {key}: {view.told}", highlight=False, soft_wrap=True)
                     elif started is not None and has_ended_badly(started):
-                        raise EndedBeforeItBeganError(started)
+                        raise EndedBeforeItBeganError(failure_of(started))
                     else:
                         live.update(Text(f"  {key}: {_waiting(time.monotonic() - begun)}"), refresh=True)
                     await asyncio.sleep(LOOK_SECONDS)

@@ -88,7 +88,10 @@ async def _wanted(connection: AsyncConnection, one: Unshown) -> _Shown | None:
         church = await read_organization(connection, run)
         key, table, description = organization_artifact(church)
         return _Shown(state=organization_state(church, church.told), key=key, table=table, description=description)
-    summary, end = summarize_fan_out(await run_facts(connection, one.run_id))
+    facts = await run_facts(connection, one.run_id)
+    if facts.state == "closed":
+        return None  # what its flow run said was true of the turn that was given up
+    summary, end = summarize_fan_out(facts)
     key, table, description = fan_out_artifact(summary)
     return _Shown(state=state_of(end, summary.told, None), key=key, table=table, description=description)
 

@@ -2,16 +2,23 @@
 
 import argparse
 import asyncio
+import contextvars
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
 from prefect.client.schemas.objects import State
 from rich.console import Console
 
@@ -19,7 +26,8 @@ from deployments.__main__ import main
 from deployments.fan_out import cancel
 from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
-from tests.church import read_flow_run
+from tasks.starting import start_sync
+from tests.church import PEOPLE, read_flow_run
 from tests.fleet import MEMBERSHIPS, FanOuts, Fleet
 from tests.stack import wait_until
 
@@ -200,3 +208,49 @@ def test_a_fan_out_that_failed_or_was_cancelled_is_reported_by_the_turn_that_con
 
     assert (code, replayed["outcome"], replayed["done"]) == (0, "completed", GROUPS)
     assert fan_out.church.differences(MEMBERSHIPS) == []
+
+
+def test_a_sync_that_another_flow_run_does_is_watched_to_its_end(
+    fleet: Fleet, world: SimulatorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    church = fleet.church("joined", world).church
+
+    def runs() -> Sequence[Any]:
+        return church.sql("SELECT * FROM sync.runs WHERE org_id = 'joined'")
+
+    with ExitStack() as silent, ThreadPoolExecutor(max_workers=1) as pool:
+        silent.enter_context(church.silence())
+        asyncio.run(start_sync("joined", PEOPLE))
+        wait_until(lambda: len(runs()) == 1, "the first one runs", seconds=60)
+
+        def let_it_go_on() -> None:
+            wait_until(lambda: has_joined("joined"), "the second one has joined it", seconds=60)
+            silent.close()
+
+        going_on = pool.submit(contextvars.copy_context().run, let_it_go_on)
+        code, result = command(capsys, "sync", "joined", PEOPLE)
+        going_on.result()
+
+    assert (code, result["outcome"], result["records"]) == (0, "completed", 20)
+    assert [one.turn for one in runs()] == [1]
+    ill = str(world.state(PEOPLE)[3]["id"])
+    world.faults([{"kind": "wrong-record-type", "record_id": ill, "permanent": True}])
+    code, result = command(capsys, "sync", "joined", PEOPLE, "--epoch", "ill")
+    assert (code, result["outcome"], result["quarantined"]) == (3, "incomplete", 1)
+    world.faults([])
+    code, result = command(capsys, "replay-quarantine", "joined")
+    assert (code, result["outcome"], result["looked_at"], result["stored"]) == (0, "completed", 1, 1)
+    code, result = command(capsys, "sync", "joined", PEOPLE, "--epoch", "ill")
+    assert (code, result["outcome"], result["quarantined"]) == (0, "completed", 0)
+
+
+def has_joined(org_id: str) -> bool:
+    """Whether a flow run of this church has ended because another one does the work."""
+
+    async def read() -> bool:
+        joined = FlowRunFilterState(name=FlowRunFilterStateName(any_=["AlreadyRunning"]))
+        async with get_client() as client:
+            found = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=joined))
+        return any(one.parameters.get("org_id") == org_id for one in found)
+
+    return asyncio.run(read())

@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
+from deployments.ended import failure_of
 from deployments.watch_fan_out import EndedBeforeItBeganError, FanOutView, has_ended_badly, is_begun, is_over
 from pco_store.fan_outs import FanOutCounts
 from pco_store.results import LedgerRun
@@ -84,7 +85,7 @@ def test_what_others_work_on_is_shown_at_once_and_waited_for_to_its_end(state: s
 def test_a_flow_run_that_ends_before_it_took_the_fan_out_is_its_own_result(kind: StateType, outcome: str) -> None:
     flow_run = started(kind, "the client is invalid")
     assert has_ended_badly(flow_run)
-    failure = EndedBeforeItBeganError(flow_run).failure
-    assert (failure.outcome, failure.reason) == (outcome, "the client is invalid")
+    error = EndedBeforeItBeganError(failure_of(flow_run))
+    assert (error.failure.outcome, str(error)) == (outcome, "the client is invalid")
     assert not has_ended_badly(started(StateType.COMPLETED))
     assert not has_ended_badly(started(StateType.RUNNING))
