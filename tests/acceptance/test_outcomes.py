@@ -71,7 +71,7 @@ def table_of(flow_run_id: Any) -> dict[str, str]:
 
 
 def wait_until_shown(flow_run_id: Any, name: str) -> None:
-    """Wait until Prefect shows this state of a flow run that had ended before."""
+    """Wait until Prefect shows this state of a flow run."""
     wait_until(lambda: read_flow_run(flow_run_id).state_name == name, f"Prefect shows {name}", seconds=60)
 
 
@@ -124,7 +124,7 @@ def test_a_fan_out_that_is_cancelled_by_command_while_its_parent_waits_is_not_co
     }
     assert (state.name, summary.outcome) == ("CompletedIncomplete", "incomplete")
     assert f"cancelled: {MEMBERSHIPS}" in str(state.message)
-    assert read_flow_run(fan_out.root().flow_run_id).state_name == "Cancelled"
+    wait_until_shown(fan_out.root().flow_run_id, "Cancelled")
     again = sync_organization("stopped", epoch="e", include=include, return_state=True)
     assert again.name == "CompletedIncomplete", "joining it says so, too"
     _, listed = command(capsys, "fan-outs", "stopped")
@@ -146,8 +146,8 @@ def test_what_pco_refuses_is_named_with_its_reason_and_gives_the_exit_code_of_in
     assert (ends[MEMBERSHIPS]["rows"], ends[MEMBERSHIPS]["lists"]) == (0, 0), "they are not those of its parents"
     assert f"does not show all {GROUPS} lists to this credential (Forbidden: " in ends[MEMBERSHIPS]["reason"]
     run = fan_out.church.sql("SELECT * FROM sync.runs WHERE org_id = 'refused' AND entity = 'organization'")[0]
-    assert read_flow_run(run.flow_run_id).state_name == "CompletedIncomplete"
-    assert read_flow_run(fan_out.root().flow_run_id).state_name == "CompletedWithUnreadableLists"
+    wait_until_shown(run.flow_run_id, "CompletedIncomplete")
+    wait_until_shown(fan_out.root().flow_run_id, "CompletedWithUnreadableLists")
 
     assert main(["organization", "refused", "--include", *chosen, "--epoch", "e"]) == 3
     told = capsys.readouterr().out
@@ -239,7 +239,7 @@ def test_a_sync_that_another_flow_run_does_is_watched_to_its_end(
     assert (code, result["outcome"], result["quarantined"]) == (3, "incomplete", 1)
     world.faults([])
     code, result = command(capsys, "replay-quarantine", "joined")
-    assert (code, result["outcome"], result["looked_at"], result["stored"]) == (0, "completed", 1, 1)
+    assert (code, result["outcome"], result["looked_at"], result["already_newer"]) == (0, "completed", 1, 1)
     code, result = command(capsys, "sync", "joined", PEOPLE, "--epoch", "ill")
     assert (code, result["outcome"], result["quarantined"]) == (0, "completed", 0)
 
