@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     options = _parser().parse_args(arguments)
     interrupts.begin()
-    console, problems = Terminal(), Terminal(stderr=True)
+    as_json = getattr(options, "json", False)
+    console = Terminal(stderr=as_json)  # a program that asked for JSON finds nothing else on standard output
+    problems = Terminal(stderr=True)
     try:
         command: Command = options.run
         code = command(options, Services(services_home()), console)
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "--many-deletions", choices=("stop", "accept"), default="stop", help="when more is missing than is likely"
     )
     sync.add_argument("--no-watch", action="store_true", help="return at once")
+    _let_answer_programs(sync)
     _add_organization(add)
     _add_fan_out(add)
     _add_repairs(add)
@@ -145,6 +148,7 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
     organization.add_argument("--groups-per-run", type=int, default=50, help="parents per child flow run")
     organization.add_argument("--many-deletions", choices=("stop", "accept"), default="stop")
     organization.add_argument("--no-watch", action="store_true", help="return at once")
+    _let_answer_programs(organization)
     verify = add(
         "verify", _verify, "compare mirrors with Planning Center; exit code 1 if one differs, 3 if nobody can tell"
     )
@@ -162,6 +166,7 @@ def _add_repairs(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
     quarantine = add("quarantine", _quarantine, "list what could not be stored or fetched, without the records")
     replay = add("replay-quarantine", _replay_quarantine, "try again what could not be stored, and watch it")
     replay.add_argument("--no-watch", action="store_true", help="return at once")
+    _let_answer_programs(quarantine, replay)
     reproject = add("reproject", _reproject, "bring values from `extra` to columns that can hold them by now")
     quarantine.add_argument("org_id")
     replay.add_argument("org_id")
@@ -185,15 +190,21 @@ def _add_fan_out(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
         "--many-deletions", choices=("stop", "accept"), default="stop", help="when more is missing than is likely"
     )
     fan_out.add_argument("--no-watch", action="store_true", help="return at once")
-    add("fan-outs", _fan_outs, "list a church's fan-outs and its dead children").add_argument("org_id")
-    for name, run, text in (
-        ("replay", _replay, "give the dead and cancelled children of a fan-out their attempts again"),
-        ("cancel", _cancel, "stop a fan-out: no child starts any more, and the running ones stop"),
-    ):
-        command = add(name, run, text)
+    fan_outs = add("fan-outs", _fan_outs, "list a church's fan-outs and its dead children")
+    fan_outs.add_argument("org_id")
+    replay = add("replay", _replay, "read the dead and cancelled children of a fan-out again, and watch")
+    replay.add_argument("--no-watch", action="store_true", help="return at once")
+    cancel = add("cancel", _cancel, "stop a fan-out: no child starts any more, and the running ones stop")
+    for command in (replay, cancel):
         command.add_argument("org_id")
         command.add_argument("entity")
         command.add_argument("--epoch", required=True)
+    _let_answer_programs(fan_out, fan_outs, replay)
+
+
+def _let_answer_programs(*commands: argparse.ArgumentParser) -> None:
+    for command in commands:
+        command.add_argument("--json", action="store_true", help="print the result as JSON, and progress elsewhere")
 
 
 def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
@@ -381,7 +392,7 @@ def _fan_outs(options: argparse.Namespace, services: Services, console: Console)
     complete_environment(services)
     from deployments.fan_out import show_fan_outs
 
-    return interrupts.run(show_fan_outs(options.org_id, console))
+    return interrupts.run(show_fan_outs(options, console))
 
 
 def _replay(options: argparse.Namespace, services: Services, console: Console) -> int:

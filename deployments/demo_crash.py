@@ -48,8 +48,8 @@ async def _run(console: Console, victim: int) -> bool:
                 f"  [red]kill -9[/] of a worker; {view.counts.running} children were running on both", highlight=False
             )
 
-    await start_fan_out(ORG, MEMBERSHIPS, epoch=epoch, most_under_way=40)
-    view = await watch_fan_out(key, console, on_view=kill, print_every=SIGN_EVERY)
+    started = await start_fan_out(ORG, MEMBERSHIPS, epoch=epoch, most_under_way=40)
+    view = await watch_fan_out(key, console, flow_run_id=started.flow_run.id, on_view=kill, print_every=SIGN_EVERY)
     again, doubled = await _proof(key)
     counts = view.counts
     console.print()

@@ -37,7 +37,8 @@ async def run_fan_out(org_id: str, entity: str, console: Console, *, groups_per_
     """Start a fan-out, or continue the one that an earlier demo left, and show it to its end."""
     epoch = await epoch_to_run(org_id, entity)
     started = await start_fan_out(org_id, entity, epoch=epoch, groups_per_run=groups_per_run)
-    view = await watch_fan_out(sync_key(org_id, entity, epoch, FAN_OUT_SCOPE), console, print_every=SIGN_EVERY)
+    key = sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
+    view = await watch_fan_out(key, console, flow_run_id=started.flow_run.id, print_every=SIGN_EVERY)
     if not console.is_terminal:
         console.print()  # the last line of what was shown live has no end there
     console.print(f"  {url_for(started.flow_run)}", highlight=False, soft_wrap=True)

@@ -1,61 +1,77 @@
 """`quarantine` and `replay-quarantine`: list what stands aside, and try it again."""
 
 import argparse
-import asyncio
 import os
-import time
-from typing import Final
-from uuid import UUID
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
-from prefect.utilities.urls import url_for
 from rich.console import Console
 
 from deployments.arguments import check_arguments, check_mirrored
+from deployments.ended import Failure, announce, end_with, failure_of, print_document
+from deployments.exit_codes import DONE
 from deployments.names import REPLAY_QUARANTINE
+from deployments.watch_flow_run import end_of_flow_run
 from pco_store.database import Database
 from pco_store.quarantine import OpenItem, list_quarantined
+from tasks.replay_summary import read_replay
 from tasks.starting import start_deployment
 
 AT_ONCE: Final = 200
-LOOK_SECONDS: Final = 0.5
-PATIENCE_FOR_A_WORKER: Final = 30.0
-"""Seconds after which we ask whether there is a worker at all."""
 
 
 async def show_quarantine(options: argparse.Namespace, console: Console) -> int:
     """Every open item of a church, oldest first; never its raw record. Raises `WrongArgumentError`."""
     _check(options)
-    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
-    shown, after = 0, 0
-    try:
-        while True:
-            async with database.transaction() as connection:
-                items = await list_quarantined(connection, options.org_id, options.entity, after=after, limit=AT_ONCE)
-            for item in items:
-                console.print(_told(item), markup=False, highlight=False, soft_wrap=True)
-            shown += len(items)
-            if len(items) < AT_ONCE:
-                break
-            after = items[-1].quarantine_id
-    finally:
-        await database.aclose()
-    console.print(f"{shown} open in the quarantine of {options.org_id}", highlight=False)
-    return 0
+    documents: list[dict[str, Any]] = []
+    shown = 0
+    async for item in _open_items(options):
+        shown += 1
+        if options.json:
+            documents.append(_facts(item))
+        else:
+            console.print(_told(item), markup=False, highlight=False, soft_wrap=True)
+    if options.json:
+        print_document({"org_id": options.org_id, "open": shown, "items": documents})
+    else:
+        console.print(f"{shown} open in the quarantine of {options.org_id}", highlight=False)
+    return DONE
 
 
 async def replay_quarantine(options: argparse.Namespace, console: Console) -> int:
     """Start the replay, wait for its end, say what came of it. Raises `WrongArgumentError`, `NotDeployedError`."""
     _check(options)
     run = await start_deployment(REPLAY_QUARANTINE, {"org_id": options.org_id, "entity": options.entity})
-    console.print(f"started: {run.name}", highlight=False)
-    console.print(f"  {url_for(run)}", soft_wrap=True)
+    announced = announce(run, console)
     if options.no_watch:
-        return 0
-    state = await _end_of(run.id, console)
-    console.print(f"{state.name}: {state.message}", highlight=False, markup=False, soft_wrap=True)
-    return 0 if state.is_completed() else 1
+        return end_with(announced, "", console, as_json=options.json)
+    ended = await end_of_flow_run(run.id, console)
+    if ended.state is None or not ended.state.is_completed():
+        failure = failure_of(ended)
+        return end_with(failure, failure.reason, console, as_json=options.json)
+    summary = await read_replay(run.id)
+    if summary is None:  # its table was not written; the state says the same, without the numbers
+        outcome = "completed" if ended.state.name == "Completed" else "incomplete"
+        without = Failure(outcome=outcome, reason=ended.state.message or "", flow_run=run.name)
+        return end_with(without, without.reason, console, as_json=options.json)
+    result = {"outcome": summary.outcome, **summary.model_dump(mode="json")}
+    return end_with(result, summary.told, console, as_json=options.json)
+
+
+async def _open_items(options: argparse.Namespace) -> AsyncIterator[OpenItem]:
+    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
+    after = 0
+    try:
+        while True:
+            async with database.transaction() as connection:
+                items = await list_quarantined(connection, options.org_id, options.entity, after=after, limit=AT_ONCE)
+            for item in items:
+                yield item
+            if len(items) < AT_ONCE:
+                return
+            after = items[-1].quarantine_id
+    finally:
+        await database.aclose()
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -70,15 +86,15 @@ def _told(item: OpenItem) -> str:
     return f"{item.quarantine_id}  {item.entity}  {what}  {since}  {item.reason}"
 
 
-async def _end_of(flow_run_id: UUID, console: Console) -> State:
-    begun, asked = time.monotonic(), False
-    async with get_client() as client:
-        while True:
-            state = (await client.read_flow_run(flow_run_id)).state
-            if state is not None and state.is_final():
-                return state
-            is_waiting = state is None or state.is_scheduled() or state.is_pending()
-            if is_waiting and not asked and time.monotonic() - begun > PATIENCE_FOR_A_WORKER:
-                asked = True
-                console.print("it waits for a worker; is one running? `make worker` starts one")
-            await asyncio.sleep(LOOK_SECONDS)
+def _facts(item: OpenItem) -> dict[str, Any]:
+    """An item for a program; without the raw record, which is the church's own."""
+    return {
+        "quarantine_id": item.quarantine_id,
+        "entity": item.entity,
+        "epoch": item.epoch,
+        "scope": item.scope,
+        "offset": item.offset,
+        "record_id": item.record_id,
+        "reason": item.reason,
+        "observed_at": item.observed_at.isoformat(),
+    }

@@ -1,15 +1,21 @@
-"""`make sync`: start a sync as a deployment run and show it."""
+"""`make sync`: start a sync as a deployment run, watch it, and show what came of it."""
 
 import argparse
 import asyncio
+import os
 
-from prefect.utilities.urls import url_for
+from prefect.client.schemas.objects import FlowRun
 from rich.console import Console
 
 from deployments.arguments import check_arguments
+from deployments.ended import Failure, announce, end_with, failure_of
+from deployments.joining import ended, run_of
 from deployments.report import show_mirror
 from deployments.watch import watch
+from pco_store.database import Database
+from pco_store.run_facts import run_facts
 from tasks.starting import start_sync
+from tasks.summary import SyncSummary, summary_of
 
 
 async def sync(options: argparse.Namespace, console: Console) -> int:
@@ -23,20 +29,40 @@ async def sync(options: argparse.Namespace, console: Console) -> int:
         mode=options.mode,
         many_deletions=options.many_deletions,
     )
-    run = started.flow_run
-    console.print(f"{'started' if started.is_new else 'runs or ran already'}: {run.name}", highlight=False)
-    console.print(f"  {url_for(run)}", soft_wrap=True)
+    announced = announce(started.flow_run, console, is_new=started.is_new)
     if options.no_watch:
-        return 0
+        return end_with(announced, "", console, as_json=options.json)
     try:
-        ended = await watch(run.id, options.org_id, options.entity, console)
+        flow_run = await watch(started.flow_run.id, options.org_id, options.entity, console)
+        result = await _result(flow_run, options, console)
     except asyncio.CancelledError:
         console.print("no longer watched; the run goes on, and can be cancelled at the address above")
         raise
-    state = ended.state
-    if state is not None and state.message:
-        console.print(f"{state.name}: {state.message}", highlight=False, markup=False, soft_wrap=True)
-    if state is None or not state.is_completed():
-        return 1
-    await show_mirror(options.org_id, console)
-    return 0
+    if isinstance(result, Failure):
+        return end_with(result, result.reason, console, as_json=options.json)
+    if not options.json and result.outcome != "failed":
+        await show_mirror(options.org_id, console)
+    told = result.reason if result.outcome == "failed" else result.told
+    return end_with(result, told, console, as_json=options.json)
+
+
+async def _result(flow_run: FlowRun, options: argparse.Namespace, console: Console) -> SyncSummary | Failure:
+    """By the ledger, when the run that was started or joined is over."""
+    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
+    try:
+        run = await run_of(
+            database,
+            flow_run,
+            org_id=options.org_id,
+            entity=options.entity,
+            mode=options.mode,
+            epoch=options.epoch,
+        )
+        if run is None:
+            return failure_of(flow_run)
+        run = await ended(database, run, console)
+        async with database.transaction() as connection:
+            summary, _ = summary_of(await run_facts(connection, run.run_id))
+        return summary
+    finally:
+        await database.aclose()

@@ -1,12 +1,24 @@
 """replay_children: give the dead and cancelled children of a fan-out all their attempts again."""
 
+from functools import partial
+
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId
 from pco_store.children import revive_children
-from pco_store.fan_outs import find_fan_out
+from pco_store.fan_outs import find_fan_out, let_continue
+from pco_store.ledger import RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from tasks.lifespan import opened_resources
+from pco_store.results import note_unshown
+from tasks.children_replay import ChildrenReplay
+from tasks.lifespan import Resources, opened_resources
+from tasks.patience import patiently
 from tasks.settings import read_settings
+from tasks.starting import start_fan_out
 from tasks.submitting import top_up
 
 
@@ -17,17 +29,48 @@ class UnknownFanOutError(Exception):
 @flow_from_anywhere(
     name="replay-children",
     flow_run_name="replay {entity} org={org_id} epoch={epoch}",
-    description="Run the dead and cancelled children of a fan-out again.",
+    description="Run the dead and cancelled children of a fan-out again, and continue one that was cancelled itself.",
     validate_parameters=True,
 )
-async def replay_children(org_id: OrgId, entity: ChildEntityName, epoch: Epoch) -> int:
-    """How many children were revived; the first of them are submitted at once. Raises `UnknownFanOutError`."""
+async def replay_children(org_id: OrgId, entity: ChildEntityName, epoch: Epoch) -> State[ChildrenReplay]:
+    """How many children were revived, and whether the fan-out itself goes on again.
+
+    Where all parents are read, the first children are submitted at once. A fan-out that was cancelled or has failed is
+    continued by a run of its own, which reads the parents that are left. Raises `UnknownFanOutError`,
+    `NotDeployedError`, and the errors of settings and store.
+    """
     async with opened_resources(read_settings()) as resources:
         key = sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
-        async with resources.database.transaction() as connection:
-            root = await find_fan_out(connection, key)
-            if root is None:
-                raise UnknownFanOutError(f"the ledger has no fan-out {key}")
-            revived = await revive_children(connection, root.run_id)
-        await top_up(resources, root)
-        return revived
+        root, summary = await patiently(resources, partial(_revive, key=key))
+        if summary.is_continued:
+            await _continue(resources, root)
+        else:
+            await top_up(resources, root)
+    get_run_logger().info("%s: %s", key, summary.told)
+    return Completed(message=summary.told, data=summary)
+
+
+async def _revive(connection: AsyncConnection, key: str) -> tuple[RunHandle, ChildrenReplay]:
+    root = await find_fan_out(connection, key)
+    if root is None:
+        raise UnknownFanOutError(f"the ledger has no fan-out {key}")
+    revived = await revive_children(connection, root.run_id)
+    is_continued = await let_continue(connection, root.run_id)
+    if revived or is_continued:
+        await note_unshown(connection, root.run_id)
+    return root, ChildrenReplay(key=key, revived=revived, is_continued=is_continued)
+
+
+async def _continue(resources: Resources, root: RunHandle) -> None:
+    assert root.fan_out is not None, "only a fan-out has children"
+    await start_fan_out(
+        root.org_id,
+        root.entity,
+        deployment=resources.settings.children_deployment,
+        epoch=root.epoch,
+        below=list(root.fan_out.below),
+        groups_per_run=root.fan_out.groups_per_run,
+        most_under_way=root.fan_out.most_under_way,
+        many_deletions=root.fan_out.many_deletions,
+        is_abandoned=True,
+    )

@@ -37,5 +37,4 @@ async def replay_quarantine(org_id: OrgId, entity: MirroredEntityName | None = N
         summary = await replay_items(resources, org_id, entity)
     await publish_replay(summary)
     get_run_logger().info("quarantine of %s: %s", org_id, summary.told)
-    name = "CompletedWithQuarantine" if summary.still_open or summary.places else None
-    return Completed(name=name, message=summary.told, data=summary)
+    return Completed(name=summary.state_name, message=summary.told, data=summary)

@@ -26,6 +26,7 @@ from pco_store.openings import FAN_OUT_SCOPE, sync_key
 from tasks.children import ChildrenReport, ChildWork, run_children
 from tasks.drift import tell_drift
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.outcomes import DEAD, UNREADABLE
 from tasks.page_processing import as_tasks, directly
 from tasks.patience import patiently
 from tasks.run_opening import current_flow_run_id, owner, run_window
@@ -167,7 +168,22 @@ def _state(report: ChildrenReport, others: dict[str, str]) -> State[dict[str, in
     if not report.outcomes and "stopped" in others.values():
         return Cancelled(name="FanOutCancelled", message="not started: the fan-out is cancelled", data=data)
     if not report.outcomes:
-        message = "not started again: " + ", ".join(sorted({f"{state}" for state in others.values()}))
-        name = "AlreadyRunning" if "running" in others.values() else "AlreadyCompleted"
-        return Completed(name=name, message=message, data=data)
-    return Completed(message=f"{report.outcomes.total()} children, {report.rows} rows", data=data)
+        return _not_started(set(others.values()), data)
+    told = f"{report.outcomes.total()} children, {report.rows} rows"
+    if refused := report.outcomes["forbidden"]:
+        why = next(iter(report.errors.values()), "")
+        message = f"{told}; Planning Center does not show {refused} of the lists to this credential ({why})"
+        return Completed(name=UNREADABLE, message=message[:2000], data=data)
+    return Completed(message=told, data=data)
+
+
+def _not_started(states: set[str], data: dict[str, int]) -> State[dict[str, int]]:
+    """Nothing was to be run; how the children had ended is said, the worst first."""
+    message = "not started again: " + ", ".join(sorted(states))
+    if "running" in states:
+        return Completed(name="AlreadyRunning", message=message, data=data)
+    if "dead" in states:
+        return Completed(name=DEAD, message=f"{message}; `replay` reads them again", data=data)
+    if states & {"cancelled", "closed"}:
+        return Cancelled(message=message, data=data)
+    return Completed(name=UNREADABLE if "forbidden" in states else "AlreadyCompleted", message=message, data=data)

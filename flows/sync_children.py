@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect.states import Cancelled, Completed
 from pydantic import Field
 
 from flows.call_from_anywhere import flow_from_anywhere
@@ -15,18 +16,21 @@ from flows.parameters import Below, ChildEntityName, ConflictPolicy, Epoch, OrgI
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain
 from pco_client.client import PcoClient
-from pco_store.fan_outs import FanOutCounts, await_children, cancel_fan_out, count_children, find_fan_out
+from pco_store.errors import LeaseLost
+from pco_store.fan_outs import await_children, cancel_fan_out, find_fan_out
 from pco_store.leases import RunLease
 from pco_store.ledger import FanOutPlan, RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, NotOpened
+from pco_store.run_facts import RunFacts, run_facts
 from tasks.child_flow_runs import fan_out_tag
-from tasks.conflicts import message_of, name_of
-from tasks.deletions import Deletions, ManyDeletions
+from tasks.conflicts import message_of
+from tasks.deletions import ManyDeletions
 from tasks.deletions_below import find_deletions_below
 from tasks.drift import tell_drift
 from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.outcomes import joined_name, state_of
 from tasks.page_processing import as_tasks
 from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
@@ -108,9 +112,14 @@ async def sync_children(
         run = lease.run
         assert run.fan_out is not None
         async with tagged(org_id, entity, fan_out_tag(run.run_id)):
-            async with held(lease):
-                submitted = await _spread(resources, client, child_chain(entity, run.fan_out.below), lease)
-            submitted += await top_up(resources, run)
+            try:
+                async with held(lease):
+                    submitted = await _spread(resources, client, child_chain(entity, run.fan_out.below), lease)
+                submitted += await top_up(resources, run)
+            except LeaseLost:
+                if (await _looked_at(resources, run)).state != "cancelled":
+                    raise
+                submitted = 0  # somebody has cancelled the fan-out while its parents were read
             return await _end(resources, client, run, wait=wait, submitted=submitted, started=started)
 
 
@@ -149,28 +158,37 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: 
 
 
 async def _end(
-    resources: Resources, client: PcoClient, run: RunHandle, *, wait: bool, submitted: int, started: float
+    resources: Resources,
+    client: PcoClient,
+    run: RunHandle,
+    *,
+    wait: bool,
+    started: float,
+    submitted: int = 0,
+    joined: str = "",
 ) -> State[FanOutSummary]:
-    counts = await _waited(resources, run) if wait else await _counted(resources, run)
-    deletions = await _settled(resources, client, run, counts)
-    summary = summarize_fan_out(
-        counts,
-        deletions,
-        outcome="completed" if counts.is_over else "spreading",
-        key=run.key,
-        org_id=run.org_id,
-        entity=run.entity,
-        epoch=run.epoch,
-        submitted_here=submitted,
-        seconds=time.monotonic() - started,
+    """The state by what the ledger shows in the end; `joined` is what was said of a fan-out that others began."""
+    if wait:
+        await _waited(resources, run)
+    facts = await _looked_at(resources, run)
+    if facts.state == "completed" and run.fan_out is not None:
+        many: ManyDeletions = "accept" if run.fan_out.many_deletions == "accept" else "stop"
+        await find_deletions_below(resources, client, run, many=many)
+        facts = await _looked_at(resources, run)
+    summary, end = summarize_fan_out(
+        facts, joined=bool(joined), submitted_here=submitted, seconds=time.monotonic() - started
     )
-    await publish_fan_out(summary, run.run_id)
-    return _state(summary, deletions)
+    get_run_logger().info("%s: %s", summary.key, summary.told)
+    if not joined:
+        await publish_fan_out(summary, run.run_id)
+        return state_of(end, summary.told, summary)
+    message = f"{joined}; {end.reason}" if end.reason else joined
+    return state_of(replace(end, name=joined_name(end)), message, summary)
 
 
-async def _waited(resources: Resources, run: RunHandle) -> FanOutCounts:
+async def _waited(resources: Resources, run: RunHandle) -> None:
     try:
-        return await wait_for_children(resources, run)
+        await wait_for_children(resources, run)
     except BaseException:
         if FlowRunContext.get() is not None and await asyncio.shield(is_stopped_by_person()):
             async with resources.database.transaction() as connection:
@@ -178,17 +196,8 @@ async def _waited(resources: Resources, run: RunHandle) -> FanOutCounts:
         raise
 
 
-async def _counted(resources: Resources, run: RunHandle) -> FanOutCounts:
-    async with resources.database.transaction() as connection:
-        return await count_children(connection, run.run_id)
-
-
-async def _settled(resources: Resources, client: PcoClient, run: RunHandle, counts: FanOutCounts) -> Deletions | None:
-    """What is missing from a fan-out that is over; None for one that is not, or of which nobody can tell yet."""
-    if counts.state != "completed" or run.fan_out is None:
-        return None
-    many: ManyDeletions = "accept" if run.fan_out.many_deletions == "accept" else "stop"
-    return await find_deletions_below(resources, client, run, many=many)
+async def _looked_at(resources: Resources, run: RunHandle) -> RunFacts:
+    return await patiently(resources, partial(run_facts, run_id=run.run_id))
 
 
 async def _join(
@@ -206,33 +215,4 @@ async def _join(
         run = await find_fan_out(connection, opened.key)
     assert run is not None, "it was found a moment ago"
     await top_up(resources, run)
-    counts = await _waited(resources, run) if wait else await _counted(resources, run)
-    deletions = await _settled(resources, client, run, counts)
-    summary = summarize_fan_out(
-        counts,
-        deletions,
-        outcome="already_running" if opened.why == "running" else "already_completed",
-        key=run.key,
-        org_id=run.org_id,
-        entity=run.entity,
-        epoch=run.epoch,
-        seconds=time.monotonic() - started,
-    )
-    return Completed(name=name_of(opened), message=message, data=summary)
-
-
-def _state(summary: FanOutSummary, deletions: Deletions | None) -> State[FanOutSummary]:
-    message = (
-        f"{summary.children} children: {summary.done} done, {summary.under_way} under way, {summary.pending} pending, "
-        f"{summary.dead} dead, {summary.quarantined} records in quarantine"
-    )
-    get_run_logger().info("%s: %s", summary.key, message)
-    if summary.dead:
-        return Completed(name="CompletedWithDeadChildren", message=message, data=summary)
-    if summary.cancelled:
-        return Cancelled(message=message, data=summary)
-    if deletions is not None and deletions.unsettled:
-        return Completed(name="CompletedWithMissing", message=deletions.unsettled, data=summary)
-    if summary.outcome == "completed" and summary.quarantined:
-        return Completed(name="CompletedWithQuarantine", message=message, data=summary)
-    return Completed(name=None if summary.outcome == "completed" else "Spreading", message=message, data=summary)
+    return await _end(resources, client, run, wait=wait, started=started, joined=message)

@@ -16,21 +16,24 @@ from pco_client.client import PcoClient
 from pco_store.leases import RunLease
 from pco_store.ledger import RunHandle, RunTotals, finish_run, run_totals
 from pco_store.openings import NotOpened
+from pco_store.results import keep_deletions, keep_result
+from pco_store.run_facts import RunFacts, facts_by_key, run_facts
 from pco_store.superseded import resolve_superseded
 from pco_store.watermarks import advance_watermark
-from tasks.conflicts import SyncRejectedError, message_of, name_of
+from tasks.conflicts import SyncRejectedError, message_of
 from tasks.deletions import Deletions, ManyDeletions, find_deletions
 from tasks.drift import tell_drift
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.merges import follow_merges
+from tasks.outcomes import End, end_of, joined_name, state_of
 from tasks.page_processing import as_tasks
 from tasks.patience import patiently
 from tasks.progress import ProgressReport, shown
 from tasks.run_opening import close_unfinished, current_flow_run_id, opened_run, run_request
 from tasks.run_walk import begin_walk, finish_walk
 from tasks.settings import read_settings
-from tasks.summary import SyncSummary, publish_summary, summarize
+from tasks.summary import SyncSummary, publish_summary, summarize, summary_of
 from tasks.tagging import tagged
 from tasks.window import Mode
 
@@ -83,7 +86,7 @@ async def sync_entity(
         )
         opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
-            return _not_started(opened, org_id, entity, on_conflict)
+            return await _not_started(resources, opened, on_conflict)
         assert lease is not None
         async with held(lease):
             return await _run(
@@ -129,61 +132,51 @@ async def _run(
                 deletions = await find_deletions(resources, sync, many=many_deletions)
             if sync.counters.corrected_until is not None and run.window.until is not None:
                 resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
-            # The ledger first: Prefect may be away.
-            totals = await patiently(resources, partial(_complete, run=sync.settled_run))
+
+            async def complete(connection: AsyncConnection) -> tuple[SyncSummary, End]:
+                totals, facts = await _complete(connection, sync.settled_run, deletions)
+                summary = summarize(
+                    sync,
+                    totals,
+                    deletions,
+                    facts,
+                    merged=merged,
+                    continued=continued,
+                    seconds=time.monotonic() - started,
+                    finished_at=datetime.now(UTC),
+                )
+                await keep_result(connection, run, summary.model_dump(mode="json"))
+                return summary, end_of(facts)
+
+            summary, end = await patiently(resources, complete)  # the ledger first: Prefect may be away
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
-    summary = summarize(
-        sync,
-        totals,
-        deletions,
-        merged=merged,
-        continued=continued,
-        seconds=time.monotonic() - started,
-        finished_at=datetime.now(UTC),
-    )
     await publish_summary(summary)
-    logger.info(
-        "%s is complete: %d records in %d pages, %d new, %d changed, %d unchanged, %d deleted, %d quarantined",
-        run.key,
-        summary.records,
-        summary.pages,
-        summary.new,
-        summary.changed,
-        summary.unchanged,
-        summary.deleted,
-        summary.quarantined,
-    )
+    logger.info("%s is complete: %s", run.key, summary.told)
     tell_drift(sync.counters, entity)
-    return _ended(summary, deletions)
+    return summary if end.name is None else state_of(end, end.reason, summary)
 
 
-def _ended(summary: SyncSummary, deletions: Deletions) -> SyncSummary | State[SyncSummary]:
-    if deletions.unsettled:
-        return Completed(name="CompletedWithMissing", message=deletions.unsettled, data=summary)
-    if summary.quarantined:
-        message = f"{summary.quarantined} records are in quarantine, in the table sync.quarantine"
-        return Completed(name="CompletedWithQuarantine", message=message, data=summary)
-    return summary
-
-
-async def _complete(connection: AsyncConnection, run: RunHandle) -> RunTotals:
+async def _complete(connection: AsyncConnection, run: RunHandle, deletions: Deletions) -> tuple[RunTotals, RunFacts]:
     totals = await run_totals(connection, run)
     await advance_watermark(connection, run)
     await finish_run(connection, run, "completed")
     if run.mode == "full":
+        await keep_deletions(
+            connection, run, verdict=deletions.verdict, missing=deletions.missing, deleted=deletions.deleted
+        )
         await resolve_superseded(connection, run, entity=run.entity)
-    return totals
+    return totals, await run_facts(connection, run.run_id)
 
 
-def _not_started(opened: NotOpened, org_id: str, entity: str, on_conflict: ConflictPolicy) -> State[SyncSummary]:
+async def _not_started(resources: Resources, opened: NotOpened, on_conflict: ConflictPolicy) -> State[SyncSummary]:
+    """Nothing is read; what the other run has left for a person is shown by the state, too."""
     message = message_of(opened, on_conflict)
-    summary = SyncSummary(
-        outcome="already_running" if opened.why == "running" else "already_completed",
-        key=opened.key,
-        org_id=org_id,
-        entity=entity,
-        epoch=opened.epoch,
-    )
-    return Completed(name=name_of(opened), message=message, data=summary)
+    facts = await patiently(resources, partial(facts_by_key, key=opened.key))
+    assert facts is not None, "it was found a moment ago"
+    if opened.why == "running":
+        return Completed(name="AlreadyRunning", message=message, data=summary_of(facts, joined=True)[0])
+    summary, end = summary_of(facts, joined=True)
+    told = f"{message}; {end.reason}" if end.reason else message
+    return Completed(name=joined_name(end), message=told, data=summary)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, Epoch, OrgId, Patterns
@@ -16,16 +17,26 @@ from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.errors import SkipError
-from pco_store.epoch_totals import epoch_totals
 from pco_store.leases import RunLease
 from pco_store.ledger import RunHandle, RunWindow, finish_run
 from pco_store.openings import ORGANIZATION, NotOpened, RunRequest
+from pco_store.results import find_by_key, keep_result
+from pco_store.run_facts import epoch_facts
 from pco_store.watermarks import read_watermarks
-from tasks.conflicts import message_of, name_of
+from tasks.conflicts import message_of
 from tasks.deletions import ManyDeletions
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.organization_summary import Ended, OrganizationSummary, publish_organization, summarize_entities
+from tasks.organization_summary import (
+    Ended,
+    OrganizationSummary,
+    organization_state,
+    publish_organization,
+    read_organization,
+    result_of,
+    summarize_organization,
+)
+from tasks.outcomes import SPREADING
 from tasks.patience import patiently
 from tasks.readable_products import unreadable_products
 from tasks.run_opening import (
@@ -118,7 +129,7 @@ async def sync_organization(
         )
         opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
-            return _not_started(opened, org_id, mode, on_conflict)
+            return await _not_started(resources, opened, on_conflict)
         assert lease is not None
         async with held(lease), tagged(org_id, ORGANIZATION):
             return await _run(resources, lease, lease.run.plan or plan)
@@ -129,33 +140,32 @@ async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -
     run, started = lease.run, time.monotonic()
     try:
         ended = await _read_all(resources, run, plan)
-        totals = await patiently(
-            resources, lambda connection: epoch_totals(connection, org_id=run.org_id, epoch=run.epoch)
-        )
-        failed = {entity: end for entity, end in ended.items() if end.outcome == "failed"}
-        reasons = "; ".join(f"{entity}: {end.reason}" for entity, end in sorted(failed.items()))[:LONGEST_ERROR]
-        await patiently(
-            resources,
-            lambda connection: finish_run(connection, run, "failed" if failed else "completed", error=reasons or None),
-        )
+
+        async def end(connection: AsyncConnection) -> OrganizationSummary:
+            found = await find_by_key(connection, run.key)
+            assert found is not None, "it is ours"
+            facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
+            chosen = [one for one in facts if one.entity in ended]
+            seconds = time.monotonic() - started
+            summary = summarize_organization(found, ended, chosen, seconds=seconds)
+            error = _reasons(summary)[:LONGEST_ERROR] or None
+            await keep_result(connection, run, result_of(ended, seconds=seconds))
+            await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
+            return summary
+
+        summary = await patiently(resources, end)
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
-    summary = OrganizationSummary(
-        outcome="failed" if failed else "completed",
-        key=run.key,
-        org_id=run.org_id,
-        epoch=run.epoch,
-        mode=run.mode,
-        entities=summarize_entities(ended, totals),
-        seconds=round(time.monotonic() - started, 3),
-    )
     await publish_organization(summary)
-    get_run_logger().info("%s: %s", run.key, summary.told())
-    if failed:
-        raise EntitiesFailedError(f"{summary.told()}; started again it continues. {reasons}")
-    incomplete = bool(summary.of("incomplete"))
-    return Completed(name="CompletedIncomplete" if incomplete else None, message=summary.told(), data=summary)
+    get_run_logger().info("%s: %s", run.key, summary.told)
+    if summary.outcome == "failed":
+        raise EntitiesFailedError(f"{summary.told}; started again it continues. {_reasons(summary)}")
+    return organization_state(summary, summary.told)
+
+
+def _reasons(summary: OrganizationSummary) -> str:
+    return "; ".join(f"{one.entity}: {one.reason}" for one in summary.of("failed"))
 
 
 async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any]) -> dict[str, Ended]:
@@ -232,28 +242,34 @@ async def _call(flow: Any, *arguments: Any, **parameters: Any) -> State[Any]:
 
 
 async def _ended(state: State[Any]) -> Ended:
-    result = await state.aresult(raise_on_failure=False)
+    """What the flow run itself says; the ledger is asked first."""
     if state.is_completed():
         named = state.name or ""
-        deleted = getattr(result, "deleted", 0)
-        if named == "Spreading":
+        if named in (SPREADING, "AlreadyRunning"):
             return Ended(outcome="spreading", reason=state.message or "")
-        if named.startswith("CompletedWith"):
-            return Ended(outcome="incomplete", reason=state.message or "", deleted=deleted)
-        return Ended(outcome="completed", deleted=deleted)
+        return Ended(outcome="incomplete" if named.startswith("CompletedWith") else "completed")
+    result = await state.aresult(raise_on_failure=False)
+    if state.is_cancelled():
+        return Ended(outcome="cancelled", reason=state.message or "cancelled")
     if isinstance(result, SkipError):
         return Ended(outcome="unreadable", reason=reason_of(result))
     reason = reason_of(result) if isinstance(result, Exception) else state.message or str(state.name)
     return Ended(outcome="failed", reason=reason)
 
 
-def _not_started(opened: NotOpened, org_id: str, mode: str, on_conflict: ConflictPolicy) -> State[OrganizationSummary]:
+async def _not_started(
+    resources: Resources, opened: NotOpened, on_conflict: ConflictPolicy
+) -> State[OrganizationSummary]:
+    """Nothing is read; what the other run has left for a person is shown by the state, too."""
     message = message_of(opened, on_conflict)
-    summary = OrganizationSummary(
-        outcome="already_running" if opened.why == "running" else "already_completed",
-        key=opened.key,
-        org_id=org_id,
-        epoch=opened.epoch,
-        mode=mode,
-    )
-    return Completed(name=name_of(opened), message=message, data=summary)
+
+    async def look(connection: AsyncConnection) -> OrganizationSummary:
+        run = await find_by_key(connection, opened.key)
+        assert run is not None, "it was found a moment ago"
+        return await read_organization(connection, run, joined=True)
+
+    summary = await patiently(resources, look)
+    name = {"already_running": "AlreadyRunning", "already_completed": "AlreadyCompleted"}.get(summary.outcome)
+    if name is not None:
+        return Completed(name=name, message=message, data=summary)
+    return organization_state(summary, f"{message}; {summary.told}")

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.ledger import RunHandle
 from pco_store.openings import handle_of
+from pco_store.results import note_unshown
 from pco_store.tombstones import bury_rows, name_of
 
 REMEMBERED_FAN_OUTS: Final = 5
@@ -189,6 +190,7 @@ async def settle(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),
         {"told": json.dumps(told), "root_id": root.run_id},
     )
+    await note_unshown(connection, root.run_id)
     return deleted
 
 

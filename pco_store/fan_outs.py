@@ -9,6 +9,7 @@ from pco_store.children import FIRST_PENDING
 from pco_store.errors import LeaseLost
 from pco_store.ledger import RunHandle
 from pco_store.openings import handle_of
+from pco_store.results import note_unshown
 from pco_store.superseded import resolve_superseded, resolve_superseded_below
 
 
@@ -108,6 +109,7 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     )
     if result.rowcount:
         await resolve_superseded_below(connection, root_id)
+        await note_unshown(connection, root_id)
     return bool(result.rowcount)
 
 
@@ -121,6 +123,25 @@ async def cancel_fan_out(connection: AsyncConnection, root_id: int) -> bool:
             """
             UPDATE sync.runs SET state = 'cancelled', fence = fence + 1, lease_until = now()
             WHERE run_id = :root_id AND fan_out IS NOT NULL AND state IN ('running', 'awaiting', 'failed')
+            """
+        ),
+        {"root_id": root_id},
+    )
+    if result.rowcount:
+        await note_unshown(connection, root_id)
+    return bool(result.rowcount)
+
+
+async def let_continue(connection: AsyncConnection, root_id: int) -> bool:
+    """Whoever comes first may continue a fan-out that was cancelled or has failed; whether it was one of these.
+
+    It stands as abandoned from here on, so the recovery continues it if nobody else does.
+    """
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'running', fence = fence + 1, error = NULL, lease_until = now()
+            WHERE run_id = :root_id AND fan_out IS NOT NULL AND state IN ('cancelled', 'failed')
             """
         ),
         {"root_id": root_id},

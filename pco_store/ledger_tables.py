@@ -84,6 +84,7 @@ class RunRow(SQLModel, table=True):
     parts: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     plan: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     deletions: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
 
 
 class PageRow(SQLModel, table=True):
@@ -149,6 +150,17 @@ class WatermarkRow(SQLModel, table=True):
     scope: str = Field(primary_key=True, sa_type=Text)
     watermark: datetime = Field(sa_type=DateTime(timezone=True))
     run_id: int = Field(sa_type=BigInteger)
+
+
+class UnshownRow(SQLModel, table=True):
+    """A fan-out, or a church, whose end has changed since its flow run ended: Prefect is still to show that."""
+
+    __tablename__ = "unshown"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    run_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    changes: int = Field(sa_type=Integer, sa_column_kwargs={"server_default": text("1")})
+    noted_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
 
 
 class ProofRow(SQLModel, table=True):

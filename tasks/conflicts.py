@@ -9,11 +9,6 @@ class SyncRejectedError(Exception):
     """The sync is running or completed already, and the caller asked to be told so by an error."""
 
 
-def name_of(opened: NotOpened) -> str:
-    """The name of the Completed state."""
-    return "AlreadyRunning" if opened.why == "running" else "AlreadyCompleted"
-
-
 def message_of(opened: NotOpened, on_conflict: ConflictPolicy) -> str:
     """What happened, with a link to the run that does or did it. Raises `SyncRejectedError` if the policy is reject."""
     link = url_for("flow-run", opened.flow_run_id) if opened.flow_run_id else None

@@ -1,4 +1,4 @@
-"""What a fan-out did so far, in numbers: its return value, and its table in the UI."""
+"""What a fan-out did so far, in numbers: its return value, its table in the UI, and what the terminal prints."""
 
 from typing import Literal
 
@@ -8,10 +8,10 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from pydantic import BaseModel, ConfigDict
 
-from pco_store.fan_outs import FanOutCounts
+from pco_store.run_facts import RunFacts
 from tasks.child_flow_runs import fan_out_tag
-from tasks.deletions import Deletions
 from tasks.logs import sync_logger
+from tasks.outcomes import End, Outcome, as_table, deletions_of, end_of
 from tasks.progress import artifact_key
 
 
@@ -20,16 +20,18 @@ class FanOutSummary(BaseModel):
 
     `absent`: the parent is gone. `dead`: out of attempts, to be replayed. `missing` records were listed below no parent
     any more; of these, the `deleted` have a tombstone now.
-    `quarantined`: records and places that the fan-out and its children have put aside and nothing has settled.
+    `quarantined`: records and places that the fan-out and its children have put aside and nothing has resolved.
+    `lists` and `rows` are those of the entity itself. `reason` says what is left for a person, or why it failed.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Literal["completed", "spreading", "already_running", "already_completed", "cancelled"]
+    outcome: Outcome | Literal["already_running", "already_completed"]
     key: str
     org_id: str
     entity: str
     epoch: str
+    reason: str = ""
     children: int
     done: int
     pending: int
@@ -38,62 +40,76 @@ class FanOutSummary(BaseModel):
     forbidden: int
     cancelled: int
     dead: int
+    lists: int = 0
+    rows: int = 0
     missing: int = 0
     deleted: int = 0
     quarantined: int = 0
     submitted_here: int = 0
     seconds: float = 0.0
 
+    @property
+    def told(self) -> str:
+        """In a line: the counts, and what is left."""
+        counts = (
+            f"{self.children} children: {self.done} done, {self.under_way} under way, {self.pending} pending, "
+            f"{self.dead} dead, {self.quarantined} records in quarantine"
+        )
+        return f"{counts}; {self.reason}" if self.reason else counts
+
 
 def summarize_fan_out(
-    counts: FanOutCounts,
-    deletions: Deletions | None,
-    *,
-    outcome: Literal["completed", "spreading", "already_running", "already_completed", "cancelled"],
-    key: str,
-    org_id: str,
-    entity: str,
-    epoch: str,
-    submitted_here: int = 0,
-    seconds: float = 0.0,
-) -> FanOutSummary:
-    """The summary of a fan-out as it is now."""
-    return FanOutSummary(
+    facts: RunFacts, *, joined: bool = False, submitted_here: int = 0, seconds: float = 0.0
+) -> tuple[FanOutSummary, End]:
+    """A fan-out as it is now, and its end; for one that was `joined` the summary says so if nothing else is to say."""
+    end, deletions = end_of(facts), deletions_of(facts)
+    outcome: Outcome | Literal["already_running", "already_completed"] = end.outcome
+    if joined and outcome in ("completed", "spreading"):
+        outcome = "already_completed" if outcome == "completed" else "already_running"
+    summary = FanOutSummary(
         outcome=outcome,
-        key=key,
-        org_id=org_id,
-        entity=entity,
-        epoch=epoch,
-        children=counts.children,
-        done=counts.completed + counts.absent + counts.forbidden,
-        pending=counts.pending,
-        under_way=counts.submitted + counts.running,
-        absent=counts.absent,
-        forbidden=counts.forbidden,
-        cancelled=counts.cancelled,
-        dead=counts.dead,
-        missing=deletions.missing if deletions else 0,
-        deleted=deletions.deleted if deletions else 0,
-        quarantined=counts.quarantined,
+        key=facts.key,
+        org_id=facts.org_id,
+        entity=facts.entity,
+        epoch=facts.epoch,
+        reason=end.reason,
+        children=facts.children,
+        done=facts.done,
+        pending=facts.pending,
+        under_way=facts.submitted + facts.running,
+        absent=facts.absent,
+        forbidden=facts.forbidden,
+        cancelled=facts.cancelled,
+        dead=facts.dead,
+        lists=facts.lists,
+        rows=facts.rows,
+        missing=deletions.missing,
+        deleted=deletions.deleted,
+        quarantined=facts.quarantined,
         submitted_here=submitted_here,
         seconds=round(seconds, 3),
     )
+    return summary, end
+
+
+def fan_out_artifact(summary: FanOutSummary) -> tuple[str, list[dict[str, str]], str]:
+    """The table artifact: its key, its rows, and what it says."""
+    key = artifact_key("fan-out", summary.org_id, summary.entity)
+    return key, as_table(summary.model_dump()), f"{summary.entity} of {summary.org_id}: {summary.told}"
 
 
 async def publish_fan_out(summary: FanOutSummary, root_id: int) -> None:
     """The table artifact, and a link to the flow runs of all children."""
-    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in summary.model_dump().items()]
-    told = f"{summary.entity} of {summary.org_id}, a child per parent"
+    key, table, told = fan_out_artifact(summary)
     ui = get_current_settings().ui_url
     try:
-        key = artifact_key("fan-out", summary.org_id, summary.entity)
         await acreate_table_artifact(table, key=key, description=told)
         if ui:
             await acreate_link_artifact(
                 f"{ui}/runs?tags={fan_out_tag(root_id)}",
                 link_text="the flow runs of the children",
                 key=artifact_key("children", summary.org_id, summary.entity),
-                description=told,
+                description=f"{summary.entity} of {summary.org_id}, a child per parent",
             )
     except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
         sync_logger().warning("the table of the fan-out was not written (%s)", type(error).__name__)

@@ -19,6 +19,7 @@ from pco_store.submissions import SubmittedRun, take_back_submitted, waiting_flo
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently
+from tasks.showing import show_ends
 from tasks.starting import Started, start_fan_out, start_organization, start_sync
 from tasks.stopping import mark_crashed
 from tasks.submitting import submit_unanswered, top_up
@@ -62,6 +63,7 @@ async def _sweep(resources: Resources) -> Recovered:
         submitted += await top_up(resources, root)
     for root in await patiently(resources, unsettled_fan_outs):
         await _let_settle(resources, root)
+    await show_ends(resources)
     return Recovered(
         syncs_started=len(abandoned),
         fan_outs_seen=len(fan_outs),

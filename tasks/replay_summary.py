@@ -1,11 +1,17 @@
 """What a replay of the quarantine did, in numbers: its return value, and its table in the UI."""
 
+import json
+from uuid import UUID
+
 import httpx
 from prefect.artifacts import acreate_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import BaseModel, ConfigDict
 
 from tasks.logs import sync_logger
+from tasks.outcomes import QUARANTINE, Outcome, as_table
 from tasks.progress import artifact_key
 
 
@@ -40,11 +46,33 @@ class ReplaySummary(BaseModel):
             f"{self.still_open} still open, {self.places} places{hint}"
         )
 
+    @property
+    def outcome(self) -> Outcome:
+        """Incomplete as long as anything stays open."""
+        return "incomplete" if self.still_open or self.places else "completed"
+
+    @property
+    def state_name(self) -> str | None:
+        """The name of the Completed state, where something stays open."""
+        return QUARANTINE if self.outcome == "incomplete" else None
+
+
+async def read_replay(flow_run_id: UUID) -> ReplaySummary | None:
+    """The summary of a replay's flow run, by the table that it has written; None if it could not."""
+    this = ArtifactFilterFlowRunId(any_=[flow_run_id])
+    async with get_client() as client:
+        found = await client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=this))
+        run = await client.read_flow_run(flow_run_id)
+    table = next((one for one in found if one.type == "table"), None)
+    if table is None:
+        return None
+    numbers = {row["what"].replace(" ", "_"): int(row["value"]) for row in json.loads(str(table.data))}
+    return ReplaySummary(org_id=run.parameters["org_id"], entity=run.parameters.get("entity"), **numbers)
+
 
 async def publish_replay(summary: ReplaySummary) -> None:
     """The table artifact."""
-    told = summary.model_dump(exclude={"org_id", "entity"})
-    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in told.items()]
+    table = as_table(summary.model_dump(exclude={"org_id", "entity"}))
     entity = summary.entity or "everything"
     key = artifact_key("replay", summary.org_id, entity)
     try:

@@ -1,4 +1,4 @@
-"""What a sync did, in numbers: its return value, and its closing table in the UI."""
+"""What a sync did, in numbers: its return value, its closing table in the UI, and what the terminal prints."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,8 +9,10 @@ from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.ledger import RunTotals
+from pco_store.run_facts import RunFacts
 from tasks.deletions import Deletions
 from tasks.logs import sync_logger
+from tasks.outcomes import End, Outcome, as_table, deletions_of, end_of
 from tasks.progress import artifact_key
 from tasks.sync_context import SyncContext
 
@@ -24,15 +26,17 @@ class SyncSummary(BaseModel):
     says why not the best walk was taken.
     `processed_as_version` is set if PCO used another API version than the pinned one; `included_ignored` counts records
     that it sent without having been asked for them. Both are of the last execution, as `unknown_attributes` are.
+    `quarantined` are those that nothing has resolved. `reason` says what is left for a person, or why it failed.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Literal["completed", "already_running", "already_completed"]
+    outcome: Outcome | Literal["already_running", "already_completed"]
     key: str
     org_id: str
     entity: str
     epoch: str
+    reason: str = ""
     pages: int = 0
     records: int = 0
     rows: int = 0
@@ -56,25 +60,36 @@ class SyncSummary(BaseModel):
     included_ignored: int = 0
     finished_at: datetime | None = None
 
+    @property
+    def told(self) -> str:
+        """In a line: the counts, and what is left."""
+        counts = (
+            f"{self.records} records in {self.pages} pages, {self.new} new, {self.changed} changed, "
+            f"{self.unchanged} unchanged, {self.deleted} deleted, {self.quarantined} quarantined"
+        )
+        return f"{counts}; {self.reason}" if self.reason else counts
+
 
 def summarize(
     sync: SyncContext,
     totals: RunTotals,
     deletions: Deletions,
+    facts: RunFacts,
     *,
     merged: int,
     continued: bool,
     seconds: float,
     finished_at: datetime,
 ) -> SyncSummary:
-    """The summary of a run that has just completed."""
-    run = sync.run
+    """The summary of a run that is about to be completed; `facts` are those of its last transaction."""
+    run, end = sync.run, end_of(facts)
     return SyncSummary(
-        outcome="completed",
+        outcome=end.outcome,
         key=run.key,
         org_id=run.org_id,
         entity=run.entity,
         epoch=run.epoch,
+        reason=end.reason,
         pages=totals.pages,
         records=totals.distinct_ids,
         rows=totals.rows,
@@ -83,7 +98,7 @@ def summarize(
         unchanged=totals.unchanged,
         stale=totals.stale,
         misfits=totals.misfits,
-        quarantined=totals.quarantined,
+        quarantined=facts.quarantined,
         missing=deletions.missing,
         deleted=deletions.deleted,
         merged=merged,
@@ -100,10 +115,38 @@ def summarize(
     )
 
 
+def summary_of(facts: RunFacts, *, joined: bool = False) -> tuple[SyncSummary, End]:
+    """A sync as the ledger shows it now: what it wrote down at its end, and what has been resolved since."""
+    end, deletions = end_of(facts), deletions_of(facts)
+    outcome: Outcome | Literal["already_running", "already_completed"] = end.outcome
+    if joined and outcome in ("completed", "spreading"):
+        outcome = "already_completed" if outcome == "completed" else "already_running"
+    counted = {
+        "pages": facts.pages,
+        "rows": facts.rows,
+        "new": facts.new,
+        "changed": facts.changed,
+        "unchanged": facts.unchanged,
+        "requests": facts.requests,
+        "missing": deletions.missing,
+        "deleted": deletions.deleted,
+    }
+    written_down = dict(facts.result or {}) if facts.state == "completed" else {}
+    now = {
+        "outcome": outcome,
+        "key": facts.key,
+        "org_id": facts.org_id,
+        "entity": facts.entity,
+        "epoch": facts.epoch,
+        "reason": end.reason,
+        "quarantined": facts.quarantined,
+    }
+    return SyncSummary.model_validate({**counted, **written_down, **now}), end
+
+
 async def publish_summary(summary: SyncSummary) -> None:
     """The closing table artifact."""
-    told = summary.model_dump(mode="json", exclude={"unknown_attributes"})
-    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in told.items()]
+    table = as_table(summary.model_dump(mode="json", exclude={"unknown_attributes"}))
     key = artifact_key("sync", summary.org_id, summary.entity)
     try:
         await acreate_table_artifact(table, key=key, description=f"{summary.entity} of {summary.org_id}")

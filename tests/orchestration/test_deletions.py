@@ -112,14 +112,18 @@ def test_many_that_are_missing_at_once_are_left_until_somebody_says_so(
     gone = ids_of(world)[:51]
     delete(world, gone)
 
-    ended = mirrored.end()
+    ended = mirrored.end(epoch="monday")
 
     assert ended.name == "CompletedWithMissing"
     assert "51 records are missing" in str(ended.message)
     assert "many_deletions 'accept'" in str(ended.message)
     assert buried(mirrored) == {}
+    joined = mirrored.end(epoch="monday")
+    assert joined.name == "CompletedWithMissing", "whoever joins it is told, too"
+    assert "51 records are missing" in str(joined.message)
     assert mirrored.sync(many_deletions="accept").deleted == 51
     assert mirrored.differences() == []
+    assert mirrored.end(epoch="monday").name == "AlreadyCompleted", "a later turn has settled it"
 
 
 def test_a_list_that_became_empty_is_believed_only_when_somebody_says_so(

@@ -109,6 +109,7 @@ def test_a_product_that_may_not_be_read_is_reported_and_left_out(moving: Church,
     assert outcomes(summary) == {**dict.fromkeys(CHOSEN, "completed"), "groups.GroupType": "unreadable"}
     (left_out,) = summary.of("unreadable")
     assert "no permission" in left_out.reason
+    assert (summary.outcome, summary.state_name) == ("incomplete", "CompletedIncomplete")
     assert moving.rows("groups.GroupType") == []
 
 
@@ -118,6 +119,25 @@ def test_a_list_that_may_not_be_read_is_reported_and_the_others_are_mirrored(
     world.faults([{"kind": "403", "path": "/people/v2/addresses", "permanent": True}])
     summary = sync(moving, **LISTS)
     assert outcomes(summary) == {**dict.fromkeys(CHOSEN, "completed"), "people.Address": "unreadable"}
+
+
+def test_a_product_that_refuses_in_the_middle_is_named_to_whoever_asks_with_how_far_it_was_read(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "5")
+    world.faults([{"kind": "403", "path": "/people/v2/people", "offset": 5, "permanent": True}])
+    chosen = ["people.Person", "people.Campus"]
+
+    ended = end(moving, epoch="e", include=chosen)
+
+    for state in (ended, end(moving, epoch="e", include=chosen)):
+        summary = asyncio.run(state.aresult())
+        assert (state.name, summary.outcome) == ("CompletedIncomplete", "incomplete")
+        assert outcomes(summary) == {"people.Person": "unreadable", "people.Campus": "completed"}
+        (refused,) = summary.of("unreadable")
+        assert refused.reason.startswith(f"refused after {refused.pages} pages: Forbidden")
+        assert 0 < refused.rows < 30
+        assert "unreadable: people.Person" in str(state.message)
 
 
 def test_what_fails_keeps_nothing_else_from_being_read_and_is_continued_in_its_epoch(

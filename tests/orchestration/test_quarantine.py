@@ -72,6 +72,22 @@ def test_a_healed_source_is_asked_for_what_has_an_id_and_the_next_full_sync_sett
     assert told(replayed(church)[1]) == {}
 
 
+def test_whoever_joins_a_run_is_told_of_its_quarantine_until_that_is_resolved(church: Church) -> None:
+    poison(church, "wrong-record-type")
+    assert church.end(epoch="monday").name == "CompletedWithQuarantine"
+    church.simulator.reset_log()
+
+    joined = church.end(epoch="monday")
+
+    summary = asyncio.run(joined.aresult())
+    assert (joined.name, summary.outcome, summary.quarantined) == ("CompletedWithQuarantine", "incomplete", 1)
+    assert (summary.records, summary.new) == (119, 119), "what the other run had written down"
+    assert church.simulator.access_log() == []
+    church.simulator.faults([])
+    replayed(church)
+    assert church.end(epoch="monday").name == "AlreadyCompleted"
+
+
 def test_what_fits_by_now_is_stored_without_a_request_as_of_when_it_was_seen(church: Church) -> None:
     ill = poison(church, "wrong-record-type")["wrong-record-type"]
     church.sync()
@@ -113,7 +129,7 @@ def test_the_open_ones_are_listed_without_what_they_hold(church: Church, capsys:
     church.sync()
     names = {str(one["attributes"]["last_name"]) for one in church.simulator.state(PEOPLE)}
     for entity, count in ((None, 2), ("groups.Group", 0)):
-        options = argparse.Namespace(org_id=church.org_id, entity=entity)
+        options = argparse.Namespace(org_id=church.org_id, entity=entity, json=False)
         assert asyncio.run(show_quarantine(options, Console(width=200))) == 0
         said = capsys.readouterr().out
         assert f"{count} open in the quarantine of grace" in said
