@@ -98,9 +98,7 @@ def _tls(error: BaseException) -> Trouble | None:
     if not isinstance(error, ssl.SSLError):
         return None
     if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-        return Trouble(
-            words="it does not speak TLS there; are the port and the kind of address right?", is_lasting=True
-        )
+        return Trouble(words="it does not speak TLS there; are port and address right?", is_lasting=True)
     return Trouble(words=f"TLS failed ({error.reason or 'the connection ended'})")
 
 

@@ -1,4 +1,4 @@
-"""One at a time, whichever process: for work that must not be done twice at once, and may be left to whoever does it."""
+"""One at a time, whichever process: for work that must not be done twice at once, but may be done by anybody."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress

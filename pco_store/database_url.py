@@ -20,72 +20,25 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 _WRITABLE: Final = ("any", "primary", "read-write")
 _YES: Final = ("true", "1", "yes", "on")
 
-TLS: Final = frozenset(
-    [
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
-        "sslcrl",
-        "sslpassword",
-        "sslnegotiation",
-        "ssl_min_protocol_version",
-        "ssl_max_protocol_version",
-    ]
-)
+TLS: Final = frozenset({
+    "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword", "sslnegotiation",
+    "ssl_min_protocol_version", "ssl_max_protocol_version",
+})  # fmt: skip
 """Go to asyncpg as they are."""
 
-_WITHOUT_EFFECT: Final = frozenset(
-    [
-        "keepalives",
-        "keepalives_idle",
-        "keepalives_interval",
-        "keepalives_count",
-        "tcp_user_timeout",
-        "sslcompression",
-        "sslsni",
-        "load_balance_hosts",
-        "fallback_application_name",
-        "connection_limit",
-        "pool_timeout",
-        "socket_timeout",
-        "schema",
-        "statement_cache_size",
-        "prepared_statement_cache_size",
-        "supa",
-        "uselibpqcompat",
-    ]
-)
+_WITHOUT_EFFECT: Final = frozenset({
+    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "sslcompression", "sslsni", "load_balance_hosts", "fallback_application_name", "uselibpqcompat",
+    "connection_limit", "pool_timeout", "socket_timeout", "schema", "supa",
+    "statement_cache_size", "prepared_statement_cache_size",
+})  # fmt: skip
 """Change how others connect or pool, or where they look for tables; not what we read or write, nor how safely."""
 
-_UNDERSTOOD: Final = (
-    TLS
-    | _WITHOUT_EFFECT
-    | frozenset(
-        [
-            "host",
-            "hostaddr",
-            "port",
-            "dbname",
-            "database",
-            "user",
-            "password",
-            "passfile",
-            "service",
-            "sslmode",
-            "ssl",
-            "channel_binding",
-            "connect_timeout",
-            "application_name",
-            "options",
-            "client_encoding",
-            "target_session_attrs",
-            "gssencmode",
-            "pgbouncer",
-            "krbsrvname",
-            "gsslib",
-        ]
-    )
-)
+_UNDERSTOOD: Final = TLS | _WITHOUT_EFFECT | frozenset({
+    "host", "hostaddr", "port", "dbname", "database", "user", "password", "passfile", "service",
+    "sslmode", "ssl", "channel_binding", "connect_timeout", "application_name", "options", "client_encoding",
+    "target_session_attrs", "gssencmode", "pgbouncer", "krbsrvname", "gsslib",
+})  # fmt: skip
 
 _SCHEME: Final = re.compile(r"(?:jdbc:)?(?:postgres|postgresql)(?:\+\w+)?://", re.IGNORECASE)
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.~%-]*)(?::\d*)?"
