@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from deployments.environment import complete_environment
+from deployments.troubles import prefect_does_not_answer
 from embedded.home import services_home
 from embedded.server_process import ServerProcess
 from embedded.services import MIRROR_DATABASE, Services
+from pco_network.proxies import added_for_proxies
 
 INTERRUPTED = 130
 
@@ -62,12 +64,21 @@ def _is_interrupt(error: BaseException | None) -> bool:
 def _told(error: Exception) -> str | None:
     """An error that was foreseen, in words; None for a defect, which is better shown with its traceback."""
     package = type(error).__module__.split(".")[0]
-    if package in ("deployments", "embedded", "flows", "tasks", "pco_store", "pco_client", "pco_catalog"):
+    if package in (
+        "deployments",
+        "embedded",
+        "flows",
+        "tasks",
+        "pco_store",
+        "pco_client",
+        "pco_catalog",
+        "pco_network",
+    ):
         return str(error)
     if isinstance(error, EOFError):
         return "the input ended; without a terminal set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
     if package == "httpx":
-        return f"Prefect does not answer at {os.environ.get('PREFECT_API_URL')} ({type(error).__name__})"
+        return prefect_does_not_answer(error, os.environ)
     return None
 
 
@@ -247,7 +258,8 @@ def _status(_: argparse.Namespace, services: Services, console: Console) -> int:
 
 
 def _env(_: argparse.Namespace, services: Services, __: Console) -> int:
-    for name, value in services.environment().items():
+    environment = services.environment()
+    for name, value in {**environment, **added_for_proxies({**os.environ, **environment})}.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 

@@ -40,6 +40,13 @@ def prepare_proxies(environment: MutableMapping[str, str]) -> None:
         environment[name] = direct
 
 
+def added_for_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """What `prepare_proxies` would set. Raises `ProxySettingWrong`."""
+    prepared = dict(environment)
+    prepare_proxies(prepared)
+    return {name: value for name, value in prepared.items() if environment.get(name) != value}
+
+
 def proxy_variable(url: str, environment: Mapping[str, str]) -> str | None:
     """The variable that sends requests to this address through a proxy, if one does."""
     parts = urlsplit(url)

@@ -52,7 +52,7 @@ def network_trouble(error: BaseException) -> Trouble | None:
     """What an error on the way to a server means; None if it is not one that we know."""
     chain = list(_chain(error))
     for one in chain:
-        found = _proxy(one) or _certificate(one) or _tls(one) or _name(one)
+        found = _proxy(one) or _certificate(one) or _tls(one) or _name(one) or _address(one)
         if found is not None:
             return found
     for one in reversed(chain):  # the innermost says most
@@ -110,6 +110,12 @@ def _name(error: BaseException) -> Trouble | None:
     return Trouble(words="there is no host of this name (DNS); is it spelled right, and this machine online?")
 
 
+def _address(error: BaseException) -> Trouble | None:
+    if type(error).__name__ not in ("InvalidURL", "UnsupportedProtocol"):
+        return None
+    return Trouble(words="its address is none: it should look like https://host", is_lasting=True)
+
+
 def _number(error: BaseException) -> Trouble | None:
     numbers = [error.errno] if isinstance(error, OSError) and error.errno is not None else []
     numbers += [int(one) for one in _ERRNO.findall(str(error))] if isinstance(error, OSError) else []
@@ -121,6 +127,7 @@ def _silence(error: BaseException) -> Trouble | None:
     name = type(error).__name__
     if isinstance(error, TimeoutError) or name.endswith(("Timeout", "TimeoutError", "TimeoutException")):
         return Trouble(words="it did not answer in time")
-    if isinstance(error, ConnectionError | EOFError) or name in ("RemoteProtocolError", "ReadError", "WriteError"):
+    is_end = name in ("RemoteProtocolError", "ReadError", "WriteError") or "closed by server" in str(error)
+    if is_end or isinstance(error, ConnectionError | EOFError):
         return Trouble(words="it closed the connection")
     return None
