@@ -207,7 +207,7 @@ def _refuse_what_lasts(cause: BaseException | None) -> None:
     """Raise what no waiting changes, although its class is that of a database that is away."""
     if isinstance(cause, _WRONG_ADDRESS):
         raise DatabaseAddressWrong(f"PCO_SYNC_DATABASE_URL cannot be used: {cause}")
-    if isinstance(cause, asyncpg.ProtocolViolationError):
+    if isinstance(cause, asyncpg.PostgresConnectionError):
         said = str(cause.args[0]) if cause.args else ""
         for beginning, words in _REFUSED_BY_POOLER.items():
             if beginning in said:

@@ -43,7 +43,7 @@ class Pooler:
 
     socket: str
     database: str
-    mode: Literal["transaction", "session"] = "transaction"
+    mode: Literal["transaction", "session", "statement"] = "transaction"
     servers: int = 2
     round_robin: bool = False
     port: int = 0
@@ -65,6 +65,9 @@ class Pooler:
                 kind = await client.readexactly(1)
                 message = kind + await _body(client)
                 if kind == b"X":
+                    return
+                if self.mode == "statement" and message[5:].startswith(b"BEGIN"):
+                    answers.write(_refusal(b"transaction blocks not allowed in statement pooling mode"))
                     return
                 if loan.server is None:
                     loan.server = await self._lend()
@@ -88,7 +91,7 @@ class Pooler:
             startup = await _body(client)
         names = startup[8:].split(b"\0")[::2]
         if b"options" in names:
-            answers.write(_message(b"E", b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"))
+            answers.write(_refusal(b"unsupported startup parameter: options"))
             raise ConnectionError
         server = await self._lend()
         answers.write(server.greeting + _message(b"K", struct.pack("!ii", 4711, id(client) % 2**31)))
@@ -104,7 +107,7 @@ class Pooler:
             if kind != b"Z":
                 continue
             loan.owed -= 1
-            if body[4:] == b"I" and not loan.owed and not loan.is_asking and self.mode == "transaction":
+            if body[4:] == b"I" and not loan.owed and not loan.is_asking and self.mode != "session":
                 loan.server = None
                 await self._take_back(server)
                 return
@@ -154,6 +157,11 @@ class Pooler:
 async def _body(reader: asyncio.StreamReader) -> bytes:
     length = await reader.readexactly(4)
     return length + await reader.readexactly(struct.unpack("!i", length)[0] - 4)
+
+
+def _refusal(words: bytes) -> bytes:
+    """As PgBouncer refuses: its reason, and the end of the connection."""
+    return _message(b"E", b"SFATAL\0C08P01\0M" + words + b"\0\0")
 
 
 def _message(kind: bytes, body: bytes) -> bytes:

@@ -212,3 +212,11 @@ async def test_what_a_pooler_does_not_take_is_named(pooler: Pooler) -> None:
     async with opened(f"{pooler.url}?options=-csearch_path%3Dx") as (database,):
         with pytest.raises(DatabaseAddressWrong, match="the pooler does not take options; leave it out of PCO_SYNC"):
             await database.has_own_sessions()
+
+
+async def test_a_pooler_of_single_statements_is_refused_with_what_to_use(pooler: Pooler) -> None:
+    pooler.mode = "statement"
+    async with opened(pooler.url) as (database,):
+        with pytest.raises(DatabaseAddressWrong, match="use session pooling or a direct connection"):
+            async with database.transaction():
+                raise AssertionError("it works")

@@ -101,12 +101,12 @@ async def test_a_primary_that_becomes_a_replica_is_waited_for(redis_url: str) ->
 
     async def until_it_is_back(seconds: float) -> None:
         waits.append(seconds)
-        await redis.execute_command("REPLICAOF", "NO", "ONE")
+        await redis.replicaof("NO", "ONE")
 
     async with Redis.from_url(redis_url) as redis:
         governor = RedisGovernor(redis, "somebody", sleep=until_it_is_back)
         await governor.acquire(lane="l", deep=False)
-        await redis.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        await redis.replicaof("127.0.0.1", free_port())
         await governor.acquire(lane="l", deep=False)
     assert len(waits) == 1
 

@@ -33,12 +33,12 @@ def limited(church: Church, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_documented_rights_are_enough_for_a_sync(church: Church, limited: Redis) -> None:
     church.sync()
     assert church.differences() == []
-    refused = [one for one in limited.execute_command("ACL", "LOG") if one["username"] == "limited"]
-    assert [one["object"] for one in refused if not one["object"].startswith("client")] == []
+    refused = [str(one["object"]) for one in limited.acl_log() if one["username"] == "limited"]
+    assert [one for one in refused if not one.startswith("client")] == [], "only the name it gives itself is refused"
 
 
 def test_a_sync_without_a_right_ends_at_once_and_says_why(church: Church, limited: Redis) -> None:
-    limited.execute_command("ACL", "SETUSER", "limited", "resetkeys", "~other:*")
+    limited.acl_setuser("limited", enabled=True, reset_keys=True, keys=["other:*"])
     state = church.end()
     assert state.is_failed()
     assert "a right is missing for the Redis user of PCO_SYNC_REDIS_URL (keys)" in str(state.message)
