@@ -17,6 +17,16 @@ WITHOUT_NAMES: Final[Mapping[str, Any]] = {
 }
 """For SQLAlchemy's driver: statements have no names, for a shared connection may know another's by the same one."""
 
+_LIBPQ_TLS: Final = {
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
+}
+
 
 def connect_arguments(address: DatabaseAddress, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The keywords of `asyncpg.connect`. Raises `DatabaseAddressWrong`, for instance when a file is missing."""
@@ -40,6 +50,28 @@ def connect_arguments(address: DatabaseAddress, environment: Mapping[str, str] =
     elif ports:
         arguments["port"] = ports[0]
     return arguments
+
+
+def libpq_environment(address: DatabaseAddress) -> dict[str, str]:
+    """The same for psql: variables, because other users of the machine can read what stands in a command line."""
+    ports = ",".join(str(port or "") for port in address.ports)
+    told = {
+        "PGHOST": ",".join(address.hosts),
+        "PGPORT": ports,
+        "PGUSER": address.user,
+        "PGPASSWORD": address.password,
+        "PGDATABASE": address.database,
+        "PGSSLMODE": address.ssl_mode,
+        "PGCHANNELBINDING": "require" if address.needs_proven_server else None,
+        "PGTARGETSESSIONATTRS": address.target_session_attrs,
+        "PGOPTIONS": address.server_settings.get("options"),
+        "PGCONNECT_TIMEOUT": str(int(address.connect_seconds)),
+        "PGAPPNAME": "psql",
+        **{name: address.tls.get(parameter) for parameter, name in _LIBPQ_TLS.items()},
+        "PGPASSFILE": address.further.get("passfile"),
+        "PGSERVICE": address.further.get("service"),
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _usual_port(environment: Mapping[str, str]) -> int:

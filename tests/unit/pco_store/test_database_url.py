@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pco_store.connecting import connect_arguments
+from pco_store.connecting import connect_arguments, libpq_environment
 from pco_store.database_url import DatabaseAddress, parse_database_url
 from pco_store.errors import DatabaseAddressWrong
 
@@ -177,3 +177,19 @@ def test_a_file_that_cannot_be_used_is_named_before_the_first_connection(tmp_pat
             connect_arguments(parse_database_url(f"postgresql://h/db?sslmode=require&{said}"), {})
     with pytest.raises(DatabaseAddressWrong, match="sslmode=verify-ca in PCO_SYNC_DATABASE_URL needs sslrootcert"):
         connect_arguments(parse_database_url("postgresql://h/db?sslmode=verify-ca"), {})
+
+
+def test_psql_is_told_the_same_without_a_password_in_its_command_line() -> None:
+    said = "postgresql://me:p@ss@a:1,b:2/pco?sslmode=verify-ca&sslrootcert=/ca.pem&options=-cx%3Dy&connect_timeout=5"
+    assert libpq_environment(parse_database_url(said)) == {
+        "PGHOST": "a,b",
+        "PGPORT": "1,2",
+        "PGUSER": "me",
+        "PGPASSWORD": "p@ss",
+        "PGDATABASE": "pco",
+        "PGSSLMODE": "verify-ca",
+        "PGSSLROOTCERT": "/ca.pem",
+        "PGOPTIONS": "-cx=y",
+        "PGCONNECT_TIMEOUT": "5",
+        "PGAPPNAME": "psql",
+    }
