@@ -64,16 +64,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 def _told(error: Exception) -> str | None:
     """An error that was foreseen, in words; None for a defect, which is better shown with its traceback."""
     package = type(error).__module__.split(".")[0]
-    if package in (
-        "deployments",
-        "embedded",
-        "flows",
-        "tasks",
-        "pco_store",
-        "pco_client",
-        "pco_catalog",
-        "pco_network",
-    ):
+    if package in ("deployments", "embedded", "flows", "tasks") or package.startswith("pco_"):
         return str(error)
     if isinstance(error, EOFError):
         return "the input ended; without a terminal set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
