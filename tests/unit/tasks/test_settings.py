@@ -85,9 +85,7 @@ def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.Monke
 def test_an_address_that_cannot_be_used_is_refused_without_its_value(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
 ) -> None:
-    for one, usual in COMPLETE.items():
-        monkeypatch.setenv(one, usual)
-    monkeypatch.setenv(f"PCO_SYNC_{name}", value)
+    given_environment(monkeypatch, **{f"PCO_SYNC_{name}": value})
     with pytest.raises(SettingsError, match=told) as refused:
         read_settings()
     assert "canary" not in str(refused.value)
