@@ -4,6 +4,7 @@ RUN useradd --create-home --uid 10001 pco
 WORKDIR /opt/pco-sync
 COPY pyproject.toml README.md LICENSE ./
 COPY pco_catalog pco_catalog
+COPY pco_network pco_network
 COPY pco_client pco_client
 COPY pco_store pco_store
 COPY pco_simulator pco_simulator

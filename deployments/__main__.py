@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -266,17 +266,26 @@ def _env(_: argparse.Namespace, services: Services, __: Console) -> int:
 
 def _psql(options: argparse.Namespace, services: Services, __: Console) -> int:
     """Works after `make down` and after the demo too: then PostgreSQL runs as long as psql does."""
+    statement = () if options.c is None else ("-c", options.c)
+    address = os.environ.get("PCO_SYNC_DATABASE_URL", "")
+    if address and str(services.postgres.data) not in address:
+        from deployments.psql import psql_for
+
+        command, environment = psql_for(address, os.environ)
+        return _run_psql([*command, *statement], environment)
     was_up = services.postgres.is_running
     services.postgres.start()
     try:
         services.postgres.create_database(MIRROR_DATABASE)
-        command = services.postgres.psql_command(MIRROR_DATABASE)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to psql, where it ends a statement
-        statement = () if options.c is None else ("-c", options.c)
-        return subprocess.run([*command, *statement], preexec_fn=_take_interrupts, check=False).returncode
+        return _run_psql([*services.postgres.psql_command(MIRROR_DATABASE), *statement], os.environ)
     finally:
         if not was_up:
             services.postgres.stop()
+
+
+def _run_psql(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to psql, where it ends a statement
+    return subprocess.run(command, env=environment, preexec_fn=_take_interrupts, check=False).returncode
 
 
 def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int:

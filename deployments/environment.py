@@ -5,6 +5,7 @@ from collections.abc import Mapping, MutableMapping
 
 from embedded.home import services_home
 from embedded.services import Services
+from pco_network.proxies import prepare_proxies
 
 NEEDED = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
 
@@ -16,11 +17,15 @@ class ServersNotFoundError(Exception):
 def complete_environment(services: Services, environment: MutableMapping[str, str] = os.environ) -> None:
     """Set what is missing from the embedded servers. Call it before anything imports Prefect.
 
-    Raises `ServersNotFoundError`.
+    Raises `ServersNotFoundError`, `ProxySettingWrong`.
     """
     missing = [name for name in NEEDED if not environment.get(name)]
-    if not missing:
-        return
+    if missing:
+        _complete(services, environment, missing)
+    prepare_proxies(environment)
+
+
+def _complete(services: Services, environment: MutableMapping[str, str], missing: list[str]) -> None:
     try:
         found = embedded_environment(services)
     except ServersNotFoundError as error:

@@ -9,7 +9,9 @@ from typing import Final
 
 from deployments.exit_codes import FAILED, USAGE
 
-OURS: Final = ("deployments", "embedded", "flows", "tasks", "pco_store", "pco_client", "pco_catalog", "pco_worker")
+OURS: Final = ("deployments", "embedded", "flows", "tasks")
+"""Besides the packages called pco_…"""
+
 WRONG_COMMAND_LINES: Final = frozenset(
     {
         "WrongArgumentError",
@@ -30,7 +32,7 @@ def foreseen(error: Exception) -> tuple[str, int] | None:
     trouble = _trouble_with_prefect(error)
     if trouble is not None:
         return trouble, FAILED
-    if _package(error) in OURS:
+    if _package(error) in OURS or _package(error).startswith("pco_"):
         is_wrong = any(kind.__name__ in WRONG_COMMAND_LINES for kind in type(error).__mro__)
         return str(error), USAGE if is_wrong else FAILED
     line = _in_words(error)

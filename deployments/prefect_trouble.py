@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import httpx
 from prefect.settings import get_current_settings
 
+from deployments.troubles import prefect_does_not_answer
+
 PATIENCE = 10.0
 
 
@@ -42,8 +44,7 @@ def prefect_trouble() -> str | None:
             else:
                 answer = client.get(f"{url}/admin/version", follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        cause = " ".join(str(error).split()) or type(error).__name__
-        return f"Prefect does not answer at {shown(url)} ({type(error).__name__}: {cause})"
+        return prefect_does_not_answer(error, {**os.environ, "PREFECT_API_URL": url})
     return _judged(answer, url, is_cloud=is_cloud)
 
 

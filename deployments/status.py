@@ -11,6 +11,7 @@ from rich.console import Console
 from deployments.environment import embedded_environment
 from deployments.exit_codes import DONE, FAILED
 from embedded.services import MIRROR_DATABASE, Services
+from pco_network.proxies import added_for_proxies
 
 ADDRESSES = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
 
@@ -42,8 +43,9 @@ def show_status(services: Services, console: Console) -> int:
 
 
 def print_environment(services: Services) -> int:
-    """Print the variables for a shell's `eval`. Raises `ServersNotFoundError`."""
-    for name, value in embedded_environment(services).items():
+    """Print the variables for a shell's `eval`. Raises `ServersNotFoundError`, `ProxySettingWrong`."""
+    environment = embedded_environment(services)
+    for name, value in {**environment, **added_for_proxies({**os.environ, **environment})}.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     return DONE
 

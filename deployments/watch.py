@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
+from pco_client.redis_address import redis_address
 from tasks.progress import progress_key
 
 LOOK_AT_REDIS: Final = 0.2
@@ -61,7 +62,7 @@ async def watch(
     flow_run_id: UUID, org_id: str, entity: str, console: Console, *, print_every: float = PRINT_EVERY
 ) -> FlowRun:
     """Show pages, rows, rate and remaining time; the flow run as it ended."""
-    redis: Redis = Redis.from_url(os.environ["PCO_SYNC_REDIS_URL"], decode_responses=True)
+    redis: Redis = Redis.from_url(redis_address(os.environ["PCO_SYNC_REDIS_URL"]), decode_responses=True)
     begun = printed = time.monotonic()
     try:
         async with get_client() as client:

@@ -1,5 +1,6 @@
 """PcoClient: the only file that sends. It is given an `httpx.AsyncClient`, and works without Prefect or Postgres."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import httpx
 
 from pco_client.auth import Credential
 from pco_client.documents import Json, Page
-from pco_client.errors import RateLimited, Unreachable
+from pco_client.errors import CannotConnect, PcoError, RateLimited, Unreachable
 from pco_client.governor import Governor, Permit, ProcessGovernor
 from pco_client.rate_limit import DEEP_OFFSET, read_rate
 from pco_client.sansio import (
@@ -23,6 +24,8 @@ from pco_client.sansio import (
     read_document,
     read_list,
 )
+from pco_network.proxies import proxy_variable
+from pco_network.trouble import Trouble, network_trouble
 
 BASE_URL: Final = "https://api.planningcenteronline.com"
 REFUSALS_ENDURED: Final = 20
@@ -136,8 +139,8 @@ class PcoClient:
                 )
             except _PermitTooOldError:
                 continue
-            except httpx.TransportError as error:
-                raise Unreachable(f"no answer from PCO ({type(error).__name__})", where=where) from None
+            except (httpx.TransportError, httpx.InvalidURL) as error:
+                raise _unanswered(error, request.url, where=where) from None
             except httpx.DecodingError:
                 raise Unreachable("the answer was cut off or garbled on its way", where=where) from None
             requests += 1
@@ -156,3 +159,11 @@ class PcoClient:
             where=where,
             status=429,
         )
+
+
+def _unanswered(error: Exception, url: str, *, where: str) -> PcoError:
+    trouble = network_trouble(error) or Trouble(words="the connection failed")
+    proxy = proxy_variable(url, os.environ)
+    way = f" through the proxy of {proxy}" if proxy else ""
+    kind = CannotConnect if trouble.is_lasting else Unreachable
+    return kind(f"no answer from PCO{way}: {trouble.words} ({type(error).__name__})", where=where)

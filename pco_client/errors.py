@@ -13,6 +13,7 @@
     │   ├── Forbidden             403: no right to it
     │   └── PlanLacksFeature      402: not part of the church's plan
     └── StopError             asking again gives the same answer
+        ├── CannotConnect         no answer, and none will come: a certificate, a proxy, the address
         ├── Unauthorized          401; `hint` is PCO's word for what is wrong with the credential
         ├── BadRequest            400 405 409 422: our request is wrong
         ├── UnexpectedDocument    JSON, but not what was asked for
@@ -112,6 +113,10 @@ class PlanLacksFeature(SkipError):
 
 class StopError(PcoError):
     """Asking again gives the same answer."""
+
+
+class CannotConnect(StopError):
+    """There is no way to PCO until somebody changes a setting: the authorities to trust, the proxy, the address."""
 
 
 class Unauthorized(StopError):

@@ -29,6 +29,7 @@ from pco_client.rate_limit import (
     REMEMBERED_SECONDS,
     RateReading,
 )
+from pco_client.redis_trouble import RedisRefused, first_trouble, redis_trouble
 
 T = TypeVar("T")
 
@@ -118,7 +119,8 @@ class RedisGovernor:
 
     That a request was written late is told at once: another process may be waiting for this very permit to come back.
 
-    Raises `GovernorUnavailable` when Redis is away for longer than `PATIENCE_SECONDS`.
+    Raises `GovernorUnavailable` when Redis is away for longer than `PATIENCE_SECONDS`, and `RedisRefused` at once when
+    waiting cannot help.
     """
 
     def __init__(
@@ -130,6 +132,8 @@ class RedisGovernor:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._redis = redis
+        self._has_answered = False
         self._budget = SharedBudget(redis, identity, margin=margin)
         self._now = now
         self._sleep = sleep
@@ -220,12 +224,18 @@ class RedisGovernor:
         begun, pause = self._now(), 0.1
         while True:
             try:
-                return await ask()
+                answer = await ask()
             except (RedisError, OSError) as error:
+                trouble = redis_trouble(error) if self._has_answered else await first_trouble(error, self._redis)
+                if trouble.is_lasting:
+                    raise RedisRefused(trouble.words) from None
                 if self._now() - begun > PATIENCE_SECONDS:
-                    raise GovernorUnavailable(f"Redis cannot be reached ({type(error).__name__})") from None
+                    raise GovernorUnavailable(trouble.words) from None
                 await self._sleep(pause)
                 pause = min(pause * 2, 5.0)
+            else:
+                self._has_answered = True
+                return answer
 
 
 def _standing_behind_first(line: Sequence[Future[Permit | None]]) -> list[Future[Permit | None]]:

@@ -6,6 +6,7 @@ StoreError
     ├── SchemaMissing     run the migrations first
     ├── SchemaOutdated    run the migrations first
     ├── SchemaNewer       this program is older than the database
+    ├── DatabaseAddressWrong  PCO_SYNC_DATABASE_URL cannot be used as it is
     ├── StatementRefused  the database, the role or a statement of ours is wrong
     └── LeaseLost         another execution owns the run now
 """
@@ -98,6 +99,10 @@ class SchemaNewer(StopStoreError):
 
     def __reduce__(self) -> tuple[type["SchemaNewer"], tuple[str, str]]:
         return type(self), (self.found, self.expected)
+
+
+class DatabaseAddressWrong(StopStoreError):
+    """The connection string cannot be used as it is. The message repeats none of its values."""
 
 
 class StatementRefused(StopStoreError):

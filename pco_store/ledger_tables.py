@@ -66,6 +66,7 @@ class RunRow(SQLModel, table=True):
     fence: int = Field(sa_type=BigInteger)
     owner: str = Field(sa_type=Text)
     lease_until: datetime = Field(sa_type=DateTime(timezone=True))
+    session_locked: bool = Field(sa_type=Boolean, sa_column_kwargs={"server_default": text("false")})
     flow_run_id: str | None = Field(default=None, sa_type=Text)
     window_attribute: str | None = Field(default=None, sa_type=Text)
     window_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,9 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from pco_client.client import PcoClient, user_agent
+from pco_client.redis_address import redis_address
 from pco_client.redis_governor import RedisGovernor
+from pco_network.proxies import prepare_proxies
 from pco_store.database import Database
 from tasks.credentials import Connection, connection_for_org
 from tasks.receipts import ReceiptStorage, receipt_storage
@@ -140,12 +143,13 @@ def _leave_imports_alone() -> None:
 def _open(settings: SyncSettings) -> Resources:
     """Connections are made when first used."""
     _leave_imports_alone()
+    prepare_proxies(os.environ)
     database = Database(
         settings.database_url.get_secret_value(),
         pool_size=min(settings.pages_in_flight, 8) + 2,
         silence_seconds=settings.lease_seconds,
     )
-    redis: Redis = Redis.from_url(settings.redis_url.get_secret_value())
+    redis: Redis = Redis.from_url(redis_address(settings.redis_url.get_secret_value()))
     limits = httpx.Limits(max_connections=settings.pages_in_flight, max_keepalive_connections=settings.pages_in_flight)
     http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits)
     closing = AsyncExitStack()

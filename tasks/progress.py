@@ -14,6 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from pco_client.redis_trouble import redis_trouble
 from tasks.interrupting import interrupt
 from tasks.logs import sync_logger
 from tasks.part_walks import PartWalks
@@ -80,7 +81,7 @@ class ProgressReport:
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             if not self._redis_is_away:
-                sync_logger().warning("progress is not shown for now: Redis is away (%s)", type(error).__name__)
+                sync_logger().warning("progress is not shown for now: %s", redis_trouble(error).words)
             self._redis_is_away = True
         else:
             self._redis_is_away = False

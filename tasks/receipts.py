@@ -1,9 +1,18 @@
 """Where Prefect keeps the receipts of pages: in Redis, which all workers share, over one pool of connections."""
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
 import redis.asyncio
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect_redis import RedisDatabase
 from pydantic import PrivateAttr, SecretStr
+from redis.exceptions import RedisError
+
+from pco_client.redis_address import redis_address
+from pco_client.redis_trouble import RedisRefused, first_trouble, redis_trouble
+
+T = TypeVar("T")
 
 BLOCK_NAME = "pco-sync-receipts"
 KEPT_SECONDS = 14 * 24 * 3600
@@ -23,14 +32,27 @@ class ReceiptStorage(RedisDatabase):  # type: ignore[misc]
     _block_type_slug = "pco-sync-receipts"
     _description = "Keeps the receipts of pco-sync's pages in Redis"
     _client: redis.asyncio.Redis | None = PrivateAttr(default=None)
+    _has_answered: bool = PrivateAttr(default=False)
 
     async def aread_path(self, path: str) -> bytes:
         """The receipt under this key, or None as `RedisDatabase` has it."""
-        return await self._pooled().get(path)  # type: ignore[return-value]
+        return await self._asked(self._pooled().get(path))  # type: ignore[arg-type]
 
     async def awrite_path(self, path: str, content: bytes) -> bool:
         """Keep a receipt."""
-        return await self._pooled().set(path, content, ex=self.key_ttl) is True
+        return await self._asked(self._pooled().set(path, content, ex=self.key_ttl)) is True
+
+    async def _asked(self, question: Awaitable[T]) -> T:
+        """Raises `RedisRefused` instead of an error of Redis that no waiting changes."""
+        try:
+            answer = await question
+        except (RedisError, OSError) as error:
+            trouble = redis_trouble(error) if self._has_answered else await first_trouble(error, self._pooled())
+            if trouble.is_lasting:
+                raise RedisRefused(trouble.words) from None
+            raise
+        self._has_answered = True
+        return answer
 
     def _pooled(self) -> redis.asyncio.Redis:
         if self._client is None:
@@ -48,7 +70,8 @@ class ReceiptStorage(RedisDatabase):  # type: ignore[misc]
 
 async def receipt_storage(redis_url: SecretStr) -> ReceiptStorage:
     """The storage block of this Redis, saved with Prefect's server so that any process can read a receipt."""
-    wanted = ReceiptStorage(connection_url=redis_url, key_ttl=KEPT_SECONDS)
+    address = SecretStr(redis_address(redis_url.get_secret_value()))
+    wanted = ReceiptStorage(connection_url=address, key_ttl=KEPT_SECONDS)
     for attempt in range(1, RACES_LOST + 1):
         saved = await _saved()
         if saved is not None and (saved.connection_url, saved.key_ttl) == (wanted.connection_url, wanted.key_ttl):

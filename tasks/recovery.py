@@ -8,9 +8,9 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import text
 
 from pco_store.abandoned import AbandonedRun, abandoned_runs
+from pco_store.alone import alone
 from pco_store.fan_out_deletions import unsettled_fan_outs
 from pco_store.fan_outs import unfinished_fan_outs
 from pco_store.ledger import RunHandle
@@ -44,10 +44,8 @@ async def recover(resources: Resources) -> Recovered:
     The lock is Postgres's, which ends with its holder, or after a while if that only sleeps: Prefect keeps a
     concurrency slot of a dead process for minutes, and it is dead processes that this is about.
     """
-    async with resources.database.dedicated() as session:
-        await session.execute(text("SET idle_session_timeout = '30s'"))
-        alone = await session.scalar(text("SELECT pg_try_advisory_lock(hashtextextended('recover', 0))"))
-        return await _sweep(resources) if alone else Recovered()
+    async with alone(resources.database, "recover") as is_alone:
+        return await _sweep(resources) if is_alone else Recovered()
 
 
 async def _sweep(resources: Resources) -> Recovered:

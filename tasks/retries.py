@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from pco_client.errors import PcoError, RetryError, ServerFault, SkipError, StopError, UndecodableAnswer, WaitError
 from pco_client.governor import GovernorUnavailable
+from pco_client.redis_trouble import RedisRefused
 from pco_store.errors import LeaseLost, StoreUnavailable
 from tasks.settings import SyncSettings
 
@@ -34,6 +35,7 @@ TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
     (SkipError, Decision.STOP),  # not there, or not for us
     (WaitError, Decision.RETRY),  # the budget did not come in the time one attempt may wait
     (RetryError, Decision.RETRY),
+    (RedisRefused, Decision.STOP),  # address, user or server must be changed first
     (GovernorUnavailable, Decision.RETRY),
     (RedisError, Decision.RETRY),
     (StoreUnavailable, Decision.RETRY),

@@ -5,6 +5,10 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pco_client.redis_address import RedisAddressWrong, redis_address
+from pco_store.database_url import parse_database_url
+from pco_store.errors import DatabaseAddressWrong
+
 PCO_BASE_URL = "https://api.planningcenteronline.com"
 
 
@@ -65,7 +69,11 @@ class SyncSettings(BaseSettings):
 def read_settings() -> SyncSettings:
     """The settings of this process. Raises `SettingsError`, which never repeats a value."""
     try:
-        return SyncSettings()
+        settings = SyncSettings()
+        parse_database_url(settings.database_url.get_secret_value())
+        redis_address(settings.redis_url.get_secret_value())
+    except (DatabaseAddressWrong, RedisAddressWrong) as error:
+        raise SettingsError(f"cannot start: {error}; see docs/settings.md") from None
     except ValidationError as error:
         problems = [
             f"PCO_SYNC_{'_'.join(str(part) for part in one['loc']).upper()}: "
@@ -76,3 +84,4 @@ def read_settings() -> SyncSettings:
             "cannot start: " + "; ".join(problems) + ". `make demo` and `make up` set them for the embedded servers; "
             "see docs/settings.md for your own"
         ) from None
+    return settings

@@ -146,7 +146,7 @@ async def test_churches_do_not_touch_each_other(store: Database) -> None:
 
 async def blocked(store: Database, count: int) -> None:
     """Wait until so many writers wait for a lock."""
-    async with store.dedicated() as connection, asyncio.timeout(20):
+    async with store.statement() as connection, asyncio.timeout(20):
         waiting = text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

@@ -95,7 +95,8 @@ def test_wrong_credentials_are_told_with_what_pco_says_about_them(
 def test_an_unreachable_host_is_tried_again_and_told(church: Church, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", f"http://127.0.0.1:{free_port()}")
     state = church.end()
-    assert "no answer from PCO (ConnectError) (GET /people/v2/people)" in str(state.message)
+    assert "no answer from PCO: the connection was refused" in str(state.message)
+    assert "(ConnectError) (GET /people/v2/people)" in str(state.message)
     assert church.rows() == []
 
 

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from pco_store.errors import (
+    DatabaseAddressWrong,
     LeaseLost,
     SchemaMissing,
     SchemaNewer,
@@ -19,6 +20,7 @@ from pco_store.errors import (
     "error",
     [
         StoreUnavailable("away"),
+        DatabaseAddressWrong("the port"),
         StatementRefused("refused"),
         SchemaMissing(),
         SchemaOutdated("0001", "0002"),

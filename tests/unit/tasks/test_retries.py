@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from pco_client import errors as client
 from pco_client.governor import GovernorUnavailable
+from pco_client.redis_trouble import RedisRefused
 from pco_store import errors as store
 from tasks.alike import EndlessListError
 from tasks.newest_first import WalkStuckError
@@ -32,6 +33,7 @@ DECISIONS: dict[BaseException, Decision] = {
     client.NotFound("404"): STOP,
     client.Forbidden("403"): STOP,
     client.PlanLacksFeature("402"): STOP,
+    client.CannotConnect("a certificate"): STOP,
     client.Unauthorized("401", hint="BABOON"): STOP,
     client.BadRequest("422"): STOP,
     client.UnexpectedDocument("an object"): STOP,
@@ -40,9 +42,11 @@ DECISIONS: dict[BaseException, Decision] = {
     store.SchemaMissing(): STOP,
     store.SchemaOutdated("0001", "0002"): STOP,
     store.SchemaNewer("0003", "0002"): STOP,
+    store.DatabaseAddressWrong("sslmode"): STOP,
     store.StatementRefused("no such table"): STOP,
     store.LeaseLost("sync-entity:grace:people.Person:e", 1): STOP,
     GovernorUnavailable("away"): RETRY,
+    RedisRefused("a wrong password"): STOP,
     RedisError("away"): RETRY,
     ModeNotPossibleError("no filter"): STOP,
     WalkStuckError(0, 3): STOP,

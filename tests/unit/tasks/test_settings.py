@@ -73,3 +73,19 @@ def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.Monke
     given_environment(monkeypatch, PCO_SYNC_APPLICATION_ID="canary", PCO_SYNC_SECRET="canary", PCO_SYNC_ORG_ID="grace")
     assert "canary" not in repr(read_settings())
     assert "canary" not in str(read_settings().model_dump())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("DATABASE_URL", "postgresql://u:canary@h/db?foo=1", "the parameter foo of PCO_SYNC_DATABASE_URL is not"),
+        ("REDIS_URL", "http://:canary@h", "PCO_SYNC_REDIS_URL must begin with redis://"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    given_environment(monkeypatch, **{f"PCO_SYNC_{name}": value})
+    with pytest.raises(SettingsError, match=told) as refused:
+        read_settings()
+    assert "canary" not in str(refused.value)
