@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -56,7 +56,8 @@ class Relationship:
 class Entity:
     """A kind of record that PCO has. `list_path` is None when it is listed only below a parent.
 
-    `api_version` is the pinned date of its product. Entities are one object each, so they compare by identity.
+    `api_version` is the pinned date of its product. `shared_ids` names, for each path that lists the same record below
+    many parents, the ids in it that are not the record's own. Entities are one object each, so they compare by identity.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Entity:
     can_include: frozenset[str]
     filters: frozenset[str]
     incremental: str | None
+    shared_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def schema_name(self) -> str:
@@ -112,16 +114,23 @@ class Catalog:
 @lru_cache(maxsize=1)
 def load_catalog() -> Catalog:
     """The catalogue, read once per process."""
-    text = resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8")
+    shared = {path: frozenset(names) for path, names in _read("shared_lists.json").items()}
     by_name = {}
-    for product, described in json.loads(text).items():
+    for product, described in _read("catalog.json").items():
         for resource, facts in described["resources"].items():
-            entity = _entity(product, described["version"], resource, facts)
+            entity = _entity(product, described["version"], resource, facts, shared)
             by_name[entity.name] = entity
     return Catalog(by_name=by_name)
 
 
-def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any]) -> Entity:
+def _read(name: str) -> Mapping[str, Any]:
+    read: Mapping[str, Any] = json.loads(resources.files("pco_catalog").joinpath(name).read_text(encoding="utf-8"))
+    return read
+
+
+def _entity(
+    product: str, version: str, resource: str, facts: Mapping[str, Any], shared: Mapping[str, frozenset[str]]
+) -> Entity:
     paths = tuple(facts["list_paths"])
     return Entity(
         name=f"{product}.{resource}",
@@ -146,4 +155,5 @@ def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any])
         can_include=frozenset(facts["can_include"]),
         filters=frozenset(facts["filters"]),
         incremental=facts["incremental"],
+        shared_ids={path: shared[path] for path in paths if path in shared},
     )

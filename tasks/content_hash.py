@@ -10,16 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, Resource
-
-HASH_BYTES: Final = 20
-"""The hashes of versions before 0.2 had 16 bytes and covered whatever the request happened to show."""
-
+from pco_store.upsert_rules import HASH_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
