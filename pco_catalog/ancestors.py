@@ -2,7 +2,7 @@
 
 A record below `/groups/{group_id}/memberships` belongs to that group, and the group's id is a column of its row. A tag
 below `/groups/{group_id}/tags` is a tag of many groups: each of them is a link (`sync.links`). Which ids of a path are
-shared is reviewed by hand, path by path, in `shared_lists.json`; the ids of every other path are the record's own. Pure.
+not the record's own is reviewed by hand, path by path, in `shared_lists.json`; those of all other paths are. Pure.
 """
 
 import re
@@ -35,7 +35,7 @@ def is_shared(entity: Entity, path: str) -> bool:
 
 
 def own_ids_in(entity: Entity, path: str, scope: str) -> dict[str, str]:
-    """The ids that the list of one parent tells of its records, by the names of whom they belong to: {"group": "12"}."""
+    """What the list of one parent tells of its records: ids, by the names of whom they belong to: {"group": "12"}."""
     own = set(own_ids(entity, path))
     pairs = zip(ids_in(path), scope.split("/"), strict=True)
     return {name.removesuffix("_id"): one for name, one in pairs if name in own}
@@ -69,8 +69,6 @@ def columns_of(entity: Entity) -> Columns:
     on_request = (name for name, one in entity.attributes.items() if one.on_request)
     told = dict.fromkeys(name for name in (*ancestors, *hidden, *on_request) if name not in known)
     rendered = frozenset(
-        name
-        for name, one in entity.relationships.items()
-        if one.rendered and (one.many or name in pointers)
+        name for name, one in entity.relationships.items() if one.rendered and (one.many or name in pointers)
     )
     return Columns(ancestors=ancestors, told=tuple(told), pointers=pointers, rendered=rendered)

@@ -56,8 +56,9 @@ class Relationship:
 class Entity:
     """A kind of record that PCO has. `list_path` is None when it is listed only below a parent.
 
-    `api_version` is the pinned date of its product. `shared_ids` names, for each path that lists the same record below
-    many parents, the ids in it that are not the record's own. Entities are one object each, so they compare by identity.
+    `api_version` is the pinned date of its product. `shared_ids` are the names in a path that lists the same
+    record below many parents, as far as they are not the record's own. Entities are one object each, so they compare by
+    identity.
     """
 
     name: str

@@ -25,6 +25,8 @@ from pco_store.upsert_rules import (
 
 _POSTGRES = dialect()  # type: ignore[no-untyped-call]
 _QUOTE = _POSTGRES.identifier_preparer.quote
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpsertCounts:
     """What a page did to its table. `stale` rows were older than what is stored, and changed nothing.

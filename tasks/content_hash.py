@@ -18,6 +18,7 @@ from pco_catalog.catalog import Entity
 from pco_client.documents import Json, Resource
 from pco_store.upsert_rules import HASH_BYTES
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
     columns: frozenset[str]
