@@ -269,10 +269,9 @@ def _psql(options: argparse.Namespace, services: Services, __: Console) -> int:
 
 def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from pco_store.migrate import migrate
+    from deployments.migrating import migrate_and_fill
 
-    console.print(f"tables are at {asyncio.run(migrate(os.environ['PCO_SYNC_DATABASE_URL']))}", highlight=False)
-    return 0
+    return migrate_and_fill(os.environ["PCO_SYNC_DATABASE_URL"], console)
 
 
 def _views(options: argparse.Namespace, services: Services, console: Console) -> int:

@@ -1,9 +1,12 @@
 """Bring a database to the schema this program needs."""
 
+from collections.abc import Callable
+
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
+from pco_store.ancestors import Filled, fill_ancestors
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer
 from pco_store.schema_check import VERSIONS, found_migration, known_migrations, newest_migration
@@ -25,6 +28,18 @@ async def migrate(url: str) -> str:
     finally:
         await database.aclose()
     return newest_migration()
+
+
+async def fill_from_ledger(url: str, report: Callable[[Filled], None]) -> Filled:
+    """Fill what new columns and tables can know of what is there (`pco_store.ancestors`); after `migrate`.
+
+    Safe to interrupt, to repeat, and while syncs run. Raises `StoreUnavailable`.
+    """
+    database = Database(url, pool_size=1)
+    try:
+        return await fill_ancestors(database, report)
+    finally:
+        await database.aclose()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -21,7 +21,6 @@ from pco_store.upsert_rules import HASH_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
-    columns: frozenset[str]
     on_request: frozenset[str]
     shown_by_includes: frozenset[str]
 
@@ -30,9 +29,7 @@ def content_hash(resource: Resource, entity: Entity) -> bytes:
     """The hash of what PCO holds of this record, `HASH_BYTES` long; it does not depend on how it was requested."""
     scope = _scope_of(entity)
     attributes = {
-        name: value
-        for name, value in resource.attributes.items()
-        if name not in scope.on_request and (value is not None or name not in scope.columns)
+        name: value for name, value in resource.attributes.items() if name not in scope.on_request and value is not None
     }
     relationships = {
         name: shown
@@ -47,7 +44,6 @@ def _scope_of(entity: Entity) -> _Scope:
     always = {name for name, one in entity.relationships.items() if one.rendered}
     path_only = {name for name, one in entity.relationships.items() if not one.rendered}
     return _Scope(
-        columns=frozenset(entity.attributes),
         on_request=frozenset(name for name, one in entity.attributes.items() if one.on_request),
         shown_by_includes=(entity.can_include - always) | path_only,
     )
