@@ -1,4 +1,4 @@
-"""`migrate`: the tables are brought up to date, then filled with what the ledger knows, with progress on the terminal."""
+"""`migrate`: bring the tables up to date, and fill them with what the ledger knows, with progress on the terminal."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""`python -m pco_store migrate`: bring the database of `PCO_SYNC_DATABASE_URL` up to date, and fill what is new in it."""
+"""`python -m pco_store migrate`: bring the database of `PCO_SYNC_DATABASE_URL` up to date, and fill it."""
 
 import asyncio
 import os

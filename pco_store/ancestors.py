@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import Table, text
@@ -28,7 +29,7 @@ from pco_store.upsert import fetch
 from pco_store.upsert_rules import told_columns
 
 NAME: Final = "ancestors"
-RUNS_AT_A_TIME: Final = 200
+RUNS_AT_A_TIME: Final = 500
 FEWEST_ROWS: Final = 50
 MOST_ROWS: Final = 2000
 QUICK_SECONDS: Final = 0.02
@@ -163,11 +164,10 @@ async def _pages_of(connection: AsyncConnection, run_ids: Sequence[int]) -> list
         ),
         {"run_ids": list(run_ids)},
     )
-    catalog, pages = load_catalog(), []
+    pages = []
     for row in found:
-        entity = catalog.by_name.get(row.entity)
-        level = entity and level_of_list(catalog, entity, final_entity=row.final_entity, below=row.below)
-        if not level or level.depth != row.scope.count("/") + 1:
+        level = _level_of(row.entity, row.final_entity, row.below and tuple(row.below))
+        if level is None or level.depth != row.scope.count("/") + 1:
             continue
         pages.append(
             _ListedPage(
@@ -181,6 +181,13 @@ async def _pages_of(connection: AsyncConnection, run_ids: Sequence[int]) -> list
             )
         )
     return pages
+
+
+@lru_cache(maxsize=1024)
+def _level_of(entity: str, final_entity: str | None, below: tuple[str, ...] | None) -> Level | None:
+    catalog = load_catalog()
+    known = catalog.by_name.get(entity)
+    return None if known is None else level_of_list(catalog, known, final_entity=final_entity, below=below)
 
 
 def _rows_of(pages: Sequence[_ListedPage]) -> list[_Rows]:

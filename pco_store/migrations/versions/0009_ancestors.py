@@ -1,14 +1,16 @@
 """Ancestors that only the path of a list names, links to parents that share a record, and what is filled of both.
 
-The columns are those of the catalogue on 2026-11-28.
+The columns are those of the catalogue on 2026-11-28. Tables in use have got them already (`pco_store.ahead`).
 """
 
 from alembic import op
 
+from pco_store.ahead import add_columns, lacking_columns
+
 revision = "0009"
 down_revision = "0006"
 
-ANCESTORS = {
+AHEAD = {
     "calendar.event_time": ("event_instance_id",),
     "calendar.required_approval": ("resource_approval_group_id", "resource_id"),
     "calendar.resource": ("resource_folder_id",),
@@ -125,7 +127,5 @@ def upgrade() -> None:
     """Extend the mirror; nothing that is there is rewritten, for a column without a default is only declared."""
     for statement in STATEMENTS:
         op.execute(statement)
-    for table, columns in ANCESTORS.items():
-        schema, name = table.split(".")
-        added = ", ".join(f'ADD COLUMN "{column}" text' for column in columns)
-        op.execute(f'ALTER TABLE "{schema}"."{name}" {added}')
+    for table, columns in lacking_columns(op.get_bind(), AHEAD).items():
+        op.execute(add_columns(table, columns))
