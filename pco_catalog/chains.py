@@ -121,6 +121,11 @@ def chain_to(catalog: Catalog, entity: Entity, below: Sequence[str] | None = Non
     )
 
 
+def chains_to(catalog: Catalog, entity: Entity) -> list[Chain]:
+    """Every chain of parents that can be named to lead to an entity, the usual one first."""
+    return list({tuple(chain.names): chain for chain in reversed(list(_chains(catalog, entity)))}.values())[::-1]
+
+
 def _chains(catalog: Catalog, entity: Entity, *, named: tuple[str, ...] | None = None) -> Iterator[Chain]:
     """All chains to an entity, shortest first; of those with the same length, through the owner first."""
     waiting: deque[tuple[Level, ...]] = deque(_continued(catalog, entity, ()))

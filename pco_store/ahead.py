@@ -58,11 +58,7 @@ def lacking_columns(connection: Connection, columns: Columns) -> dict[str, list[
         {"tables": list(columns)},
     )
     known = {row.name: set(row.columns) for row in found}
-    lacking = {
-        table: [name for name in names if name not in known[table]]
-        for table, names in columns.items()
-        if table in known
-    }
+    lacking = {table: [one for one in columns[table] if one not in names] for table, names in known.items()}
     return {table: names for table, names in lacking.items() if names}
 
 
