@@ -91,14 +91,15 @@ def upsert_ctes(table: Table, *, condition: str = "true") -> str:
         selected.append(f"given.{_QUOTE(name)}" + ("::jsonb" if is_json else ""))
     arrays.append(f"${len(names) + 1}::text[]")
     mirror = f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
-    tells = f"({tells_more(table, 'page')} OR ({tells_otherwise(table, 'page')} AND {is_newer(table, 'page')}))"
+    more, otherwise, newer = tells_more(table, "page"), tells_otherwise(table, "page"), is_newer(table, "page")
+    writes = f"{more} OR ({newer} AND (stored._deleted_at IS NOT NULL OR {otherwise}))"
     return f"""
         page ({columns}, {ABSENT}) AS (
             SELECT {", ".join(selected)}, given.{ABSENT}
             FROM unnest({", ".join(arrays)}) AS given ({columns}, {ABSENT})),
         before AS (
             SELECT stored.id, {is_same(table, "page", f"page.{ABSENT}")} AS is_same,
-                   stored._deleted_at IS NULL AND NOT {tells} AS is_quiet
+                   NOT ({writes}) AS is_quiet
             FROM page JOIN {mirror} AS stored ON stored.org_id = page.org_id AND stored.id = page.id),
         written AS (
             INSERT INTO {mirror} AS stored ({columns}) SELECT {columns} FROM page WHERE {condition}
