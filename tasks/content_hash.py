@@ -2,7 +2,8 @@
 
 It covers the attributes, and the relationships that PCO always renders for this kind. What a request adds to a record
 is left out: attributes that are rendered only on request, relationships that come with an `include`, and links. An
-attribute that is absent and one that is null are the same, as they are in a column.
+attribute that is absent and one that is null are the same, as they are in a column. A relationship that PCO always
+renders and that is left out here is not the same as one that is null: it is not known, and what is known of it stays.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, Resource
 from pco_store.upsert_rules import HASH_BYTES
@@ -36,7 +38,16 @@ def content_hash(resource: Resource, entity: Entity) -> bytes:
         for name, one in resource.relationships.items()
         if name not in scope.shown_by_includes and (shown := _without_links(one)) is not None
     }
-    return hashlib.blake2b(_canonical([attributes, relationships]), digest_size=HASH_BYTES).digest()
+    content: list[Any] = [attributes, relationships]
+    if absent := left_out(resource, entity):
+        content.append(sorted(absent))
+    return hashlib.blake2b(_canonical(content), digest_size=HASH_BYTES).digest()
+
+
+def left_out(resource: Resource, entity: Entity) -> frozenset[str]:
+    """The relationships that PCO renders for this kind, and of which this record says nothing; links say nothing."""
+    shown = (name for name, one in resource.relationships.items() if not isinstance(one, dict) or "data" in one)
+    return columns_of(entity).rendered.difference(shown)
 
 
 @lru_cache(maxsize=512)

@@ -15,7 +15,7 @@ quarantine.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, MalformedRecord, Resource, read_json, read_resource
 from pco_store.upsert_rules import ABSENT
-from tasks.content_hash import content_hash
+from tasks.content_hash import content_hash, left_out
 
 COLUMN_KINDS: Final = {
     "string": "text",
@@ -106,7 +106,7 @@ def transform_page(
         row["org_id"] = org_id
         row["_epoch"] = epoch
         row["_synced_at"] = observed_at
-        _tell(row, from_path, shape, absent=shape.rendered.difference(_shown(resource.relationships)))
+        _tell(row, from_path, shape, absent=left_out(resource, entity))
         known = by_id.get(resource.id)
         if known is not None:
             page.duplicates += 1
@@ -169,7 +169,6 @@ class _Shape:
     to_one: Mapping[str, str]
     ancestors: frozenset[str]
     told: frozenset[str]
-    rendered: frozenset[str]
     empty: Mapping[str, object]
 
 
@@ -187,14 +186,8 @@ def _shape_of(entity: Entity) -> _Shape:
         to_one=to_one,
         ancestors=frozenset({*partly_known.ancestors, *partly_known.told}),
         told=frozenset(partly_known.told),
-        rendered=partly_known.rendered,
         empty=dict.fromkeys([*columns, *(f"{name}_id" for name in to_one), *partly_known.ancestors]),
     )
-
-
-def _shown(relationships: Mapping[str, Json]) -> Iterator[str]:
-    """Those that say something of other records, if only that there is none; links say nothing."""
-    return (name for name, one in relationships.items() if not isinstance(one, dict) or "data" in one)
 
 
 def _tell(row: dict[str, object], from_path: Mapping[str, str], shape: _Shape, *, absent: frozenset[str]) -> None:

@@ -24,7 +24,8 @@ async def store(store_url: str) -> AsyncIterator[Database]:
     async with opened.transaction() as connection:
         await connection.execute(
             text(
-                "TRUNCATE people.person, people.household_membership, giving.payment_method, groups.tag, sync.runs, "
+                "TRUNCATE people.person, people.household_membership, people.workflow_card_note, "
+                "giving.payment_method, groups.tag, sync.runs, "
                 "sync.pages, sync.quarantine, sync.watermarks, sync.links, sync.backfills RESTART IDENTITY"
             )
         )

@@ -156,7 +156,7 @@ def as_shown(record: Mapping[str, Any], entity: Entity, draw: Random) -> dict[st
 async def test_whatever_ways_a_record_of_any_kind_is_read_by_all_that_one_of_them_tells_stands_in_the_end(
     store: Database, seed: int
 ) -> None:
-    """Each list of its kind shows it, in any order and poorer than it is; once one shows all that it can."""
+    """First one list shows all that it can, then others the same or less, observed before it or after it."""
     draw, church = Random(seed), f"church-{seed}"
     for entity in CATALOG.entities():
 
@@ -167,7 +167,7 @@ async def test_whatever_ways_a_record_of_any_kind_is_read_by_all_that_one_of_the
         record, ids, expected = known(entity, draw)
         full = [(record, path) for path in entity.list_paths]
         poor = [(as_shown(record, entity, draw), draw.choice(entity.list_paths)) for _ in range(2)]
-        order = draw.sample(full + poor, k=len(full) + len(poor))
+        order = [full[0], *draw.sample(full[1:] + poor, k=len(full) - 1 + len(poor))]
         table = mirror_table(entity)
         async with store.transaction() as connection:
             for observed, (shape, path) in zip(draw.sample(range(len(order)), k=len(order)), order, strict=True):

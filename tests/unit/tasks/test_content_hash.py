@@ -93,5 +93,13 @@ def test_a_value_that_is_absent_and_one_that_is_null_are_the_same() -> None:
     entity = CATALOG.entity("people.Person")
     record: dict[str, Any] = {"type": "Person", "id": "1", "attributes": {"first_name": "Ada"}, "relationships": {}}
     null = {**record["attributes"], "last_name": None, "unheard_of": None}
-    unset = {"primary_campus": {"data": None}}
-    assert hash_of({**record, "attributes": null, "relationships": unset}, entity) == hash_of(record, entity)
+    assert hash_of({**record, "attributes": null}, entity) == hash_of(record, entity)
+
+
+def test_a_relationship_that_is_left_out_and_one_that_is_null_are_not_the_same() -> None:
+    entity = CATALOG.entity("people.HouseholdMembership")
+    record: dict[str, Any] = {"type": "HouseholdMembership", "id": "1", "attributes": {}, "relationships": {}}
+    unset = {"person": {"data": None}}
+    only_links = {"person": {"links": {"related": "https://api.example/7"}}}
+    assert hash_of({**record, "relationships": unset}, entity) != hash_of(record, entity)
+    assert hash_of({**record, "relationships": only_links}, entity) == hash_of(record, entity)
