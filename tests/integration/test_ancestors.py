@@ -1,4 +1,4 @@
-"""Ancestors and links of what was mirrored earlier are filled from the ledger, beside running syncs, and without PCO."""
+"""Ancestors and links of what was mirrored earlier are filled from the ledger, beside running syncs."""
 
 import asyncio
 from collections.abc import Sequence
