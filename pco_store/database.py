@@ -38,7 +38,11 @@ class Database:
         its process sleeps, and others would have to wait for it.
         """
         parsed = make_url(url).set(drivername="postgresql+asyncpg")
-        connect_args = {"timeout": 20, "server_settings": {"application_name": "pco-sync"}}
+        connect_args = {
+            "timeout": 20,
+            "server_settings": {"application_name": "pco-sync"},
+            "max_cacheable_statement_size": 0,  # an upsert of many columns is long, and slow to plan
+        }
         self.engine: AsyncEngine = create_async_engine(
             parsed,
             pool_size=pool_size,

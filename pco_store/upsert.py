@@ -121,27 +121,27 @@ def _on_conflict(table: Table) -> str:
 
     The first line of the WHERE is for the many rows that are as they were; the sub-queries run for the few others.
     """
-    absent = f"one.{ABSENT}"
-    same, newer = is_same(table, "excluded", absent), is_newer(table, "excluded")
+    absent = f"known.{ABSENT}"
+    newer = is_newer(table, "excluded")
     more, otherwise = tells_more(table, "excluded"), tells_otherwise(table, "excluded")
-    wins = f"{newer} AND (stored._deleted_at IS NOT NULL OR {otherwise} OR NOT {same})"
-    adopts = f"octet_length(stored._content_hash) <> {HASH_BYTES} AND {same}"
-    of_page = "FROM page AS one WHERE one.org_id = excluded.org_id AND one.id = excluded.id"
+    known = f"""(
+        SELECT one.{ABSENT}, {is_same(table, "excluded", f"one.{ABSENT}")} AS _same FROM page AS one
+        WHERE one.org_id = excluded.org_id AND one.id = excluded.id OFFSET 0) AS known"""  # noqa: S608 - own names
+    wins = f"{newer} AND (stored._deleted_at IS NOT NULL OR {otherwise} OR NOT _same)"
+    is_old = f"octet_length(stored._content_hash) <> {HASH_BYTES}"
     names = [name for name in written_columns(table) if name not in KEY]
     values = []
     for name in names:
         merged, kept = merged_value(table, name, "excluded", absent), kept_value(table, name, "excluded")
         if name == "_content_hash":
-            keeps = f"{absent} IS NOT NULL AND octet_length(stored._content_hash) = {HASH_BYTES} AND {same}"
-            merged = f"CASE WHEN {keeps} THEN stored._content_hash ELSE excluded._content_hash END"
-            kept = f"CASE WHEN {adopts} THEN excluded._content_hash ELSE stored._content_hash END"
-        values.append(f"CASE WHEN decided.wins THEN {merged} ELSE {kept} END")
-    values += [f"CASE WHEN decided.wins THEN NULL ELSE stored.{name} END" for name in TOMBSTONE]
+            keeps = f"_same AND {absent} IS NOT NULL AND NOT {is_old}"
+            merged = f"CASE WHEN {keeps} THEN stored.{name} ELSE excluded.{name} END"
+            kept = f"CASE WHEN _same AND {is_old} THEN excluded.{name} ELSE stored.{name} END"
+        values.append(f"CASE WHEN _wins THEN {merged} ELSE {kept} END")
+    values += [f"CASE WHEN _wins THEN NULL ELSE stored.{name} END" for name in TOMBSTONE]
     return f"""
         SET ({", ".join(map(_QUOTE, (*names, *TOMBSTONE)))}) = (
-            SELECT {", ".join(values)}
-            FROM (SELECT one.{ABSENT}, ({wins}) AS wins {of_page} OFFSET 0) AS decided, LATERAL (
-                SELECT decided.{ABSENT}) AS one)
+            SELECT {", ".join(values)} FROM (SELECT *, {wins} AS _wins FROM {known} OFFSET 0) AS known)
         WHERE (stored._content_hash <> excluded._content_hash OR stored._deleted_at IS NOT NULL OR {otherwise})
-            AND ({more} OR (SELECT ({wins}) OR ({adopts}) {of_page}))
+            AND ({more} OR (SELECT ({wins}) OR ({is_old} AND _same) FROM {known}))
         """  # noqa: S608 - names from the catalogue

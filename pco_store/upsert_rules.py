@@ -13,6 +13,9 @@ A record that leaves out a relationship which PCO renders for its kind says noth
 what is stored of them stays. A relationship that is rendered as null is known to be null, and erases.
 """
 
+# Everything here is SQL, made of names from the catalogue.
+# ruff: noqa: S608
+
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -26,7 +29,8 @@ KEY: Final = ("org_id", "id")
 TOMBSTONE: Final = ("_deleted_at", "_deleted_reason")
 BOOKKEEPING: Final = ("_synced_at", "_epoch", "_content_hash")
 ABSENT: Final = "_absent"
-"""Beside the columns of a row: the relationships that its record leaves out, with commas around each; null if none."""
+"""Beside the columns of a row: the relationships that its record leaves out, by their columns where they have one, else
+by their names, with commas around each; null if there are none."""
 
 _QUOTE = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
@@ -37,13 +41,6 @@ def written_columns(table: Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns if column.name not in TOMBSTONE)
 
 
-@lru_cache(maxsize=1024)
-def content_columns(table: Table) -> tuple[str, ...]:
-    """The columns that the content hash speaks for."""
-    others = {*KEY, *BOOKKEEPING, *told_columns(table)}
-    return tuple(name for name in written_columns(table) if name not in others)
-
-
 def told_columns(table: Table) -> tuple[str, ...]:
     """The columns that not every way of reading knows."""
     told: tuple[str, ...] = table.info["told"]
@@ -52,12 +49,13 @@ def told_columns(table: Table) -> tuple[str, ...]:
 
 def is_same(table: Table, given: str, absent: str) -> str:
     """Whether the content is the same: by the hashes where both cover the whole record, else column by column."""
-    stored = ", ".join(f"stored.{_QUOTE(name)}" for name in content_columns(table))
-    merged = ", ".join(merged_value(table, name, given, absent) for name in content_columns(table))
+    others = ",".join((*KEY, *BOOKKEEPING, *TOMBSTONE, ABSENT, "extra", *told_columns(table)))
+    content = f"- ('{{{others}}}'::text[] || coalesce(string_to_array({absent}, ','), '{{}}'))"
     return (
         f"(stored._content_hash = {given}._content_hash OR ("
         f"(octet_length(stored._content_hash) <> {HASH_BYTES} OR {absent} IS NOT NULL) "
-        f"AND ROW({stored}) IS NOT DISTINCT FROM ROW({merged})))"
+        f"AND to_jsonb(stored) {content} = to_jsonb({given}) {content} "
+        f"AND stored.extra = {_merged_extra(table, given, absent)}))"
     )
 
 
@@ -91,9 +89,8 @@ def merged_value(table: Table, name: str, given: str, absent: str) -> str:
         return _merged_extra(table, given, absent)
     if name in told_columns(table):
         return f"coalesce({given}.{column}, stored.{column})"
-    for relationship, pointer in table.info["pointers"].items():
-        if pointer == name:
-            return f"CASE WHEN {_is_absent(relationship, absent)} THEN stored.{column} ELSE {given}.{column} END"
+    if name in table.info["pointers"].values():
+        return f"CASE WHEN strpos({absent}, ',{name},') > 0 THEN stored.{column} ELSE {given}.{column} END"
     return f"{given}.{column}"
 
 
@@ -107,28 +104,20 @@ def kept_value(table: Table, name: str, given: str) -> str:
 
 def _merged_extra(table: Table, given: str, absent: str) -> str:
     """Relationships that were shown once and are not mentioned now stay, unless a column tells them."""
-    told = ", ".join(
-        f"CASE WHEN {_is_absent(name, absent)} THEN '' ELSE {_literal(name)} END" for name in table.info["to_one"]
+    dropped = ",".join(("$json", *table.info["to_one"]))
+    shown = f"coalesce({given}.extra -> '_relationships', '{{}}')"
+    stayed = (
+        "(SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(stored.extra -> '_relationships') "
+        f"WHERE key <> ALL ('{{{dropped}}}') OR strpos({absent}, ',' || key || '_id,') > 0)"
     )
-    shown = f"{given}.extra -> '_relationships'"
-    merged = f"(stored.extra -> '_relationships') - ARRAY['$json', {told}]::text[] || coalesce({shown}, '{{}}')"
-    if not told:
-        merged = f"(stored.extra -> '_relationships') - '$json' || coalesce({shown}, '{{}}')"
     return (
         f"CASE WHEN NOT stored.extra ? '_relationships' OR {shown} ? '$json' THEN {given}.extra "
-        f"WHEN {merged} = '{{}}' THEN {given}.extra "
-        f"ELSE {given}.extra || jsonb_build_object('_relationships', {merged}) END"
+        f"ELSE {given}.extra || (SELECT CASE WHEN merged = '{{}}' THEN merged "
+        "ELSE jsonb_build_object('_relationships', merged) END "
+        f"FROM (SELECT {stayed} || {shown} AS merged OFFSET 0) AS said) END"
     )
-
-
-def _is_absent(relationship: str, absent: str) -> str:
-    return f"strpos({absent}, {_literal(f',{relationship},')}) > 0"
 
 
 def _any(conditions: Iterable[str]) -> str:
     joined = " OR ".join(f"({one})" for one in conditions)
     return f"({joined})" if joined else "false"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -169,6 +169,7 @@ class _Shape:
     to_one: Mapping[str, str]
     ancestors: frozenset[str]
     told: frozenset[str]
+    pointers: Mapping[str, str]
     empty: Mapping[str, object]
 
 
@@ -186,6 +187,7 @@ def _shape_of(entity: Entity) -> _Shape:
         to_one=to_one,
         ancestors=frozenset({*partly_known.ancestors, *partly_known.told}),
         told=frozenset(partly_known.told),
+        pointers=partly_known.pointers,
         empty=dict.fromkeys([*columns, *(f"{name}_id" for name in to_one), *partly_known.ancestors]),
     )
 
@@ -198,7 +200,7 @@ def _tell(row: dict[str, object], from_path: Mapping[str, str], shape: _Shape, *
             row[column] = identity
             absent -= {pointer}
     if absent:
-        row[ABSENT] = f",{','.join(sorted(absent))},"
+        row[ABSENT] = f",{','.join(sorted(shape.pointers.get(name, name) for name in absent))},"
 
 
 def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, object]:

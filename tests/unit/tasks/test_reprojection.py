@@ -37,14 +37,14 @@ RELATIONSHIPS = st.fixed_dictionaries(
 
 
 def row_of(thing: Any, *, unknown: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The row of a record, as it was made when the catalogue did not know these names."""
+    """The columns of a record's row, as it was made when the catalogue did not know these names."""
     entity = replace(
         THING,
         attributes={name: one for name, one in THING.attributes.items() if name not in unknown},
         relationships={name: one for name, one in THING.relationships.items() if name not in unknown},
     )
     page = transform_page([thing], entity=entity, org_id="grace", epoch="turn-1", observed_at=NOW)
-    columns = {name: value for name, value in page.rows[0].items() if name != ABSENT}
+    columns = {name: value for name, value in page.rows[0].items() if name not in (ABSENT, "_content_hash")}
     return {**dict.fromkeys([*TYPES, "campus_id"]), **columns}
 
 
