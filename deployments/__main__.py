@@ -290,10 +290,9 @@ def _run_psql(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from pco_store.migrate import migrate
+    from deployments.migrating import migrate_and_fill
 
-    console.print(f"tables are at {interrupts.run(migrate(os.environ['PCO_SYNC_DATABASE_URL']))}", highlight=False)
-    return 0
+    return migrate_and_fill(os.environ["PCO_SYNC_DATABASE_URL"], console)
 
 
 def _views(options: argparse.Namespace, services: Services, console: Console) -> int:

@@ -48,6 +48,8 @@ def show_explanation(entity_name: str, console: Console) -> int:
         if one.relies_on:
             console.print(f"  relies on  {one.relies_on}", highlight=False, markup=False, soft_wrap=True)
             console.print(f"  requests   {one.requests}", highlight=False, markup=False, soft_wrap=True)
+            ancestors = ", ".join(one.ancestors) or "none"
+            console.print(f"  ancestors  {ancestors}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

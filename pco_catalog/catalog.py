@@ -7,10 +7,11 @@ they were gathered. Entities are data: nothing in the project has a class, a swi
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 
@@ -69,7 +70,8 @@ class Entity:
     """A kind of record that PCO has. `list_path` is None when it is listed only below a parent.
 
     `api_version` is the pinned date of its product. `single_paths` are where PCO shows one record of a kind that it
-    lists nowhere. Entities are one object each, so they compare by identity.
+    lists nowhere. `shared_ids` are, by path, the names in a path that lists the same record below many parents, as far
+    as they are not the record's own. Entities are one object each, so they compare by identity.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Entity:
     filters: frozenset[str]
     filters_by_path: Mapping[str, frozenset[str]] = field(default_factory=dict)
     incremental: str | None
+    shared_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def schema_name(self) -> str:
@@ -141,22 +144,32 @@ class Catalog:
 @lru_cache(maxsize=1)
 def load_catalog() -> Catalog:
     """The catalogue, read once per process."""
-    return read_catalog(json.loads(resources.files("pco_catalog").joinpath("catalog.json").read_text(encoding="utf-8")))
+    return read_catalog(_read("catalog.json"), _read("shared_lists.json"))
 
 
-def read_catalog(described_products: Mapping[str, Any]) -> Catalog:
-    """The catalogue that a file of this form describes."""
+def read_catalog(
+    described_products: Mapping[str, Any], shared_lists: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Catalog:
+    """The catalogue that files of this form describe."""
+    shared = {path: frozenset(names) for path, names in shared_lists.items()}
     by_name = {}
     for product, described in described_products.items():
         for resource, facts in described["resources"].items():
-            entity = _entity(product, described["version"], resource, facts)
+            entity = _entity(product, described["version"], resource, facts, shared)
             by_name[entity.name] = entity
     return Catalog(
         by_name=by_name, versions={product: tuple(one["versions"]) for product, one in described_products.items()}
     )
 
 
-def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any]) -> Entity:
+def _read(name: str) -> Mapping[str, Any]:
+    read: Mapping[str, Any] = json.loads(resources.files("pco_catalog").joinpath(name).read_text(encoding="utf-8"))
+    return read
+
+
+def _entity(
+    product: str, version: str, resource: str, facts: Mapping[str, Any], shared: Mapping[str, frozenset[str]]
+) -> Entity:
     paths = tuple(facts["list_paths"])
     return Entity(
         name=f"{product}.{resource}",
@@ -191,4 +204,5 @@ def _entity(product: str, version: str, resource: str, facts: Mapping[str, Any])
         filters=frozenset(facts["filters"]),
         filters_by_path={path: frozenset(names) for path, names in facts.get("filters_by_path", {}).items()},
         incremental=facts["incremental"],
+        shared_ids={path: shared[path] for path in paths if path in shared},
     )

@@ -1,11 +1,11 @@
 """Which lists lead to an entity that PCO shows only below its parents: pure, from the catalogue's paths."""
 
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pco_catalog.catalog import Catalog, Entity
+from pco_catalog.ancestors import ids_in, is_shared, own_ids_in, path_below
+from pco_catalog.catalog import Catalog, Entity, UnknownEntity
 
 
 class NoChainError(ValueError):
@@ -23,17 +23,20 @@ class Level:
     @property
     def depth(self) -> int:
         """How many ids the path takes."""
-        return len(_names(self.path))
+        return len(ids_in(self.path))
 
     def path_of(self, scope: str) -> str:
         """The path of one parent; `scope` is its ids, outermost first, with slashes between them."""
-        ids = iter(scope.split("/"))
-        return re.sub(r"{\w+}", lambda _: next(ids), self.path)
+        return path_below(self.path, scope)
 
     def parents_of(self, scope: str) -> dict[str, str]:
-        """The ids in `scope` by the names of the records they belong to: {"group": "12"}."""
-        names = (name.removesuffix("_id") for name in _names(self.path))
-        return dict(zip(names, scope.split("/"), strict=True))
+        """The ids in `scope` that are the records' own, by the names of whom they belong to: {"group": "12"}."""
+        return own_ids_in(self.entity, self.path, scope)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one record is listed below many parents by this path."""
+        return is_shared(self.entity, self.path)
 
     def scope_below(self, parent_scope: str, parent_id: str) -> str:
         """The scope of the children of the record `parent_id`, which was listed in `parent_scope` ('': top level)."""
@@ -69,14 +72,17 @@ class Chain:
         return next((level for level in self.levels if level.parent.name == entity), None)
 
 
-def parents_in_scope(entity: Entity, scope: str) -> dict[str, str]:
-    """The ids in a scope by the names of the records they belong to, as far as the paths tell: {"group": "12"}."""
-    ids = scope.split("/") if scope not in ("", "*") else []
-    for path in entity.list_paths:
-        names = _names(path)
-        if ids and len(names) == len(ids):
-            return {name.removesuffix("_id"): one for name, one in zip(names, ids, strict=True)}
-    return {}
+def level_of_list(
+    catalog: Catalog, entity: Entity, *, final_entity: str | None = None, below: Sequence[str] | None = None
+) -> Level | None:
+    """The level by which a run has listed an entity: its fan-out's, if `final_entity` and `below` name it.
+
+    None where nothing like that is in the catalogue any more.
+    """
+    try:
+        return chain_to(catalog, catalog.entity(final_entity or entity.name), below).level_of(entity.name)
+    except (NoChainError, UnknownEntity):
+        return None
 
 
 def parents_of(catalog: Catalog, entity: Entity) -> list[str]:
@@ -115,6 +121,11 @@ def chain_to(catalog: Catalog, entity: Entity, below: Sequence[str] | None = Non
     )
 
 
+def chains_to(catalog: Catalog, entity: Entity) -> list[Chain]:
+    """Every chain of parents that can be named to lead to an entity, the usual one first."""
+    return list({tuple(chain.names): chain for chain in reversed(list(_chains(catalog, entity)))}.values())[::-1]
+
+
 def _chains(catalog: Catalog, entity: Entity, *, named: tuple[str, ...] | None = None) -> Iterator[Chain]:
     """All chains to an entity, shortest first; of those with the same length, through the owner first."""
     waiting: deque[tuple[Level, ...]] = deque(_continued(catalog, entity, ()))
@@ -143,8 +154,8 @@ def _continued(catalog: Catalog, entity: Entity, levels: tuple[Level, ...]) -> I
 
 def _fits(upper: str, lower: str) -> bool:
     """Whether the ids known in `upper` and the id of one of its records are what `lower` asks for."""
-    asked = _names(lower)[:-1]
-    known = _names(upper)
+    asked = ids_in(lower)[:-1]
+    known = ids_in(upper)
     return not asked or known[-len(asked) :] == asked
 
 
@@ -155,7 +166,3 @@ def _lists_below(catalog: Catalog, entity: Entity) -> list[tuple[Entity, str]]:
             prefix = path[: path.rindex("/{")]
             found.extend((one, path) for one in catalog.by_name.values() if prefix in one.list_paths)
     return found
-
-
-def _names(path: str) -> list[str]:
-    return re.findall(r"{(\w+)}", path)

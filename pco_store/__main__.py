@@ -1,11 +1,11 @@
-"""`python -m pco_store migrate`: bring the database of `PCO_SYNC_DATABASE_URL` up to date."""
+"""`python -m pco_store migrate`: bring the database of `PCO_SYNC_DATABASE_URL` up to date, and fill it."""
 
 import asyncio
 import os
 import sys
 
 from pco_store.errors import StoreError
-from pco_store.migrate import migrate
+from pco_store.migrate import fill_from_ledger, migrate
 
 
 def main(arguments: list[str]) -> int:
@@ -16,6 +16,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         newest = asyncio.run(migrate(url))
+        asyncio.run(fill_from_ledger(url, lambda _: None))
     except StoreError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -40,6 +40,7 @@ def connect_arguments(address: DatabaseAddress, environment: Mapping[str, str] =
     arguments |= {
         "timeout": address.connect_seconds,
         "server_settings": dict(address.server_settings),
+        "max_cacheable_statement_size": 0,  # no limit: an upsert of many columns is long, and slow to plan
         **address.further,
         **_tls(address, environment),
     }

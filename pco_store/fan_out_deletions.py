@@ -1,28 +1,22 @@
 """What a complete fan-out did not list below any parent, and what was found out about it: once for each fan-out."""
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.ancestors import ids_in, is_shared, path_below
+from pco_catalog.chains import Level
 from pco_store.ledger import RunHandle
+from pco_store.links import forget_unlisted, name_of_list
 from pco_store.openings import handle_of
 from pco_store.results import note_unshown
+from pco_store.tables import mirror_table
 from pco_store.tombstones import bury_rows, name_of
-
-REMEMBERED_FAN_OUTS: Final = 5
-"""In so many earlier fan-outs is looked for where a missing record was listed before."""
-
-_EARLIER: Final = """
-    SELECT run_id FROM sync.runs
-    WHERE org_id = :org_id AND entity = :entity AND run_id < :root_id AND fan_out IS NOT NULL AND state <> 'closed'
-      AND fan_out -> 'below' = CAST(:below AS jsonb)
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +36,7 @@ class MissingBelow:
 async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
     """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
 
-    They are not given again. One that is the first of its kind has nothing to find; one with dead or cancelled children
-    is not complete.
+    They are not given again. One with dead or cancelled children is not complete.
     """
     result = await connection.execute(
         text(
@@ -53,10 +46,6 @@ async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
               AND root.completed_at > now() - interval '1 day'
               AND NOT EXISTS (SELECT FROM sync.runs AS child
                               WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
-              AND EXISTS (SELECT FROM sync.runs AS earlier
-                          WHERE earlier.org_id = root.org_id AND earlier.entity = root.entity
-                            AND earlier.run_id < root.run_id AND earlier.state <> 'closed'
-                            AND earlier.fan_out -> 'below' = root.fan_out -> 'below')
             RETURNING *
             """
         )
@@ -132,46 +121,101 @@ async def find_missing_below(connection: AsyncConnection, root: RunHandle, table
     )
 
 
-async def former_scopes(connection: AsyncConnection, root: RunHandle, ids: Sequence[str]) -> dict[str, list[str]]:
-    """Below which parents these records were listed by the last fan-outs of the same kind; others are left out."""
-    roots = await connection.execute(
-        text(f"{_EARLIER} ORDER BY run_id DESC LIMIT :most"),
-        {**_values(root), "most": REMEMBERED_FAN_OUTS},
+async def former_lists(
+    connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]
+) -> dict[str, list[list[str]]]:
+    """In which lists these records stood, as far as the mirror knows, in two parts: the two times they are asked for.
+
+    First where this fan-out would have listed them: below the parents in their rows, or those of their links where many
+    parents share them. Then, if that parent's list was read, in the other lists that their rows name: the record may
+    have moved to another parent meanwhile. Below a parent that is gone its records are gone. A record of which no list
+    is known is left out.
+    """
+    entity, table = level.entity, mirror_table(level.entity)
+    own = [path for path in entity.list_paths if "{" in path and not is_shared(entity, path)]
+    columns = ", ".join(_scope_of(path) for path in own) or "NULL"
+    rows = await connection.execute(
+        text(
+            f"SELECT id, ARRAY[{columns}]::text[] AS scopes FROM {name_of(table)} "  # noqa: S608 - from the catalogue
+            "WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[]))"
+        ),
+        {"org_id": root.org_id, "ids": list(ids)},
     )
-    found: dict[str, list[str]] = defaultdict(list)
-    for earlier in roots.scalars().all():
-        wanted = sorted(set(ids) - found.keys())
-        if not wanted:
-            break
-        listed = await connection.execute(
-            text(
-                """
-                SELECT run.scope, ARRAY(SELECT unnest(page.ids) INTERSECT SELECT unnest(CAST(:ids AS text[]))) AS ids
-                FROM sync.runs AS run JOIN sync.pages AS page USING (run_id)
-                WHERE run.parent_run_id = :earlier AND run.entity = :entity AND page.ids && CAST(:ids AS text[])
-                """
-            ),
-            {"earlier": earlier, "entity": root.entity, "ids": wanted},
-        )
-        for row in listed:
-            for one in row.ids:
-                found[one].append(row.scope)
-    return dict(found)
+    stood = {
+        row.id: {path: scope for path, scope in zip(own, row.scopes, strict=True) if scope is not None} for row in rows
+    }
+    linked = await _linked_scopes(connection, root, level, ids) if level.is_shared else {}
+    read = await _read_scopes(
+        connection, root, {scopes[level.path] for scopes in stood.values() if level.path in scopes}
+    )
+    found = {}
+    for one, scopes in stood.items():
+        others = [path_below(path, scope) for path, scope in scopes.items() if path != level.path]
+        if level.is_shared:
+            first = then = [*map(level.path_of, linked.get(one, [])), *others]
+        elif level.path in scopes:
+            first = [level.path_of(scopes[level.path])]
+            then = others if others and scopes[level.path] in read else first
+        else:
+            continue
+        if first:
+            found[one] = [first, then]
+    return found
+
+
+async def _read_scopes(connection: AsyncConnection, root: RunHandle, scopes: Set[str]) -> set[str]:
+    """Of these parents, those whose lists a fan-out has read."""
+    if not scopes:
+        return set()
+    read = await connection.execute(
+        text(
+            "SELECT scope FROM sync.runs WHERE parent_run_id = :root_id AND entity = :entity AND state = 'completed' "
+            "AND scope = ANY(CAST(:scopes AS text[]))"
+        ),
+        {"root_id": root.run_id, "entity": root.entity, "scopes": sorted(scopes)},
+    )
+    return set(read.scalars())
+
+
+async def _linked_scopes(
+    connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]
+) -> dict[str, list[str]]:
+    parent, name = name_of_list(level.path)
+    links = await connection.execute(
+        text(
+            """
+            SELECT id, array_agg(scope ORDER BY unlisted_at DESC NULLS FIRST, seen_at DESC) AS scopes FROM sync.links
+            WHERE org_id = :org_id AND entity = :entity AND parent = :parent AND list = :list
+                AND id = ANY(CAST(:ids AS text[]))
+            GROUP BY id
+            """
+        ),
+        {"org_id": root.org_id, "entity": root.entity, "parent": parent, "list": name, "ids": list(ids)},
+    )
+    return {row.id: row.scopes for row in links}
+
+
+def _scope_of(path: str) -> str:
+    """The ids in a path, from the columns of a row; null if one of them is not known."""
+    quoted = [f'"{name}"' for name in ids_in(path)]
+    return " || '/' || ".join(quoted)
 
 
 async def settle(
     connection: AsyncConnection,
     root: RunHandle,
-    table: Table,
+    level: Level,
     *,
     verdict: str,
     missing: int,
+    unplaced: int = 0,
     absent: Sequence[str] = (),
     absent_at: datetime | None = None,
 ) -> int | None:
     """Give the absent ones their tombstones, and write down what was found out, once; how many got one.
 
-    None, and nothing is done, if children were added or revived meanwhile, or somebody else has settled it.
+    `unplaced` are missing, too, and nobody knows where they were listed. What stood in no list is forgotten if all is
+    decided. None, and nothing is done, if children were added or revived meanwhile, or somebody else has settled it.
     """
     open_still = await connection.scalar(
         text(
@@ -184,22 +228,23 @@ async def settle(
         return None
     deleted = 0
     if absent and absent_at is not None:
+        table = mirror_table(level.entity)
         deleted = await bury_rows(connection, root.org_id, table, absent, reason="absent", absent_at=absent_at)
-    told = {"verdict": verdict, "missing": missing, "deleted": deleted}
+    told = {"verdict": verdict, "missing": missing, "deleted": deleted} | ({"unplaced": unplaced} if unplaced else {})
     await connection.execute(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),
         {"told": json.dumps(told), "root_id": root.run_id},
     )
     await note_unshown(connection, root.run_id)
+    if level.is_shared and verdict in ("none", "confirmed"):
+        await forget_unlisted(connection, root.org_id, level.entity, level.path)
     return deleted
 
 
 def _values(root: RunHandle) -> dict[str, object]:
-    assert root.fan_out is not None, "only a fan-out has children"
     return {
         "root_id": root.run_id,
         "org_id": root.org_id,
         "entity": root.entity,
         "began_at": root.started_at,
-        "below": json.dumps(list(root.fan_out.below)),
     }

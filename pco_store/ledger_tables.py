@@ -8,6 +8,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Column,
+    Computed,
     DateTime,
     Double,
     Identity,
@@ -179,3 +181,37 @@ class ProofRow(SQLModel, table=True):
     requests: int = Field(sa_type=Integer)
     seconds: float = Field(sa_type=Double)
     proved_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
+
+
+class LinkRow(SQLModel, table=True):
+    """A record in the list of one of the many parents that share it; written only when there is something new.
+
+    `parent` is the kind of the last id in `scope` as the path names it, `list` the last word of the path. `seen_at`:
+    the request that showed it first; `unlisted_at`: when a complete reading of that list was over that did not show it.
+    """
+
+    __tablename__ = "links"
+    __table_args__ = (Index("links_of_record", "org_id", "entity", "id"), {"schema": LEDGER_SCHEMA})
+
+    org_id: str = Field(primary_key=True, sa_type=Text)
+    entity: str = Field(primary_key=True, sa_type=Text)
+    parent: str = Field(primary_key=True, sa_type=Text)
+    list: str = Field(primary_key=True, sa_type=Text)
+    scope: str = Field(primary_key=True, sa_type=Text)
+    id: str = Field(primary_key=True, sa_type=Text)
+    parent_id: str = Field(
+        sa_column=Column(Text, Computed("regexp_replace(scope, '^.*/', '')", persisted=True), nullable=False)
+    )
+    seen_at: datetime = Field(sa_type=DateTime(timezone=True))
+    unlisted_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+class BackfillRow(SQLModel, table=True):
+    """How far something is filled from the ledger: every run from `next_run_id` on is done; newest first."""
+
+    __tablename__ = "backfills"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    next_run_id: int = Field(sa_type=BigInteger)
+    completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))

@@ -1,7 +1,8 @@
-"""A page's rows, its checkpoint and the fence check in one statement: one way to the database and back."""
+"""A page's rows, links, checkpoint and fence check in one statement: one way to the database and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.errors import LeaseLost
 from pco_store.ledger import PageReceipt, RunHandle, digest_of
+from pco_store.links import SharedList, link_cte, link_values, unlist_ctes
 from pco_store.upsert import column_values, fetch, upsert_ctes
 
 CHECKPOINT: Final = (
@@ -39,23 +41,27 @@ async def commit_page(
     ids: Sequence[str],
     *,
     completes_run: bool = False,
+    shared: tuple[SharedList, datetime] | None = None,
 ) -> PageReceipt:
     """Upsert the rows as `upsert_rows` does, and record the page; the receipt with the counts of both.
 
-    `completes_run` says that nothing of the run is left after this page. All or nothing, also outside of a transaction.
-    Raises `LeaseLost`, and has done nothing then, when the run is not ours any more.
+    `completes_run` says that nothing of the run is left after this page. `shared` is the list to which the records are
+    linked, and when it was requested. All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done
+    nothing then, when the run is not ours any more.
     """
     values = column_values(table, rows)
     own = [getattr(receipt, name) for name, _ in CHECKPOINT]
-    statement = _statement(table, len(values), completes_run)
-    recorded = await fetch(connection, statement, *values, run.run_id, run.fence, list(ids), digest_of(ids), *own)
+    links = [] if shared is None else link_values(ids, *shared)
+    statement = _statement(table, len(values), completes_run, is_shared=shared is not None)
+    own_values = [run.run_id, run.fence, list(ids), digest_of(ids), *own]
+    recorded = await fetch(connection, statement, *values, *own_values, *links)
     if not recorded:
         raise LeaseLost(run.key, run.fence)
     return replace(receipt, **recorded[0])
 
 
 @lru_cache(maxsize=1024)
-def _statement(table: Table, columns: int, completes_run: bool) -> str:
+def _statement(table: Table, columns: int, completes_run: bool, *, is_shared: bool) -> str:
     run_id, fence, ids, digest = (f"${columns + number}" for number in range(1, 5))
     own = ", ".join(f"${columns + 5 + place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT))
     names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
@@ -64,9 +70,15 @@ def _statement(table: Table, columns: int, completes_run: bool) -> str:
     ours = f"UPDATE sync.runs SET {completed} WHERE {held} RETURNING run_id"  # noqa: S608 - own constants
     if not completes_run:
         ours = f"SELECT FROM sync.runs WHERE {held} FOR SHARE"
+    links = ""
+    if is_shared:
+        first = columns + 5 + len(CHECKPOINT)
+        links = f", {link_cte(first, condition='EXISTS (SELECT FROM ours)')}"
+        if completes_run:
+            links += f", {unlist_ctes(first, f'{run_id}::bigint', condition='EXISTS (SELECT FROM ours)')}"
     return f"""
         WITH ours AS MATERIALIZED ({ours}),
-        {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)")}
+        {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)")}{links}
         INSERT INTO sync.pages (run_id, fence, ids, digest, new, changed, unchanged, stale, {names})
         SELECT {run_id}::bigint, {fence}::bigint, {ids}::text[], {digest}::bytea, new, changed, unchanged, stale, {own}
         FROM counts WHERE EXISTS (SELECT FROM ours)

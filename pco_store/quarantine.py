@@ -28,7 +28,11 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenItem:
-    """One that nothing has settled yet, as it is listed. `epoch` and `scope` are those of the run that put it aside."""
+    """One that nothing has settled yet, as it is listed.
+
+    `epoch` and `scope` are those of the run that put it aside; `final_entity` and `below` those of its fan-out, if it
+    had one.
+    """
 
     quarantine_id: int
     org_id: str
@@ -40,6 +44,8 @@ class OpenItem:
     reason: str
     raw: str | None
     observed_at: datetime
+    final_entity: str | None = None
+    below: tuple[str, ...] | None = None
 
 
 async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantined]) -> None:
@@ -107,8 +113,10 @@ async def list_quarantined(
             """
             SELECT item.quarantine_id, item.org_id, item.entity, coalesce(run.epoch, '') AS epoch,
                    coalesce(run.scope, '') AS scope, item."offset",
-                   item.record_id, item.reason, item.raw, item.created_at AS observed_at
+                   item.record_id, item.reason, item.raw, item.created_at AS observed_at,
+                   root.entity AS final_entity, root.fan_out -> 'below' AS below
             FROM sync.quarantine AS item LEFT JOIN sync.runs AS run USING (run_id)
+                LEFT JOIN sync.runs AS root ON root.run_id = run.parent_run_id
             WHERE item.org_id = :org_id AND item.resolved_at IS NULL AND item.quarantine_id > :after
               AND (CAST(:entity AS text) IS NULL OR item.entity = :entity)
             ORDER BY item.quarantine_id LIMIT :limit
@@ -116,7 +124,7 @@ async def list_quarantined(
         ),
         {"org_id": org_id, "entity": entity, "after": after, "limit": limit},
     )
-    return [OpenItem(**row._mapping) for row in result]
+    return [OpenItem(**{**row._mapping, "below": row.below and tuple(row.below)}) for row in result]
 
 
 async def resolve_items(connection: AsyncConnection, quarantine_ids: Sequence[int]) -> None:

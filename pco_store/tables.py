@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
+from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity, load_catalog
 from pco_store.mirrored_row import bookkeeping_columns, identity_columns
 
@@ -38,18 +39,29 @@ metadata: MetaData = SQLModel.metadata
 
 @lru_cache(maxsize=1024)
 def mirror_table(entity: Entity) -> Table:
-    """The table of an entity. There are no foreign keys between mirrored tables: data arrives out of order."""
+    """The table of an entity. There are no foreign keys between mirrored tables: data arrives out of order.
+
+    Its `info` says which columns not every way of reading knows (`pco_catalog.ancestors.Columns`).
+    """
     columns: dict[str, Column[object]] = {column.name: column for column in identity_columns()}
     for name, attribute in entity.attributes.items():
         columns.setdefault(name, Column(name, COLUMN_TYPES.get(attribute.type, JSONB)))
     for name, relationship in entity.relationships.items():
         if not relationship.many:
             columns.setdefault(f"{name}_id", Column(f"{name}_id", Text))
+    partly_known = columns_of(entity)
+    for name in partly_known.ancestors:
+        columns.setdefault(name, Column(name, Text))
     for column in bookkeeping_columns():
         columns[column.name] = column
     indexed = INDEXED.get(entity.name)
     indexes = [Index(f"{entity.table_name}_{indexed}", "org_id", indexed)] if indexed else []
-    return Table(entity.table_name, metadata, *columns.values(), *indexes, schema=entity.schema_name)
+    info = {
+        "told": partly_known.told,
+        "pointers": partly_known.pointers,
+        "to_one": tuple(name for name, one in entity.relationships.items() if not one.many),
+    }
+    return Table(entity.table_name, metadata, *columns.values(), *indexes, schema=entity.schema_name, info=info)
 
 
 def all_mirror_tables() -> tuple[Table, ...]:

@@ -46,19 +46,23 @@ class Asking:
         self._room = asyncio.Semaphore(settings.pages_in_flight)
         self.requests = 0
 
-    async def find_absent(self, paths: Mapping[str, Sequence[str]]) -> Absent | None:
+    async def find_absent(
+        self, paths: Mapping[str, Sequence[str]], *, then: Mapping[str, Sequence[str]] | None = None
+    ) -> Absent | None:
         """Of the records by id, those that PCO answers 404 for at each of their paths, both times they are asked for.
+
+        The second time at the paths in `then`, if those are given.
 
         None: it does not show a witness before, between and after, so a 404 proves nothing. Raises the errors of the
         client that are not about one record.
         """
         at = datetime.now(UTC)
         gone = list(paths)
-        for _ in range(2):
+        for asked in (paths, paths if then is None else then):
             if not await self._sees_a_witness():
                 return None
             at = datetime.now(UTC) + self._clock_offset
-            gone = await self._absent_of(gone, paths)
+            gone = await self._absent_of(gone, asked)
         if not await self._sees_a_witness():
             return None
         return Absent(ids=tuple(gone), at=at)

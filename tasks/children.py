@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain, chain_to
 from pco_client.client import PcoClient
@@ -14,6 +16,7 @@ from pco_client.errors import Forbidden, NotFound, PlanLacksFeature, Unauthorize
 from pco_store.children import ChildEnd, end_child, fail_child, give_back_children, renew_children
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.ledger import RunHandle
+from pco_store.links import SharedList, shared_list, unlist
 from tasks.interrupting import interrupt
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -164,8 +167,20 @@ async def _walk_and_end(work: ChildWork, run: RunHandle, report: ChildrenReport)
     if reason is not None:
         report.errors[run.scope] = reason
     report.ending.add(run.run_id)
-    await patiently(work.resources, lambda connection: end_child(connection, run, end, error=reason))
+    shared = _shared_list(work, run) if end == "completed" else None
+
+    async def write_down(connection: AsyncConnection) -> None:
+        await end_child(connection, run, end, error=reason)
+        if shared is not None:
+            await unlist(connection, run.run_id, shared)
+
+    await patiently(work.resources, write_down)
     return end
+
+
+def _shared_list(work: ChildWork, run: RunHandle) -> SharedList | None:
+    level = work.chain(run.entity).level_of(run.entity)
+    return shared_list(level.entity, level.path, org_id=run.org_id, scope=run.scope)
 
 
 async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None:
@@ -185,6 +200,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         path=level.path_of(run.scope),
         in_flight=CHILD_PAGES_IN_FLIGHT,
         parents=level.parents_of(run.scope),
+        shared=_shared_list(work, run),
         spawn=spawn,
         is_new=run.attempts == 1 and run.fence == 1,
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from pco_catalog.catalog import Entity
-from tasks.content_hash import HASH_BYTES
+from pco_store.upsert_rules import HASH_BYTES
 from tasks.transform import COLUMN_KINDS, RELATIONSHIPS, MisfitError, column_value
 
 SKEW: Final = timedelta(minutes=5)

@@ -2,7 +2,8 @@
 
 It covers the attributes, and the relationships that PCO always renders for this kind. What a request adds to a record
 is left out: attributes that are rendered only on request, relationships that come with an `include`, and links. An
-attribute that is absent and one that is null are the same, as they are in a column.
+attribute with a column that is absent and one that is null are the same, as they are there. A relationship that PCO
+always renders and that is left out is not the same as one that is null: it is not known, and what is known stays.
 """
 
 import hashlib
@@ -10,20 +11,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
+from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, Resource
-
-HASH_BYTES: Final = 20
-"""The hashes of versions before 0.2 had 16 bytes and covered whatever the request happened to show."""
+from pco_store.upsert_rules import HASH_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
-    columns: frozenset[str]
     on_request: frozenset[str]
     shown_by_includes: frozenset[str]
 
@@ -34,21 +33,29 @@ def content_hash(resource: Resource, entity: Entity) -> bytes:
     attributes = {
         name: value
         for name, value in resource.attributes.items()
-        if name not in scope.on_request and (value is not None or name not in scope.columns)
+        if name not in scope.on_request and (value is not None or name not in entity.attributes)
     }
     relationships = {
         name: shown
         for name, one in resource.relationships.items()
         if name not in scope.shown_by_includes and (shown := _without_links(one)) is not None
     }
-    return hashlib.blake2b(_canonical([attributes, relationships]), digest_size=HASH_BYTES).digest()
+    content: list[Any] = [attributes, relationships]
+    if absent := left_out(resource, entity):
+        content.append(sorted(absent))
+    return hashlib.blake2b(_canonical(content), digest_size=HASH_BYTES).digest()
+
+
+def left_out(resource: Resource, entity: Entity) -> frozenset[str]:
+    """The relationships that PCO renders for this kind, and of which this record says nothing; links say nothing."""
+    shown = (name for name, one in resource.relationships.items() if not isinstance(one, dict) or "data" in one)
+    return columns_of(entity).rendered.difference(shown)
 
 
 @lru_cache(maxsize=512)
 def _scope_of(entity: Entity) -> _Scope:
     always = {name for name, one in entity.relationships.items() if one.is_always_rendered}
     return _Scope(
-        columns=frozenset(entity.attributes),
         on_request=frozenset(name for name, one in entity.attributes.items() if one.on_request),
         shown_by_includes=(entity.can_include | entity.relationships.keys()) - always,
     )

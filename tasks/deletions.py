@@ -40,12 +40,16 @@ UNSETTLED: Final[dict[Verdict, str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletions:
-    """What came of the missing records. `deleted` have their tombstone now; `requests` is what asking has cost."""
+    """What came of the missing records. `deleted` have their tombstone now; `requests` is what asking has cost.
+
+    `unplaced` are missing beside them, and nobody knows below which parents they were: nothing is decided about those.
+    """
 
     verdict: Verdict = "none"
     missing: int = 0
     deleted: int = 0
     requests: int = 0
+    unplaced: int = 0
 
     @property
     def unsettled(self) -> str | None:

@@ -1,8 +1,8 @@
 """After a complete fan-out: which records are gone from PCO that it shows below their parents only.
 
 A record that is missing from one parent's list may have moved to another's, and a tag is listed below many groups; so
-it is decided once for the whole fan-out. What was listed below no parent is asked for below each of those where earlier
-fan-outs of the same kind had listed it. The argument in full: docs/adr/0013-missing-from-every-list.md.
+it is decided once for the whole fan-out. What was listed below no parent is asked for below those that its row and its
+links name. The argument in full: docs/adr/0013-missing-from-every-list.md.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from pco_catalog.chains import chain_to
 from pco_client.client import PcoClient
 from pco_store.fan_out_deletions import (
     find_missing_below,
-    former_scopes,
+    former_lists,
     is_complete,
     settle,
     settled_deletions,
@@ -25,6 +25,7 @@ from pco_store.tables import mirror_table
 from tasks.asking import Absent, Asking
 from tasks.deletions import Deletions, ManyDeletions, Verdict, are_too_many
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
 from tasks.patience import patiently
 
 
@@ -47,10 +48,17 @@ async def find_deletions_below(
     assert root.fan_out is not None, "only a fan-out has children"
     level = chain_to(catalog, entity, root.fan_out.below).levels[-1]
     missing = await patiently(resources, lambda connection: find_missing_below(connection, root, table))
-    scopes: dict[str, list[str]] = {}
+    lists: dict[str, list[list[str]]] = {}
     if missing.ids:
-        scopes = await patiently(resources, lambda connection: former_scopes(connection, root, missing.ids))
-    paths = {one: [f"{level.path_of(scope)}/{one}" for scope in where] for one, where in scopes.items()}
+        lists = await patiently(resources, lambda connection: former_lists(connection, root, level, missing.ids))
+    paths, then = ({one: [f"{path}/{one}" for path in where[time]] for one, where in lists.items()} for time in (0, 1))
+    unplaced = len(missing.ids) - len(paths)
+    if unplaced:
+        sync_logger().warning(
+            "%s: %d records are in no list of this fan-out, and nobody knows below which parents they were; they stay",
+            root.key,
+            unplaced,
+        )
     witnesses = [f"{level.path_of(scope)}/{one}" for scope, one in missing.witnesses]
     asking = Asking(
         client,
@@ -65,16 +73,17 @@ async def find_deletions_below(
     if paths:
         verdict = _doubt(list(paths), live=missing.live, unread=missing.unread, seen=bool(witnesses), many=many)
         if verdict == "none":
-            absent = await asking.find_absent(paths)
+            absent = await asking.find_absent(paths, then=then)
             verdict = "not_provable" if absent is None else "confirmed"
 
     async def write_down(connection: AsyncConnection) -> int | None:
         return await settle(
             connection,
             root,
-            table,
+            level,
             verdict=verdict,
             missing=len(paths),
+            unplaced=unplaced,
             absent=absent.ids if absent else (),
             absent_at=absent.at if absent else None,
         )
@@ -83,7 +92,7 @@ async def find_deletions_below(
     if deleted is None:
         known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
         return None if known is None else _told(known)
-    return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, requests=asking.requests)
+    return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, requests=asking.requests, unplaced=unplaced)
 
 
 def _doubt(missing: list[str], *, live: int, unread: int, seen: bool, many: ManyDeletions) -> Verdict:
@@ -98,4 +107,9 @@ def _doubt(missing: list[str], *, live: int, unread: int, seen: bool, many: Many
 
 
 def _told(known: Mapping[str, Any]) -> Deletions:
-    return Deletions(verdict=known["verdict"], missing=known["missing"], deleted=known["deleted"])
+    return Deletions(
+        verdict=known["verdict"],
+        missing=known["missing"],
+        deleted=known["deleted"],
+        unplaced=known.get("unplaced", 0),
+    )

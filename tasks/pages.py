@@ -1,4 +1,4 @@
-"""process_page: fetch a page, transform it, and commit its rows and its checkpoint in one transaction."""
+"""process_page: fetch a page, transform it, and commit its rows, links and checkpoint in one transaction."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -164,6 +164,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                 receipt,
                 transformed.ids,
                 completes_run=completes_run,
+                shared=None if sync.shared is None else (sync.shared, observed_at),
             )
     if page.whole or (sync.windows[page.part].is_newest_first and (page.offset == 0 or receipt.seen_before)):
         sync.seen.setdefault(page.part, set()).update(transformed.ids)

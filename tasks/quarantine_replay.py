@@ -15,10 +15,12 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_catalog.chains import parents_in_scope
+from pco_catalog.chains import Level, level_of_list
 from pco_client.client import PcoClient
 from pco_client.documents import Json, read_json
 from pco_client.errors import BadRequest, SkipError, UnexpectedDocument
+from pco_store.links import insert_links, shared_list
+from pco_store.openings import FAN_OUT_SCOPE
 from pco_store.quarantine import OpenItem, list_quarantined, resolve_items
 from pco_store.tables import mirror_table
 from pco_store.upsert import upsert_rows
@@ -80,15 +82,24 @@ async def replay_items(resources: Resources, org_id: str, entity: str | None) ->
 
 def row_of(record: Json, *, item: OpenItem, entity: Entity, observed_at: datetime) -> dict[str, object] | None:
     """The row of one record, if it can be one; in the epoch of the run that had put it aside."""
+    level = _level_of(item, entity)
     page = transform_page(
         [record],
         entity=entity,
         org_id=item.org_id,
         epoch=item.epoch,
         observed_at=observed_at,
-        parents=parents_in_scope(entity, item.scope),
+        parents=level.parents_of(item.scope) if level is not None else {},
     )
     return page.rows[0] if page.rows else None
+
+
+def _level_of(item: OpenItem, entity: Entity) -> Level | None:
+    """By which list below parents the item was shown; None if it was at top level."""
+    if item.scope in ("", FAN_OUT_SCOPE):
+        return None
+    level = level_of_list(load_catalog(), entity, final_entity=item.final_entity, below=item.below)
+    return level if level is not None and level.depth == item.scope.count("/") + 1 else None
 
 
 def _fit_of_raw(item: OpenItem) -> _Fit | None:
@@ -118,6 +129,11 @@ async def _settle(connection: AsyncConnection, fits: Sequence[_Fit]) -> int:
     for fit in sorted(fits, key=lambda one: (one.entity.name, str(one.row["id"]))):  # one lock order: no deadlocks
         counts = await upsert_rows(connection, mirror_table(fit.entity), [fit.row])
         stored += counts.new + counts.changed
+        level = _level_of(fit.item, fit.entity)
+        if level is not None:
+            at = shared_list(fit.entity, level.path, org_id=fit.item.org_id, scope=fit.item.scope)
+            if at is not None:
+                await insert_links(connection, [str(fit.row["id"])], at, fit.item.observed_at)
     await resolve_items(connection, [fit.item.quarantine_id for fit in fits])
     return stored
 

@@ -8,6 +8,7 @@ from prefect.context import TagsContext
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
 from pco_store.ledger import PageReceipt, RunHandle, committed_pages, seen_ids
+from pco_store.links import SharedList
 from pco_store.tables import mirror_table
 from tasks.collection import read_collection
 from tasks.lifespan import Resources
@@ -29,6 +30,7 @@ async def begin_walk(
     path: str,
     in_flight: int,
     parents: Mapping[str, str] | None = None,
+    shared: SharedList | None = None,
     spawn: Spawn | None = None,
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
@@ -56,6 +58,7 @@ async def begin_walk(
         is_new=is_new,
         clock_offset=await resources.clock_offset(),
         parents=parents or {},
+        shared=shared,
         spawn=spawn,
         on_completing=on_completing,
         seen=seen,

@@ -15,6 +15,7 @@ from pco_client.documents import Page
 from pco_store.children import NewChildren
 from pco_store.database import Database
 from pco_store.ledger import PageReceipt, RunHandle, RunWindow
+from pco_store.links import SharedList
 from tasks.alike import Alike
 from tasks.window import Window
 
@@ -83,14 +84,15 @@ class Spawn:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncContext:
-    """One execution of one sync of the list at `path`, whose ids are `parents`, by name.
+    """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
 
     `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
     `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
     size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
-    page of those that open with the whole list. With `on_completing`, a list of one page completes the run with its
-    page: it is told True before, and False if that failed.
+    page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
+    others, too. With `on_completing`, a list of one page completes the run with its page: it is told True before, and
+    False if that failed.
     """
 
     run: RunHandle
@@ -105,6 +107,7 @@ class SyncContext:
     is_new: bool = False
     clock_offset: timedelta = timedelta()
     parents: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedList | None = None
     spawn: Spawn | None = None
     on_completing: Callable[[bool], None] | None = None
     seen: dict[int, set[str]] = field(default_factory=dict)

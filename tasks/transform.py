@@ -2,9 +2,12 @@
 
 Nothing is dropped. A value goes to the column of its attribute when the column can hold exactly that value, else to
 `extra` under the attribute's name; so do attributes the catalogue does not know. Relationships to one record become
-`<name>_id`; the others are kept whole (without links) in `extra["_relationships"]`. A parent that PCO does not name in
-the record is known from the list's path. What jsonb cannot hold either (NUL, lone surrogates, numbers beyond 64 bits)
+`<name>_id`; the others are kept whole (without links) in `extra["_relationships"]`. Ancestors that PCO does not name in
+the record are known from the list's path. What jsonb cannot hold either (NUL, lone surrogates, numbers beyond 64 bits)
 is kept as `{"$json": "<the value as ASCII JSON text>"}`.
+
+What a record says nothing of is null in its row, and named under `_absent` if PCO renders it for this kind, so that the
+upsert does not take it for null.
 
 A record without an identity (no id, of another type, not an object) cannot be a row; it is `Rejected`, raw, for the
 quarantine.
@@ -21,9 +24,11 @@ from typing import Final
 
 import orjson
 
+from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, MalformedRecord, Resource, read_json, read_resource
-from tasks.content_hash import content_hash
+from pco_store.upsert_rules import ABSENT
+from tasks.content_hash import content_hash, left_out
 
 COLUMN_KINDS: Final = {
     "string": "text",
@@ -86,10 +91,10 @@ def transform_page(
 ) -> TransformedPage:
     """Turn the records of one page into rows; of a record that occurs twice, the newer (or later) one is kept.
 
-    `parents` are the ids in the list's path, by name (`donation`).
+    `parents` are the ids in the list's path that are the records' own, by name (`donation`).
     """
     shape = _shape_of(entity)
-    from_path = [(f"{name}_id", parents[name]) for name in shape.not_rendered if name in parents]
+    from_path = {f"{name}_id": one for name, one in parents.items() if f"{name}_id" in shape.ancestors}
     page = TransformedPage()
     by_id: dict[str, dict[str, object]] = {}
     for place, record in enumerate(records):
@@ -102,9 +107,7 @@ def transform_page(
         row["org_id"] = org_id
         row["_epoch"] = epoch
         row["_synced_at"] = observed_at
-        for column, parent_id in from_path:
-            if row[column] is None:
-                row[column] = parent_id
+        _tell(row, from_path, shape, absent=left_out(resource, entity))
         known = by_id.get(resource.id)
         if known is not None:
             page.duplicates += 1
@@ -165,7 +168,9 @@ class _Shape:
     entity: Entity
     columns: Mapping[str, Callable[[Json], object]]
     to_one: Mapping[str, str]
-    not_rendered: tuple[str, ...]
+    ancestors: frozenset[str]
+    told: frozenset[str]
+    pointers: Mapping[str, str]
     empty: Mapping[str, object]
 
 
@@ -176,10 +181,27 @@ def _shape_of(entity: Entity) -> _Shape:
         kind = COLUMN_KINDS.get(attribute.type)
         columns[name] = _CONVERTERS[kind] if kind else storable_json
     to_one = {name: one.resource for name, one in entity.relationships.items() if not one.many}
-    empty: dict[str, object] = dict.fromkeys(columns)
-    empty.update(dict.fromkeys(f"{name}_id" for name in to_one))
-    not_rendered = tuple(name for name, one in entity.relationships.items() if not one.rendered)
-    return _Shape(entity=entity, columns=columns, to_one=to_one, not_rendered=not_rendered, empty=empty)
+    partly_known = columns_of(entity)
+    return _Shape(
+        entity=entity,
+        columns=columns,
+        to_one=to_one,
+        ancestors=frozenset({*partly_known.ancestors, *partly_known.told}),
+        told=frozenset(partly_known.told),
+        pointers=partly_known.pointers,
+        empty=dict.fromkeys([*columns, *(f"{name}_id" for name in to_one), *partly_known.ancestors]),
+    )
+
+
+def _tell(row: dict[str, object], from_path: Mapping[str, str], shape: _Shape, *, absent: frozenset[str]) -> None:
+    """Fill in what the path tells and the record does not, and name what neither of them says."""
+    for column, identity in from_path.items():
+        pointer = column.removesuffix("_id")
+        if row[column] is None and (column in shape.told or pointer in absent):
+            row[column] = identity
+            absent -= {pointer}
+    if absent:
+        row[ABSENT] = f",{','.join(sorted(shape.pointers.get(name, name) for name in absent))},"
 
 
 def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, object]:

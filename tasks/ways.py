@@ -4,8 +4,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
+from pco_catalog.ancestors import columns_of, ids_in, own_ids
 from pco_catalog.catalog import Catalog, Entity
-from pco_catalog.chains import Chain, NoChainError, chain_to, parents_of
+from pco_catalog.chains import Chain, Level, chain_to, chains_to
 from tasks.window import LOOKBACK, Mode, can_be_ranged, delta_attribute
 
 OrganizationMode = Literal["full", "delta", "rest"]
@@ -45,21 +46,24 @@ def ways_of(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explained:
-    """One way to read an entity, for people: which walk, on what it relies, and what it costs."""
+    """One way to read an entity, for people: which walk, on what it relies, what it costs, and whose ids it tells.
+
+    `ancestors` are the columns of a row that this way fills; one in brackets is kept as a link, because many parents
+    share the record.
+    """
 
     way: str
     walk: str
     relies_on: str
     because: str
     requests: str
+    ancestors: tuple[str, ...] = ()
 
 
 def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
     """Every way there is to read an entity, the usual ones first."""
     told = [] if entity.list_path is None else [_explain_full(entity), _explain_delta(entity)]
-    chains = (_chain(catalog, entity, below) for below in _belows(catalog, entity))
-    below = {one.way: one for one in map(_explain_chain, filter(None, chains))}
-    return told + list(below.values())
+    return told + [_explain_chain(chain) for chain in chains_to(catalog, entity)]
 
 
 def _explain_full(entity: Entity) -> Explained:
@@ -70,6 +74,7 @@ def _explain_full(entity: Entity) -> Explained:
             relies_on="where[created_at][lte], total_count; order by id",
             because="PCO filters this list by created_at, so nothing can enter it while it is read",
             requests="a page per 100 records; one or two more for each 20,000 of a long list",
+            ancestors=_named_by_records(entity),
         )
     return Explained(
         way="full",
@@ -77,6 +82,7 @@ def _explain_full(entity: Entity) -> Explained:
         relies_on="order by id",
         because="PCO does not filter this list by created_at, so only the order proves that nothing was missed",
         requests="a page per 100 records, and the first one twice",
+        ancestors=_named_by_records(entity),
     )
 
 
@@ -97,6 +103,7 @@ def _explain_delta(entity: Entity) -> Explained:
             relies_on="order=-updated_at",
             because="PCO orders this list by updated_at, but ignores where[updated_at]",
             requests="a page per 99 records that changed, one at least",
+            ancestors=_named_by_records(entity),
         )
     minutes = int(LOOKBACK.total_seconds() // 60)
     append_only = "; it never changes, or only the full walk sees that" if attribute == "created_at" else ""
@@ -106,6 +113,7 @@ def _explain_delta(entity: Entity) -> Explained:
         relies_on=f"where[{attribute}][gte] and [lte], total_count; order by id",
         because=f"PCO filters this list by {attribute}{append_only}",
         requests="a page per 100 records that are new, one at least",
+        ancestors=_named_by_records(entity),
     )
 
 
@@ -118,17 +126,16 @@ def _explain_chain(chain: Chain) -> Explained:
         relies_on="the same as in full, for each list",
         because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
         requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
+        ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_path(last)])),
     )
 
 
-def _belows(catalog: Catalog, entity: Entity) -> list[list[str] | None]:
-    return [None, *([parent] for parent in parents_of(catalog, entity))]
+def _named_by_records(entity: Entity) -> tuple[str, ...]:
+    """The ancestors that every record of the entity names itself, whichever way it is read."""
+    columns = columns_of(entity)
+    return tuple(name for name in columns.ancestors if name not in columns.told)
 
 
-def _chain(catalog: Catalog, entity: Entity, below: list[str] | None) -> Chain | None:
-    if below is None and entity.list_path is not None:
-        return None  # it has a list of its own; the ways below parents follow by their names
-    try:
-        return chain_to(catalog, entity, below)
-    except NoChainError:
-        return None
+def _named_by_path(level: Level) -> list[str]:
+    own = own_ids(level.entity, level.path)
+    return [name if name in own else f"({name})" for name in ids_in(level.path)]

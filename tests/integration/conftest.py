@@ -20,11 +20,15 @@ def store_url(postgres: Postgres, template: str) -> Iterator[str]:
 
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Database]:
-    """The shared database, opened, without people and with an empty ledger."""
+    """The shared database, opened, without people and household members, and with an empty ledger."""
     opened = Database(store_url, pool_size=5)
     async with opened.transaction() as connection:
         await connection.execute(
-            text("TRUNCATE people.person, sync.runs, sync.pages, sync.quarantine, sync.watermarks RESTART IDENTITY")
+            text(
+                "TRUNCATE people.person, people.household_membership, people.workflow_card_note, "
+                "giving.payment_method, groups.tag, sync.runs, "
+                "sync.pages, sync.quarantine, sync.watermarks, sync.links, sync.backfills RESTART IDENTITY"
+            )
         )
     yield opened
     await opened.aclose()

@@ -3,7 +3,7 @@
 import pytest
 
 from pco_catalog.catalog import UnknownEntity, load_catalog
-from pco_catalog.chains import Chain, NoChainError, chain_to, parents_in_scope, parents_of
+from pco_catalog.chains import Chain, NoChainError, chain_to, level_of_list, parents_of
 
 CATALOG = load_catalog()
 ONLY_BELOW = [
@@ -137,7 +137,18 @@ def test_an_entity_that_is_not_on_the_way_is_told() -> None:
         chain("groups.Membership").level_of("people.Person")
 
 
-def test_the_ids_in_a_scope_are_named_by_the_path_that_takes_as_many() -> None:
-    designation = CATALOG.entity("giving.Designation")
-    assert parents_in_scope(designation, "12") == {"donation": "12"}
-    assert parents_in_scope(designation, "") == parents_in_scope(designation, "1/2/3/4") == {}
+def test_a_run_has_listed_an_entity_by_the_level_of_its_fan_out_or_by_the_usual_one() -> None:
+    """One household and one person may have the same id, and both list memberships."""
+    membership = CATALOG.entity("people.HouseholdMembership")
+    below_people = level_of_list(CATALOG, membership, final_entity=membership.name, below=["people.Person"])
+    usual = level_of_list(CATALOG, membership)
+    assert below_people is not None
+    assert usual is not None
+    assert below_people.parents_of("12") == {"person": "12"}
+    assert usual.parents_of("12") == {"household": "12"}
+
+
+def test_a_list_that_the_catalogue_does_not_know_any_more_has_no_level() -> None:
+    membership = CATALOG.entity("people.HouseholdMembership")
+    assert level_of_list(CATALOG, membership, final_entity="people.Gone", below=["people.Person"]) is None
+    assert level_of_list(CATALOG, CATALOG.entity("people.Person"), final_entity=membership.name) is None

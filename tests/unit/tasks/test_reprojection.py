@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pco_client.documents import read_json
+from pco_store.upsert_rules import ABSENT
 from tasks.reprojection import Reprojection, reproject
 from tasks.transform import transform_page
 from tests.unit.tasks.records import NOW, THING, TYPES, record
@@ -36,14 +37,15 @@ RELATIONSHIPS = st.fixed_dictionaries(
 
 
 def row_of(thing: Any, *, unknown: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The row of a record, as it was made when the catalogue did not know these names."""
+    """The columns of a record's row, as it was made when the catalogue did not know these names."""
     entity = replace(
         THING,
         attributes={name: one for name, one in THING.attributes.items() if name not in unknown},
         relationships={name: one for name, one in THING.relationships.items() if name not in unknown},
     )
     page = transform_page([thing], entity=entity, org_id="grace", epoch="turn-1", observed_at=NOW)
-    return {**dict.fromkeys([*TYPES, "campus_id"]), **page.rows[0]}
+    columns = {name: value for name, value in page.rows[0].items() if name not in (ABSENT, "_content_hash")}
+    return {**dict.fromkeys([*TYPES, "campus_id"]), **columns}
 
 
 def reprojected(row: Mapping[str, Any]) -> Reprojection:

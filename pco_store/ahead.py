@@ -1,0 +1,76 @@
+"""Adds the columns that a migration needs table by table, before the migration itself runs.
+
+A migration is one transaction, and what it locks stays locked until its end: with columns for each of eighty tables,
+that is longer than a sync may have to wait. So each table gets its columns in a transaction of its own, which steps
+back if somebody uses the table, and is tried again. The migration then touches only what still lacks them.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pco_store.database import Database
+from pco_store.errors import StoreUnavailable
+
+LOCK_MILLISECONDS: Final = 40
+"""So long others may have to wait behind us for a table that is in use."""
+PAUSE_SECONDS: Final = 0.05
+PATIENCE_SECONDS: Final = 120.0
+"""How long one table is tried; a query that takes longer has to end first."""
+
+Columns = Mapping[str, Sequence[str]]
+"""Text columns by tables, whose names have their schemas before them: {"giving.donation": ["person_id"]}."""
+
+
+async def add_columns_ahead(database: Database, columns: Columns) -> None:
+    """Add what is lacking to the tables that exist. Safe to interrupt and to repeat.
+
+    Raises `StoreUnavailable` when a table is in use all the time.
+    """
+    async with database.transaction() as connection:
+        lacking = await connection.run_sync(lacking_columns, columns)
+    for table, names in lacking.items():
+        patience_until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            async with database.transaction() as connection:
+                await connection.execute(text(_unless_in_use(add_columns(table, names))))
+                still = await connection.run_sync(lacking_columns, {table: names})
+            if not still:
+                break
+            if time.monotonic() > patience_until:
+                raise StoreUnavailable(f"{table} is in use all the time, so that it cannot get its new columns")
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def lacking_columns(connection: Connection, columns: Columns) -> dict[str, list[str]]:
+    """Of these columns, those that their tables do not have; tables that do not exist lack nothing."""
+    found = connection.execute(
+        text(
+            """
+            SELECT table_schema || '.' || table_name AS name, array_agg(column_name::text) AS columns
+            FROM information_schema.columns WHERE table_schema || '.' || table_name = ANY(CAST(:tables AS text[]))
+            GROUP BY 1
+            """
+        ),
+        {"tables": list(columns)},
+    )
+    known = {row.name: set(row.columns) for row in found}
+    lacking = {table: [one for one in columns[table] if one not in names] for table, names in known.items()}
+    return {table: names for table, names in lacking.items() if names}
+
+
+def add_columns(table: str, names: Sequence[str]) -> str:
+    """The statement; a column without a default is only declared, no row is touched."""
+    schema, name = table.split(".")
+    added = ", ".join(f'ADD COLUMN IF NOT EXISTS "{column}" text' for column in names)
+    return f'ALTER TABLE "{schema}"."{name}" {added}'
+
+
+def _unless_in_use(statement: str) -> str:
+    return (
+        f"DO $do$ BEGIN SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'; {statement}; "
+        "EXCEPTION WHEN lock_not_available THEN NULL; END $do$"
+    )
