@@ -21,7 +21,7 @@ from pco_store.ledger import FanOutPlan, RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, NotOpened
 from tasks.child_flow_runs import fan_out_tag
 from tasks.conflicts import message_of, name_of
-from tasks.deletions import Deletions, ManyDeletions
+from tasks.deletions import Deletions, ManyDeletions, many_deletions_of
 from tasks.deletions_below import find_deletions_below
 from tasks.drift import tell_drift
 from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
@@ -187,8 +187,7 @@ async def _settled(resources: Resources, client: PcoClient, run: RunHandle, coun
     """What is missing from a fan-out that is over; None for one that is not, or of which nobody can tell yet."""
     if counts.state != "completed" or run.fan_out is None:
         return None
-    many: ManyDeletions = "accept" if run.fan_out.many_deletions == "accept" else "stop"
-    return await find_deletions_below(resources, client, run, many=many)
+    return await find_deletions_below(resources, client, run, many=many_deletions_of(run))
 
 
 async def _join(

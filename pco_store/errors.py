@@ -7,7 +7,8 @@ StoreError
     ├── SchemaOutdated    run the migrations first
     ├── SchemaNewer       this program is older than the database
     ├── StatementRefused  the database, the role or a statement of ours is wrong
-    └── LeaseLost         another execution owns the run now
+    ├── LeaseLost         another execution owns the run now
+    └── PlanDiffers       the epoch was begun with other parameters
 """
 
 # Named after what was observed, as Postgres and httpx do, not after the class of the class.
@@ -79,3 +80,18 @@ class LeaseLost(StopStoreError):
 
     def __reduce__(self) -> tuple[type["LeaseLost"], tuple[str, int]]:
         return type(self), (self.key, self.fence)
+
+
+class PlanDiffers(StopStoreError):
+    """The epoch that was named was begun with parameters by which its result is another one."""
+
+    def __init__(self, key: str, difference: str) -> None:
+        super().__init__(
+            f"{key} was begun with {difference}; name another epoch for that, leave the epoch out, or replace this one "
+            "with on_conflict 'restart'"
+        )
+        self.key = key
+        self.difference = difference
+
+    def __reduce__(self) -> tuple[type["PlanDiffers"], tuple[str, str]]:
+        return type(self), (self.key, self.difference)

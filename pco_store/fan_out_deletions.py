@@ -16,6 +16,8 @@ from pco_store.tombstones import bury_rows, name_of
 
 REMEMBERED_FAN_OUTS: Final = 5
 """In so many earlier fan-outs is looked for where a missing record was listed before."""
+FIRST_WAIT_SECONDS: Final = 60.0
+"""Before somebody else is asked to find out what was deleted; asking goes on where the last one came to."""
 
 _EARLIER: Final = """
     SELECT run_id FROM sync.runs
@@ -41,14 +43,18 @@ class MissingBelow:
 async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
     """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
 
-    They are not given again. One that is the first of its kind has nothing to find; one with dead or cancelled children
-    is not complete.
+    They are given again if nothing was found out, after waits that double, for as long as a day. One that is the first
+    of its kind has nothing to find; one with dead or cancelled children is not complete.
     """
     result = await connection.execute(
         text(
             """
-            UPDATE sync.runs AS root SET deletions = '{"verdict": "requested"}'
-            WHERE root.fan_out IS NOT NULL AND root.state = 'completed' AND root.deletions IS NULL
+            UPDATE sync.runs AS root
+            SET deletions = '{"verdict": "requested"}', restarts = root.restarts + 1,
+                not_before = now() + make_interval(secs => :first * power(2, least(root.restarts, 12)))
+            WHERE root.fan_out IS NOT NULL AND root.state = 'completed'
+              AND (root.deletions IS NULL OR root.deletions ->> 'verdict' = 'requested')
+              AND (root.deletions IS NULL OR coalesce(root.not_before <= now(), true))
               AND root.completed_at > now() - interval '1 day'
               AND NOT EXISTS (SELECT FROM sync.runs AS child
                               WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
@@ -58,7 +64,8 @@ async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
                             AND earlier.fan_out -> 'below' = root.fan_out -> 'below')
             RETURNING *
             """
-        )
+        ),
+        {"first": FIRST_WAIT_SECONDS},
     )
     return [handle_of(row) for row in result]
 
@@ -165,10 +172,11 @@ async def settle(
     *,
     verdict: str,
     missing: int,
-    absent: Sequence[str] = (),
-    absent_at: datetime | None = None,
+    absent: Sequence[tuple[Sequence[str], datetime]] = (),
 ) -> int | None:
     """Give the absent ones their tombstones, and write down what was found out, once; how many got one.
+
+    `absent` has them by when they were last looked for.
 
     None, and nothing is done, if children were added or revived meanwhile, or somebody else has settled it.
     """
@@ -182,8 +190,8 @@ async def settle(
     if not open_still:
         return None
     deleted = 0
-    if absent and absent_at is not None:
-        deleted = await bury_rows(connection, root.org_id, table, absent, reason="absent", absent_at=absent_at)
+    for ids, at in absent:
+        deleted += await bury_rows(connection, root.org_id, table, ids, reason="absent", absent_at=at)
     told = {"verdict": verdict, "missing": missing, "deleted": deleted}
     await connection.execute(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),
