@@ -46,11 +46,15 @@ async def forget_answers(connection: AsyncConnection, run_id: int) -> None:
 
 
 async def bury_found(connection: AsyncConnection, run: RunHandle, table: Table, found: Sequence[Found]) -> int:
-    """Give those that are gone their tombstones; how many got one. Raises `LeaseLost`."""
+    """Give those that are gone their tombstones; how many got one. The answers are not needed any more.
+
+    Raises `LeaseLost`.
+    """
     await check_fence(connection, run)
     deleted = 0
     for reason, ids, at in found:
         deleted += await bury_rows(connection, run.org_id, table, ids, reason=reason, absent_at=at)
+    await forget_answers(connection, run.run_id)
     return deleted
 
 

@@ -133,7 +133,8 @@ async def _decide(
     is_held = found.state == "running" and found.is_leased and not _is_the_same(found, request)
     if is_held and not await _try_lock(session, found.key):
         return _not_opened(found, "running")
-    return Opened(run=await take_over(connection, found.run_id, request), continued=True)
+    dead = found.flow_run_id if found.state == "running" and found.flow_run_id != request.flow_run_id else None
+    return Opened(run=await take_over(connection, found.run_id, request), continued=True, taken_from=dead)
 
 
 def _is_the_same(found: Row[Any], request: RunRequest) -> bool:

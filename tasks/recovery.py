@@ -26,7 +26,7 @@ from tasks.restarting import restart_all
 from tasks.run_opening import reason_of
 from tasks.silent_flow_runs import mark_silent_flow_runs
 from tasks.starting import start_fan_out
-from tasks.submitting import submit_unanswered, top_up
+from tasks.submitting import deployments_read_once, submit_unanswered, top_up
 from tasks.vanished import take_back_vanished
 
 T = TypeVar("T")
@@ -70,7 +70,8 @@ async def recover(resources: Resources) -> Recovered:
         if not alone:
             return Recovered()
         async with _kept_awake(session), AsyncClientContext.get_or_create():
-            return await _Sweep(resources).run()
+            with deployments_read_once():
+                return await _Sweep(resources).run()
 
 
 @asynccontextmanager

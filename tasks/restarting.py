@@ -93,7 +93,7 @@ async def _restart(resources: Resources, one: AbandonedRun, look: Look | None) -
     async with resources.database.transaction() as connection:
         if not await count_restart(connection, one.run.run_id, restarts=restarts, wait_seconds=wait_after(restarts)):
             return "held"
-    if one.flow_run_id:
+    if one.flow_run_id and look is not None and look.doing in ("working", "silent"):
         await mark_crashed([one.flow_run_id], "its process fell silent; the sync is continued by another run")
     started = await _start(resources, one.run)
     async with resources.database.transaction() as connection:

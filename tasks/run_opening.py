@@ -18,7 +18,7 @@ from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently, while_the_ledger_is_away
 from tasks.signs_of_life import current_flow_run, owner
-from tasks.stopping import is_stopped_by_person
+from tasks.stopping import is_stopped_by_person, mark_crashed
 from tasks.window import Mode, choose_window
 
 __all__ = ["owner"]
@@ -96,6 +96,8 @@ async def opened_run(resources: Resources, request: RunRequest) -> tuple[Opened 
     opened, lease = await while_the_ledger_is_away(resources, lambda: open_run(resources.database, request))
     if isinstance(opened, Opened) and opened.left:
         sync_logger().warning("%s is a new turn: %s", opened.run.key, opened.left)
+    if isinstance(opened, Opened) and opened.taken_from:
+        await mark_crashed([opened.taken_from], "its process is dead; another run continues its work")
     return opened, lease
 
 
