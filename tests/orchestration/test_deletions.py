@@ -203,4 +203,4 @@ def test_to_accept_many_is_another_turn_than_the_one_that_stopped_at_them(
 
     assert mirrored.sync(many_deletions="accept").epoch == "turn-3"
 
-    assert mirrored.end(epoch="turn-3").message.count("was begun with many_deletions 'accept' and not 'stop'") == 1
+    assert "was begun with many_deletions 'accept' and not 'stop'" in str(mirrored.end(epoch="turn-3").message)
