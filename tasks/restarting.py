@@ -48,12 +48,13 @@ def wait_after(restarts: int) -> float:
 async def restart_all(resources: Resources, abandoned: Sequence[AbandonedRun]) -> Counter[Outcome]:
     """Start each of them as far as it may be; none waits for more than a few others, and none fails another.
 
-    Raises httpx's errors if Prefect cannot be asked at all: then nothing was tried.
+    Raises httpx's errors and `TimeoutError` if Prefect cannot be asked at all: then nothing was tried.
     """
     if not abandoned:
         return Counter()
     known = [one.flow_run_id for one in abandoned if one.flow_run_id]
-    looks = await look_at_flow_runs(known, silence=resources.settings.start_seconds)
+    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+        looks = await look_at_flow_runs(known, silence=resources.settings.start_seconds)
     room = asyncio.Semaphore(AT_ONCE)
 
     async def restart(one: AbandonedRun) -> Outcome:
