@@ -70,5 +70,4 @@ async def settle_run(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :run_id"),
         {"told": json.dumps({**told, "deleted": deleted}), "run_id": run.run_id},
     )
-    await forget_answers(connection, run.run_id)
     return deleted
