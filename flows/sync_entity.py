@@ -21,7 +21,7 @@ from pco_store.run_facts import RunFacts, facts_by_key, run_facts
 from pco_store.superseded import resolve_superseded
 from pco_store.watermarks import advance_watermark
 from tasks.conflicts import SyncRejectedError, message_of
-from tasks.deletions import Deletions, ManyDeletions, find_deletions
+from tasks.deletions import Deletions, ManyDeletions, find_deletions, many_deletions_of
 from tasks.drift import tell_drift
 from tasks.holding import held
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
@@ -83,15 +83,14 @@ async def sync_entity(
             epoch=epoch,
             on_conflict=on_conflict,
             mode=mode,
+            plan={"many_deletions": many_deletions},
         )
         opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
             return await _not_started(resources, opened, on_conflict)
         assert lease is not None
         async with held(lease):
-            return await _run(
-                resources, client, described, lease, continued=opened.continued, many_deletions=many_deletions
-            )
+            return await _run(resources, client, described, lease, continued=opened.continued)
 
 
 async def _run(
@@ -101,7 +100,6 @@ async def _run(
     lease: RunLease,
     *,
     continued: bool,
-    many_deletions: ManyDeletions,
 ) -> SyncSummary | State[SyncSummary]:
     """Walk the collection under the lease, and close the run in the ledger whatever happens."""
     logger = get_run_logger()
@@ -129,7 +127,7 @@ async def _run(
             deletions = Deletions()
             merged = await follow_merges(resources, run)
             if run.mode == "full":
-                deletions = await find_deletions(resources, sync, many=many_deletions)
+                deletions = await find_deletions(resources, sync, many=many_deletions_of(run))
             if sync.counters.corrected_until is not None and run.window.until is not None:
                 resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
 

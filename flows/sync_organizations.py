@@ -1,13 +1,20 @@
 """sync_organizations: start the sync of every connected church: what the schedules of prefect.yaml run."""
 
+import httpx
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import Patterns
 from tasks.credentials import scheduled_organizations
+from tasks.run_opening import reason_of
 from tasks.settings import read_settings
 from tasks.starting import start_organization
 from tasks.ways import OrganizationMode
+
+
+class NotStartedError(Exception):
+    """Prefect did not take the runs of some churches; the message names them and why. All others are started."""
 
 
 @flow_from_anywhere(
@@ -28,18 +35,26 @@ async def sync_organizations(
         include: Patterns such as people.*, giving or *.Person; empty for everything
         exclude: The same, for what is left out
 
-    Raises `NotDeployedError`, and the errors of settings.
+    Raises `NotDeployedError`, the errors of settings, and `NotStartedError` at the end.
     """
     settings = read_settings()
-    started = []
+    started, refused = [], {}
     for org_id in await scheduled_organizations(settings):
-        run = await start_organization(
-            org_id,
-            deployment=settings.organization_deployment,
-            mode=mode,
-            include=list(include),
-            exclude=list(exclude),
-        )
-        get_run_logger().info("%s: flow run %s", org_id, run.flow_run.name)
-        started.append(org_id)
+        try:
+            run = await start_organization(
+                org_id,
+                deployment=settings.organization_deployment,
+                mode=mode,
+                include=list(include),
+                exclude=list(exclude),
+            )
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:  # one church's trouble is not another's
+            refused[org_id] = reason_of(error)
+            get_run_logger().error("%s was not started: %s", org_id, refused[org_id])
+        else:
+            get_run_logger().info("%s: flow run %s", org_id, run.flow_run.name)
+            started.append(org_id)
+    if refused:
+        told = "; ".join(f"{org_id}: {reason}" for org_id, reason in sorted(refused.items()))
+        raise NotStartedError(f"{len(started)} churches were started, {len(refused)} were not: {told}")
     return started

@@ -1,15 +1,19 @@
 """One at a time, whichever process: for work that must not be done twice at once, but may be done by anybody."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.database import Database, end_session, unavailable_means_retry
 from pco_store.errors import StoreUnavailable
 
-SILENCE_SECONDS = 30
+SILENCE_SECONDS: Final = 30
 """Whoever sleeps longer than that in the middle has lost it."""
+PING_SECONDS: Final = 10.0
 
 
 @asynccontextmanager
@@ -27,7 +31,30 @@ async def alone(database: Database, name: str) -> AsyncIterator[bool]:
             is_alone = await connection.scalar(
                 text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
             )
-        yield bool(is_alone)
+        if not is_alone:
+            yield False
+            return
+        async with _kept_awake(connection):
+            yield True
     finally:
         with suppress(StoreUnavailable):
             await end_session(connection)
+
+
+@asynccontextmanager
+async def _kept_awake(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Long work keeps the lock; only a sleeping process loses it."""
+
+    async def ping() -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            with unavailable_means_retry():
+                await connection.execute(text("SELECT 1"))
+
+    task = asyncio.create_task(ping(), name="lock")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, StoreUnavailable):
+            await task

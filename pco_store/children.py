@@ -137,7 +137,7 @@ async def claim_children(
             """
             UPDATE sync.runs
             SET state = 'running', fence = fence + 1, attempts = attempts + 1, owner = :owner, error = NULL,
-                flow_run_id = :flow_run_id, lease_until = now() + make_interval(secs => :lease_seconds)
+                restarts = 0, flow_run_id = :flow_run_id, lease_until = now() + make_interval(secs => :lease_seconds)
             WHERE run_id = ANY(CAST(:run_ids AS bigint[])) RETURNING *
             """
         ),
@@ -247,7 +247,8 @@ async def revive_children(connection: AsyncConnection, root_id: int) -> int:
     revived = await connection.execute(
         text(
             """
-            UPDATE sync.runs SET state = 'pending', attempts = 0, not_before = NULL, error = NULL, completed_at = NULL
+            UPDATE sync.runs
+            SET state = 'pending', attempts = 0, restarts = 0, not_before = NULL, error = NULL, completed_at = NULL
             WHERE parent_run_id = :root_id AND state IN ('dead', 'cancelled')
             """
         ),

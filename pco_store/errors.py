@@ -8,7 +8,8 @@ StoreError
     ├── SchemaNewer       this program is older than the database
     ├── DatabaseAddressWrong  PCO_SYNC_DATABASE_URL cannot be used as it is
     ├── StatementRefused  the database, the role or a statement of ours is wrong
-    └── LeaseLost         another execution owns the run now
+    ├── LeaseLost         another execution owns the run now
+    └── PlanDiffers       the epoch was begun with other parameters
 """
 
 from typing import Final
@@ -119,3 +120,18 @@ class LeaseLost(StopStoreError):
 
     def __reduce__(self) -> tuple[type["LeaseLost"], tuple[str, int]]:
         return type(self), (self.key, self.fence)
+
+
+class PlanDiffers(StopStoreError):
+    """The epoch that was named was begun with parameters by which its result is another one."""
+
+    def __init__(self, key: str, difference: str) -> None:
+        super().__init__(
+            f"{key} was begun with {difference}; name another epoch for that, leave the epoch out, or replace this one "
+            "with on_conflict 'restart'"
+        )
+        self.key = key
+        self.difference = difference
+
+    def __reduce__(self) -> tuple[type["PlanDiffers"], tuple[str, str]]:
+        return type(self), (self.key, self.difference)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +17,9 @@ from pco_store.openings import handle_of
 from pco_store.results import note_unshown
 from pco_store.tables import mirror_table
 from pco_store.tombstones import bury_rows, name_of
+
+FIRST_WAIT_SECONDS: Final = 60.0
+"""Before somebody else is asked to find out what was deleted; asking goes on where the last one came to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,19 +39,25 @@ class MissingBelow:
 async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
     """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
 
-    They are not given again. One with dead or cancelled children is not complete.
+    They are given again if nothing was found out, after waits that double, for as long as a day. One with dead or
+    cancelled children is not complete.
     """
     result = await connection.execute(
         text(
             """
-            UPDATE sync.runs AS root SET deletions = '{"verdict": "requested"}'
-            WHERE root.fan_out IS NOT NULL AND root.state = 'completed' AND root.deletions IS NULL
+            UPDATE sync.runs AS root
+            SET deletions = '{"verdict": "requested"}', restarts = root.restarts + 1,
+                not_before = now() + make_interval(secs => :first * power(2, least(root.restarts, 12)))
+            WHERE root.fan_out IS NOT NULL AND root.state = 'completed'
+              AND (root.deletions IS NULL OR root.deletions ->> 'verdict' = 'requested')
+              AND (root.deletions IS NULL OR coalesce(root.not_before <= now(), true))
               AND root.completed_at > now() - interval '1 day'
               AND NOT EXISTS (SELECT FROM sync.runs AS child
                               WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
             RETURNING *
             """
-        )
+        ),
+        {"first": FIRST_WAIT_SECONDS},
     )
     return [handle_of(row) for row in result]
 
@@ -209,13 +218,13 @@ async def settle(
     verdict: str,
     missing: int,
     unplaced: int = 0,
-    absent: Sequence[str] = (),
-    absent_at: datetime | None = None,
+    absent: Sequence[tuple[Sequence[str], datetime]] = (),
 ) -> int | None:
     """Give the absent ones their tombstones, and write down what was found out, once; how many got one.
 
-    `unplaced` are missing, too, and nobody knows where they were listed. What stood in no list is forgotten if all is
-    decided. None, and nothing is done, if children were added or revived meanwhile, or somebody else has settled it.
+    `absent` has them by when they were last looked for; `unplaced` are missing, too, and nobody knows where they were
+    listed. What stood in no list is forgotten if all is decided. None, and nothing is done, if children were added or
+    revived meanwhile, or somebody else has settled it.
     """
     open_still = await connection.scalar(
         text(
@@ -227,9 +236,9 @@ async def settle(
     if not open_still:
         return None
     deleted = 0
-    if absent and absent_at is not None:
-        table = mirror_table(level.entity)
-        deleted = await bury_rows(connection, root.org_id, table, absent, reason="absent", absent_at=absent_at)
+    table = mirror_table(level.entity)
+    for ids, at in absent:
+        deleted += await bury_rows(connection, root.org_id, table, ids, reason="absent", absent_at=at)
     told = {"verdict": verdict, "missing": missing, "deleted": deleted} | ({"unplaced": unplaced} if unplaced else {})
     await connection.execute(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),

@@ -16,7 +16,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_store.database import Database, end_session, unavailable_means_retry
 from pco_store.errors import LeaseLost, StatementRefused, StoreUnavailable
 from pco_store.ledger import RunHandle
-from pco_store.openings import NotOpened, Opened, RunRequest, close_run, find_run, open_new, take_over
+from pco_store.openings import (
+    ORGANIZATION,
+    NotOpened,
+    Opened,
+    RunRequest,
+    close_epoch_of_church,
+    close_run,
+    find_run,
+    left_unfinished,
+    open_new,
+    refuse_another_plan,
+    take_over,
+)
 
 _KEY: Final = "hashtextextended('hold:' || :key, 0)"
 _HAS_LOCK: Final = f"""
@@ -102,7 +114,7 @@ class RunLease:
 async def open_run(database: Database, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
     """Decide about a request and hold the run if it is ours; race-free between any number of processes.
 
-    Safe to repeat by the same flow run when the answer was lost. Raises `StoreUnavailable`.
+    Safe to repeat by the same flow run when the answer was lost. Raises `StoreUnavailable`, `PlanDiffers`.
     """
     session = await _new_session(database)
     held = is_locked = False
@@ -134,16 +146,21 @@ async def _decide(
     connection: AsyncConnection, session: AsyncConnection | None, found: Row[Any] | None, request: RunRequest
 ) -> Opened | NotOpened:
     if found is None:
-        return Opened(run=await open_new(connection, request), continued=False)
+        left = await left_unfinished(connection, request) if request.epoch is None else None
+        return Opened(run=await open_new(connection, request), continued=False, left=left)
     if request.on_conflict == "restart":
         await close_run(connection, found.run_id)
+        if request.entity == ORGANIZATION:
+            await close_epoch_of_church(connection, request.org_id, found.epoch)
         return Opened(run=await open_new(connection, request), continued=False)
+    refuse_another_plan(found, request)
     if found.state in ("completed", "awaiting"):
         return _not_opened(found, "running" if found.state == "awaiting" else "completed")
     is_held = found.state == "running" and found.is_leased and not _is_the_same(found, request)
     if is_held and not await _is_proven_dead(connection, session, found):
         return _not_opened(found, "running")
-    return Opened(run=await take_over(connection, found.run_id, request), continued=True)
+    dead = found.flow_run_id if found.state == "running" and found.flow_run_id != request.flow_run_id else None
+    return Opened(run=await take_over(connection, found.run_id, request), continued=True, taken_from=dead)
 
 
 async def _is_proven_dead(connection: AsyncConnection, session: AsyncConnection | None, found: Row[Any]) -> bool:

@@ -88,6 +88,8 @@ class RunRow(SQLModel, table=True):
     plan: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     deletions: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    restarts: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
+    restarted_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class PageRow(SQLModel, table=True):
@@ -118,6 +120,29 @@ class PageRow(SQLModel, table=True):
     reached: bool = Field(sa_type=Boolean, sa_column_kwargs={"server_default": text("false")})
     seen_before: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
     committed_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
+
+
+class FlowRunRow(SQLModel, table=True):
+    """A flow run of this mirror that goes on; its process says so again and again (`tasks.signs_of_life`)."""
+
+    __tablename__ = "flow_runs"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    flow_run_id: str = Field(primary_key=True, sa_type=Text)
+    owner: str = Field(sa_type=Text)
+    alive_until: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class AnswerRow(SQLModel, table=True):
+    """What PCO said when a run asked for a record that its walk had missed; gone when the run is done."""
+
+    __tablename__ = "answers"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    run_id: int = Field(primary_key=True, sa_type=BigInteger)
+    record_id: str = Field(primary_key=True, sa_type=Text)
+    is_absent: bool = Field(sa_type=Boolean)
+    asked_at: datetime = Field(sa_type=DateTime(timezone=True))
 
 
 class QuarantineRow(SQLModel, table=True):

@@ -1,14 +1,18 @@
 """Which children become flow runs next: written down before Prefect is asked, so that asking again is safe."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.children import FIRST_PENDING, STOPPED
+
+MOST_BUNDLED: Final = 2
+"""So often a child may lose its process in a bundle; then it is read alone, for it may be what ends them."""
+LONGEST_ERROR: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +91,7 @@ async def take_pending(
     result = await connection.execute(
         text(
             f"""
-            SELECT run_id, org_id, entity, epoch, scope, key, submissions FROM sync.runs AS child
+            SELECT run_id, org_id, entity, epoch, scope, key, submissions, attempts, error FROM sync.runs AS child
             WHERE parent_run_id = :root_id AND state = 'pending' AND (not_before IS NULL OR not_before <= now())
               AND NOT EXISTS (SELECT FROM sync.runs AS root WHERE root.run_id = :root_id AND root.state IN {STOPPED})
             ORDER BY submissions, run_id LIMIT :room FOR UPDATE OF child SKIP LOCKED
@@ -205,32 +209,65 @@ async def waiting_flow_runs(
     return [SubmittedRun(flow_run_id=row.flow_run_id, run_ids=tuple(row.run_ids)) for row in result]
 
 
-async def take_back_submitted(connection: AsyncConnection, run_ids: Sequence[int]) -> int:
-    """Children whose flow run ended or vanished before they began are pending again; how many."""
+async def take_back_submitted(
+    connection: AsyncConnection,
+    root_id: int,
+    vanished: Mapping[str, str],
+    *,
+    most_restarts: int,
+    first_wait_seconds: float,
+) -> frozenset[str]:
+    """Children whose flow run ended or vanished before they began are pending again; which flow runs those were.
+
+    `vanished` says of each flow run how it ended. The first time may be a worker that died, and costs no wait; from
+    then on the waits double, and after `most_restarts` in a row such a child is dead.
+    """
     result = await connection.execute(
         text(
-            "UPDATE sync.runs SET state = 'pending' "
-            "WHERE run_id = ANY(CAST(:run_ids AS bigint[])) AND state = 'submitted'"
+            """
+            UPDATE sync.runs AS child
+            SET state = CASE WHEN restarts + 1 >= :most THEN 'dead' ELSE 'pending' END,
+                restarts = restarts + 1, restarted_at = now(), lease_until = now(),
+                error = CASE WHEN restarts + 1 >= :most
+                             THEN left(restarts + 1 || ' flow runs ended before they began it, the last one: '
+                                       || gone.said, :longest)
+                             ELSE error END,
+                not_before = CASE WHEN restarts > 0
+                                  THEN now() + make_interval(secs => :first * power(2, least(restarts, 20) - 1)) END
+            FROM unnest(CAST(:flow_run_ids AS text[]), CAST(:said AS text[])) AS gone (flow_run_id, said)
+            WHERE child.flow_run_id = gone.flow_run_id AND child.state = 'submitted'
+              AND child.parent_run_id = :root_id
+            RETURNING child.flow_run_id
+            """
         ),
-        {"run_ids": list(run_ids)},
+        {
+            "flow_run_ids": list(vanished),
+            "said": list(vanished.values()),
+            "most": most_restarts,
+            "first": first_wait_seconds,
+            "longest": LONGEST_ERROR,
+            "root_id": root_id,
+        },
     )
-    return int(result.rowcount)
+    return frozenset(result.scalars())
 
 
 def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int, *, suffix: str) -> list[Submission]:
-    """Bundles of one entity each; a child that failed before gets a flow run of its own."""
-    submissions = []
-    fresh = [row for row in rows if row.submissions == 0]
-    for _, same in groupby(sorted(fresh, key=lambda row: (row.entity, row.run_id)), key=lambda row: row.entity):
+    """Bundles of one entity each; a child that failed before, or lost its process too often, gets its own flow run."""
+    alone = [row for row in rows if row.error is not None or row.attempts > MOST_BUNDLED]
+    together = [row for row in rows if row.error is None and row.attempts <= MOST_BUNDLED]
+    bundles = [[row] for row in alone]
+    for _, same in groupby(sorted(together, key=lambda row: (row.entity, row.run_id)), key=lambda row: row.entity):
         children = list(same)
-        for start in range(0, len(children), per_run):
-            bundle = children[start : start + per_run]
-            more = f"*{len(bundle)}" if len(bundle) > 1 else ""
-            submissions.append(_submission(root_id, f"{bundle[0].key}{suffix}{more}", bundle))
-    submissions += [
-        _submission(root_id, f"{row.key}{suffix}#{row.submissions + 1}", [row]) for row in rows if row.submissions > 0
-    ]
-    return submissions
+        bundles += [children[start : start + per_run] for start in range(0, len(children), per_run)]
+    return [_submission(root_id, _key_of(bundle, suffix), bundle) for bundle in bundles]
+
+
+def _key_of(bundle: Sequence[Row[Any]], suffix: str) -> str:
+    first = bundle[0]
+    more = f"*{len(bundle)}" if len(bundle) > 1 else ""
+    again = f"#{first.submissions + 1}" if first.submissions else ""
+    return f"{first.key}{suffix}{more}{again}"
 
 
 def _submission(root_id: int, key: str, rows: Sequence[Row[Any]]) -> Submission:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -29,14 +30,25 @@ def find_resident(name: str) -> Callable[[], Awaitable[None]]:
     return found
 
 
-async def keep_alive(name: str, resident: Callable[[], Awaitable[None]]) -> None:
-    """Run it until it is cancelled; when it fails it is begun again, after waits that double up to a minute."""
+async def keep_alive(
+    name: str,
+    resident: Callable[[], Awaitable[None]],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> None:
+    """Run it until it is cancelled; when it fails it is begun again, after waits that double up to a minute.
+
+    One that has lived for longer than the longest wait begins with the first one again.
+    """
     logger = get_logger("worker.warm.residents")
     wait = FIRST_WAIT_SECONDS
     while True:
+        began = clock()
         try:
             await resident()
         except Exception:
+            wait = FIRST_WAIT_SECONDS if clock() - began > LONGEST_WAIT_SECONDS else wait
             logger.exception("The resident %s failed and is begun again in %g s", name, wait)
-        await asyncio.sleep(wait)
+        await sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_SECONDS)

@@ -1,6 +1,7 @@
 """Asks PCO for single records, to learn which are gone: twice, and beside witnesses that must be shown."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,12 +9,19 @@ from typing import Final
 
 from pco_client.client import PcoClient
 from pco_client.errors import NotFound, SkipError
+from pco_store.answers import read_answers, record_answers
+from pco_store.ledger import RunHandle
+from tasks.lifespan import Resources
 from tasks.logs import sync_logger
+from tasks.patience import patiently
 from tasks.retries import POISONOUS, delays_of, retried
 from tasks.settings import SyncSettings
 
 PATIENCE_WITH_ONE: Final = 2
 """Retries of a record that PCO cannot render: it is there, or the witness will tell that nothing can be read."""
+
+PER_CHECKPOINT: Final = 200
+"""Records that are asked for, twice, between two checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +30,25 @@ class Absent:
 
     ids: tuple[str, ...]
     at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Where a run keeps what it was told."""
+
+    resources: Resources
+    run: RunHandle
+
+    async def read(self) -> dict[str, datetime | None]:
+        """When PCO last said that there is no such record, or None for one that it showed."""
+        return await patiently(self.resources, lambda connection: read_answers(connection, self.run.run_id))
+
+    async def record(self, asked: Sequence[str], absent: Absent) -> None:
+        """Raises `LeaseLost`, `StoreUnavailable`."""
+        await patiently(
+            self.resources,
+            lambda connection: record_answers(connection, self.run, asked, absent=absent.ids, at=absent.at),
+        )
 
 
 class Asking:
@@ -47,18 +74,41 @@ class Asking:
         self.requests = 0
 
     async def find_absent(
-        self, paths: Mapping[str, Sequence[str]], *, then: Mapping[str, Sequence[str]] | None = None
-    ) -> Absent | None:
+        self,
+        paths: Mapping[str, Sequence[str]],
+        checkpoints: Checkpoints,
+        *,
+        then: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[Absent] | None:
         """Of the records by id, those that PCO answers 404 for at each of their paths, both times they are asked for.
 
-        The second time at the paths in `then`, if those are given.
+        The second time at the paths in `then`, if those are given. They are asked for in batches, and what a batch has
+        shown is written down: whoever continues does not ask again.
 
-        None: it does not show a witness before, between and after, so a 404 proves nothing. Raises the errors of the
-        client that are not about one record.
+        None: PCO does not show a witness before, between and after, so a 404 proves nothing. Raises the errors of the
+        client that are not about one record, and the store's.
         """
+        known = await checkpoints.read()
+        left = [one for one in paths if one not in known]
+        for start in range(0, len(left), PER_CHECKPOINT):
+            batch = left[start : start + PER_CHECKPOINT]
+            absent = await self._ask(batch, paths, paths if then is None else then)
+            if absent is None:
+                return None
+            await checkpoints.record(batch, absent)
+            known |= dict.fromkeys(batch) | dict.fromkeys(absent.ids, absent.at)
+        by_time: dict[datetime, list[str]] = defaultdict(list)
+        for one in paths:
+            if (at := known[one]) is not None:
+                by_time[at].append(one)
+        return [Absent(ids=tuple(ids), at=at) for at, ids in by_time.items()]
+
+    async def _ask(
+        self, batch: Sequence[str], first: Mapping[str, Sequence[str]], then: Mapping[str, Sequence[str]]
+    ) -> Absent | None:
         at = datetime.now(UTC)
-        gone = list(paths)
-        for asked in (paths, paths if then is None else then):
+        gone = list(batch)
+        for asked in (first, then):
             if not await self._sees_a_witness():
                 return None
             at = datetime.now(UTC) + self._clock_offset

@@ -6,13 +6,16 @@ asked for before, between and after: as long as that one is answered, a 404 says
 shows deleted records by a filter, those that it shows are known without asking.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pco_store.tombstones import bury, find_missing
-from tasks.asking import Asking
+from pco_store.answers import Found, bury_found, settle_run
+from pco_store.fan_out_deletions import settled_deletions
+from pco_store.ledger import RunHandle
+from pco_store.tombstones import find_missing
+from tasks.asking import Asking, Checkpoints
 from tasks.deleted_list import find_shown_as_deleted
 from tasks.lifespan import Resources
 from tasks.patience import patiently
@@ -58,11 +61,21 @@ class Deletions:
         return why and f"{self.missing} records are missing and not marked as deleted: {why}"
 
 
+def many_deletions_of(run: RunHandle) -> ManyDeletions:
+    """What the run was begun with, whoever continues it."""
+    told = run.fan_out.many_deletions if run.fan_out is not None else (run.plan or {}).get("many_deletions")
+    return "accept" if told == "accept" else "stop"
+
+
 async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyDeletions) -> Deletions:
     """Mark as deleted what is missing from a walk that is complete, and that PCO answers 404 for, twice.
 
-    Safe to repeat. Raises the client's errors that are not about one record, `LeaseLost`, and the store's errors.
+    Safe to repeat, and continued where it was interrupted. Raises the client's errors that are not about one record,
+    `LeaseLost`, and the store's errors.
     """
+    settled = await patiently(resources, lambda connection: settled_deletions(connection, sync.run.run_id))
+    if settled is not None:
+        return told_before(settled)
     missing = await patiently(resources, lambda connection: find_missing(connection, sync.run, sync.table))
     if not missing.ids:
         return Deletions()
@@ -84,14 +97,32 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         witnesses=[f"{sync.path}/{one}" for one in missing.witnesses] or [f"/{sync.entity.product}/v2"],
     )
     left = {one: [f"{sync.path}/{one}"] for one in missing.ids if one not in set(destroyed)}
-    absent = await asking.find_absent(left) if left else None
-    deleted = 0
-    for found, reason in ((known, "destroyed"), (absent, "absent")):
-        if found is not None and found.ids:
-            mark = partial(bury, run=sync.run, table=sync.table, ids=found.ids, reason=reason, absent_at=found.at)
-            deleted += await patiently(resources, mark)
-    verdict: Verdict = "not_provable" if left and absent is None else "confirmed"
-    return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+    absent = await asking.find_absent(left, Checkpoints(resources=resources, run=sync.run)) if left else []
+    found: list[Found] = [("destroyed", known.ids, known.at)] if known else []
+    if absent is None:
+        mark = partial(bury_found, run=sync.run, table=sync.table, found=found)
+        deleted = await patiently(resources, mark)
+        return Deletions(verdict="not_provable", missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+    found += [("absent", one.ids, one.at) for one in absent]
+    settle = partial(
+        settle_run,
+        run=sync.run,
+        table=sync.table,
+        told={"verdict": "confirmed", "missing": len(missing.ids)},
+        found=found,
+    )
+    deleted = await patiently(resources, settle)
+    return Deletions(verdict="confirmed", missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+
+
+def told_before(settled: Mapping[str, Any]) -> Deletions:
+    """What the ledger says about a run whose missing records were settled."""
+    return Deletions(
+        verdict=settled["verdict"],
+        missing=settled["missing"],
+        deleted=settled["deleted"],
+        unplaced=settled.get("unplaced", 0),
+    )
 
 
 def are_too_many(missing: Sequence[str], *, live: int) -> bool:

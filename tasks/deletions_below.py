@@ -5,14 +5,12 @@ it is decided once for the whole fan-out. What was listed below no parent is ask
 links name. The argument in full: docs/adr/0013-missing-from-every-list.md.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import chain_to
 from pco_client.client import PcoClient
+from pco_store.answers import forget_answers
 from pco_store.fan_out_deletions import (
     find_missing_below,
     former_lists,
@@ -22,8 +20,8 @@ from pco_store.fan_out_deletions import (
 )
 from pco_store.ledger import RunHandle
 from pco_store.tables import mirror_table
-from tasks.asking import Absent, Asking
-from tasks.deletions import Deletions, ManyDeletions, Verdict, are_too_many
+from tasks.asking import Absent, Asking, Checkpoints
+from tasks.deletions import Deletions, ManyDeletions, Verdict, are_too_many, told_before
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently
@@ -39,7 +37,7 @@ async def find_deletions_below(
     """
     known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
     if known is not None:
-        return _told(known)
+        return told_before(known)
     if not await patiently(resources, lambda connection: is_complete(connection, root.run_id)):
         return None
     catalog = load_catalog()
@@ -69,29 +67,31 @@ async def find_deletions_below(
         witnesses=witnesses or [f"/{entity.product}/v2"],
     )
     verdict: Verdict = "none"
-    absent: Absent | None = None
+    absent: list[Absent] | None = None
     if paths:
         verdict = _doubt(list(paths), live=missing.live, unread=missing.unread, seen=bool(witnesses), many=many)
         if verdict == "none":
-            absent = await asking.find_absent(paths, then=then)
+            absent = await asking.find_absent(paths, Checkpoints(resources=resources, run=root), then=then)
             verdict = "not_provable" if absent is None else "confirmed"
 
     async def write_down(connection: AsyncConnection) -> int | None:
-        return await settle(
+        deleted = await settle(
             connection,
             root,
             level,
             verdict=verdict,
             missing=len(paths),
             unplaced=unplaced,
-            absent=absent.ids if absent else (),
-            absent_at=absent.at if absent else None,
+            absent=[(one.ids, one.at) for one in absent or ()],
         )
+        if deleted is not None:
+            await forget_answers(connection, root.run_id)
+        return deleted
 
     deleted = await patiently(resources, write_down)
     if deleted is None:
         known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
-        return None if known is None else _told(known)
+        return None if known is None else told_before(known)
     return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, requests=asking.requests, unplaced=unplaced)
 
 
@@ -104,12 +104,3 @@ def _doubt(missing: list[str], *, live: int, unread: int, seen: bool, many: Many
     if not seen and many == "stop":
         return "list_is_empty"
     return "none"
-
-
-def _told(known: Mapping[str, Any]) -> Deletions:
-    return Deletions(
-        verdict=known["verdict"],
-        missing=known["missing"],
-        deleted=known["deleted"],
-        unplaced=known.get("unplaced", 0),
-    )

@@ -24,6 +24,7 @@ from pco_store.database import Database
 from tasks.credentials import Connection, connection_for_org
 from tasks.receipts import ReceiptStorage, receipt_storage
 from tasks.settings import SyncSettings
+from tasks.signs_of_life import SignsOfLife
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
 CLOCK_KEPT_SECONDS: Final = 300.0
@@ -37,6 +38,7 @@ class Resources:
     database: Database
     redis: Redis
     http: httpx.AsyncClient
+    signs: SignsOfLife
     _closing: AsyncExitStack
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
     _connections: dict[str, tuple[float, Connection]] = field(default_factory=dict)
@@ -123,7 +125,8 @@ async def opened_resources(settings: SyncSettings) -> AsyncIterator[Resources]:
         known.append(shared)
     shared.users += 1
     try:
-        yield shared.resources
+        async with shared.resources.signs.shown():
+            yield shared.resources
     finally:
         shared.users -= 1
         if not shared.users:
@@ -156,4 +159,6 @@ def _open(settings: SyncSettings) -> Resources:
     closing.push_async_callback(database.aclose)
     closing.push_async_callback(redis.aclose)
     closing.push_async_callback(http.aclose)
-    return Resources(settings=settings, database=database, redis=redis, http=http, _closing=closing)
+    signs = SignsOfLife(database)
+    closing.push_async_callback(signs.aclose)
+    return Resources(settings=settings, database=database, redis=redis, http=http, signs=signs, _closing=closing)

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from pco_store.run_facts import RunFacts
-from tasks.deletions import Deletions
+from tasks.deletions import Deletions, told_before
 
 Outcome = Literal["completed", "incomplete", "unreadable", "cancelled", "failed", "spreading"]
 """incomplete: done, and something is left for a person. unreadable: PCO shows nothing of it to this credential.
@@ -77,7 +77,7 @@ def deletions_of(facts: RunFacts) -> Deletions:
     known = facts.deletions or {}
     if known.get("verdict") in (None, "requested"):
         return Deletions()
-    return Deletions(verdict=known["verdict"], missing=known["missing"], deleted=known["deleted"])
+    return told_before(known)
 
 
 def _left(facts: RunFacts) -> list[_Left]:

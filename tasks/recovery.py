@@ -1,157 +1,137 @@
-"""Continues what nobody works on any more: syncs, fan-outs, and children whose lease ran out."""
+"""Continues what nobody works on any more: syncs, fan-outs, and children whose lease ran out.
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Final
-from uuid import UUID
+Whatever is wrong with one of them, the others go on: each is looked at on its own, a few at a time, with bounded
+patience, and what it raises is written down and not passed on.
+"""
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from prefect.context import AsyncClientContext
 from pydantic import BaseModel, ConfigDict
 
-from pco_store.abandoned import AbandonedRun, abandoned_runs
+from pco_store.abandoned import abandoned_runs
 from pco_store.alone import alone
 from pco_store.fan_out_deletions import unsettled_fan_outs
 from pco_store.fan_outs import unfinished_fan_outs
 from pco_store.ledger import RunHandle
-from pco_store.openings import ORGANIZATION
-from pco_store.submissions import SubmittedRun, take_back_submitted, waiting_flow_runs
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
-from tasks.patience import patiently
+from tasks.restarting import restart_all
+from tasks.run_opening import reason_of
 from tasks.showing import show_ends
-from tasks.starting import Started, start_fan_out, start_organization, start_sync
-from tasks.stopping import mark_crashed
-from tasks.submitting import submit_unanswered, top_up
+from tasks.silent_flow_runs import mark_silent_flow_runs
+from tasks.starting import start_fan_out
+from tasks.submitting import deployments_read_once, submit_unanswered, top_up
+from tasks.vanished import take_back_vanished
 
-ASKED_AT_ONCE: Final = 100
+T = TypeVar("T")
+
+FAN_OUTS_AT_ONCE: Final = 4
+PATIENCE_SECONDS: Final = 20.0
+"""For one fan-out in one sweep; a submission that is cut off is made again."""
 
 
 class Recovered(BaseModel):
-    """What one sweep found and did."""
+    """What one sweep found and did.
+
+    `syncs_put_aside` could not be started and are tried again later, `syncs_given_up` were started in vain too often
+    and have failed: their rows in the ledger say why. `troubles` counts what else went wrong, by the log.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     syncs_started: int = 0
+    syncs_waiting: int = 0
+    syncs_put_aside: int = 0
+    syncs_given_up: int = 0
     fan_outs_seen: int = 0
     children_submitted: int = 0
     children_taken_back: int = 0
+    flow_runs_crashed: int = 0
+    troubles: int = 0
 
 
 async def recover(resources: Resources) -> Recovered:
-    """One sweep; nothing if another one goes on. Raises `StoreUnavailable`, `NotDeployedError`, and httpx's errors.
+    """One sweep; nothing if another one goes on. Raises `StoreUnavailable`, and `RuntimeError` while Prefect is away.
 
     The lock is Postgres's, which ends with its holder, or after a while if that only sleeps: Prefect keeps a
     concurrency slot of a dead process for minutes, and it is dead processes that this is about.
     """
     async with alone(resources.database, "recover") as is_alone:
-        return await _sweep(resources) if is_alone else Recovered()
+        if not is_alone:
+            return Recovered()
+        async with AsyncClientContext.get_or_create():
+            with deployments_read_once():
+                return await _Sweep(resources).run()
 
 
-async def _sweep(resources: Resources) -> Recovered:
-    async with resources.database.transaction() as connection:
-        abandoned = await abandoned_runs(connection)
-        fan_outs = await unfinished_fan_outs(connection)
-    for one in abandoned:
-        await _continue(resources, one)
-    submitted = taken_back = 0
-    for root in fan_outs:
-        taken_back += await _take_back_vanished(resources, root)
-        submitted += await submit_unanswered(resources, root)
-        submitted += await top_up(resources, root)
-    for root in await patiently(resources, unsettled_fan_outs):
-        await _let_settle(resources, root)
-    await show_ends(resources)
-    return Recovered(
-        syncs_started=len(abandoned),
-        fan_outs_seen=len(fan_outs),
-        children_submitted=submitted,
-        children_taken_back=taken_back,
-    )
+class _Sweep:
+    """Its parts go on beside each other; `_troubles` counts what they could not do."""
 
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._room = asyncio.Semaphore(FAN_OUTS_AT_ONCE)
+        self._troubles = 0
 
-async def _continue(resources: Resources, abandoned: AbandonedRun) -> None:
-    """Start the run again under its key; the flow run that held it is marked as crashed first."""
-    run, settings = abandoned.run, resources.settings
-    if abandoned.flow_run_id:
-        await mark_crashed([abandoned.flow_run_id], "its process fell silent; the sync is continued by another run")
-    started: Started
-    if run.entity == ORGANIZATION:
-        started = await start_organization(
-            run.org_id,
-            deployment=settings.organization_deployment,
-            epoch=run.epoch,
+    async def run(self) -> Recovered:
+        resources = self._resources
+        async with resources.database.transaction() as connection:
+            abandoned = await abandoned_runs(connection)
+            fan_outs = await unfinished_fan_outs(connection)
+            unsettled = await unsettled_fan_outs(connection)
+        restarted, pushed_on, crashed, _ = await asyncio.gather(
+            self._guarded("the abandoned runs", lambda: restart_all(resources, abandoned), seconds=None),
+            asyncio.gather(*(self._of(root, self._push_on) for root in fan_outs)),
+            self._guarded("the flow runs", lambda: mark_silent_flow_runs(resources)),
+            asyncio.gather(*(self._of(root, self._let_settle) for root in unsettled)),
+        )
+        await self._guarded("what Prefect shows", lambda: show_ends(resources), seconds=None)
+        outcomes = restarted or Counter()
+        pushed = [one for one in pushed_on if one is not None]
+        return Recovered(
+            syncs_started=outcomes["started"],
+            syncs_waiting=outcomes["waiting"],
+            syncs_put_aside=outcomes["put_aside"],
+            syncs_given_up=outcomes["given_up"],
+            fan_outs_seen=len(fan_outs),
+            children_submitted=sum(submitted for submitted, _ in pushed),
+            children_taken_back=sum(taken_back for _, taken_back in pushed),
+            flow_runs_crashed=crashed or 0,
+            troubles=self._troubles,
+        )
+
+    async def _of(self, root: RunHandle, step: Callable[[RunHandle], Awaitable[T]]) -> T | None:
+        async with self._room:
+            return await self._guarded(root.key, lambda: step(root))
+
+    async def _guarded(
+        self, what: str, step: Callable[[], Awaitable[T]], *, seconds: float | None = PATIENCE_SECONDS
+    ) -> T | None:
+        try:
+            async with asyncio.timeout(seconds):
+                return await step()
+        except Exception as error:  # noqa: BLE001 - one's trouble, whatever it is, must not stop the others
+            self._troubles += 1
+            sync_logger().warning("the recovery of %s is put off: %s", what, reason_of(error))
+            return None
+
+    async def _push_on(self, root: RunHandle) -> tuple[int, int]:
+        taken_back = await take_back_vanished(self._resources, root)
+        submitted = await submit_unanswered(self._resources, root)
+        return submitted + await top_up(self._resources, root), taken_back
+
+    async def _let_settle(self, root: RunHandle) -> None:
+        """A run that joins the complete fan-out finds out what was deleted: it may have to ask for many records."""
+        assert root.fan_out is not None, "only a fan-out has children"
+        await start_fan_out(
+            root.org_id,
+            root.entity,
+            deployment=self._resources.settings.children_deployment,
+            epoch=root.epoch,
+            below=list(root.fan_out.below),
+            many_deletions=root.fan_out.many_deletions,
             is_abandoned=True,
-            **(run.plan or {}),
         )
-    elif run.fan_out is not None:
-        started = await start_fan_out(
-            run.org_id,
-            run.entity,
-            deployment=settings.children_deployment,
-            epoch=run.epoch,
-            below=list(run.fan_out.below),
-            groups_per_run=run.fan_out.groups_per_run,
-            most_under_way=run.fan_out.most_under_way,
-            many_deletions=run.fan_out.many_deletions,
-            is_abandoned=True,
-        )
-    else:
-        started = await start_sync(
-            run.org_id,
-            run.entity,
-            deployment=settings.entity_deployment,
-            epoch=run.epoch,
-            mode="delta" if run.mode == "delta" else "full",
-            is_abandoned=True,
-        )
-    sync_logger().warning("%s had been abandoned; flow run %s continues it", run.key, started.flow_run.id)
-
-
-async def _let_settle(resources: Resources, root: RunHandle) -> None:
-    """A run that joins the complete fan-out finds out what was deleted: it may have to ask for many records."""
-    assert root.fan_out is not None, "only a fan-out has children"
-    await start_fan_out(
-        root.org_id,
-        root.entity,
-        deployment=resources.settings.children_deployment,
-        epoch=root.epoch,
-        below=list(root.fan_out.below),
-        is_abandoned=True,
-    )
-
-
-async def _take_back_vanished(resources: Resources, root: RunHandle) -> int:
-    """Children whose flow run ended or vanished before it began them, or was taken by a worker that has died."""
-    silence = resources.settings.start_seconds
-    async with resources.database.transaction() as connection:
-        waiting = await waiting_flow_runs(
-            connection, root.run_id, older_than_seconds=min(silence, resources.settings.lease_seconds)
-        )
-    if not waiting:
-        return 0
-    alive, silent = await _look_at(waiting, silence)
-    await mark_crashed(sorted(silent), "its worker fell silent before it began; another run does its work")
-    gone = [run_id for one in waiting if one.flow_run_id not in alive for run_id in one.run_ids]
-    async with resources.database.transaction() as connection:
-        return await take_back_submitted(connection, gone)
-
-
-async def _look_at(waiting: Sequence[SubmittedRun], silence: float) -> tuple[set[str], set[str]]:
-    """Which flow runs will still begin, and which were taken for so long that their worker must have died."""
-    alive: set[str] = set()
-    silent: set[str] = set()
-    async with get_client() as client:
-        for start in range(0, len(waiting), ASKED_AT_ONCE):
-            ids = [UUID(one.flow_run_id) for one in waiting[start : start + ASKED_AT_ONCE]]
-            runs = await client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=ASKED_AT_ONCE
-            )
-            for run in runs:
-                state = run.state
-                if state is None or state.is_scheduled() or state.is_paused():
-                    alive.add(str(run.id))
-                elif not state.is_final():
-                    is_silent = (datetime.now(UTC) - state.timestamp).total_seconds() > silence
-                    (silent if is_silent else alive).add(str(run.id))
-    return alive, silent

@@ -12,7 +12,6 @@ from tasks.lifespan import opened_resources
 from tasks.logs import sync_logger
 from tasks.recovery import recover
 from tasks.settings import read_settings
-from tasks.submitting import NotDeployedError
 
 SWEEP_SECONDS: Final = 5.0
 
@@ -28,5 +27,6 @@ async def stay() -> None:
             await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load only
             try:
                 await recover(resources)
-            except (StoreError, NotDeployedError, httpx.HTTPError, PrefectHTTPStatusError) as error:
+            except (StoreError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+                # RuntimeError: so Prefect's client says that its server is away.
                 sync_logger().warning("the recovery is put off: %s: %s", type(error).__name__, error)

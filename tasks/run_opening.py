@@ -1,10 +1,9 @@
 """What a flow asks the ledger for, and what it tells it at the end."""
 
-import os
-import socket
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from prefect.context import FlowRunContext
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity
@@ -18,22 +17,20 @@ from pco_store.watermarks import WatermarkReading, read_watermark
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently, while_the_ledger_is_away
-from tasks.stopping import is_stopped_by_person
+from tasks.signs_of_life import current_flow_run, owner
+from tasks.stopping import is_stopped_by_person, mark_crashed
 from tasks.window import Mode, choose_window
+
+__all__ = ["owner"]
 
 LONGEST_ERROR = 2000
 """Characters of an error that the ledger keeps."""
 
 
-def owner() -> str:
-    """Who holds a run, for people who look for it: host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def current_flow_run_id() -> str | None:
     """The flow run we are in."""
-    context = FlowRunContext.get()
-    return str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+    run = current_flow_run()
+    return None if run is None else str(run.id)
 
 
 def run_window(entity: Entity, *, mode: Mode, until: datetime, watermark: datetime | None) -> RunWindow:
@@ -53,6 +50,7 @@ async def run_request(
     on_conflict: ConflictPolicy,
     mode: Mode,
     fan_out: FanOutPlan | None = None,
+    plan: Mapping[str, Any] | None = None,
 ) -> RunRequest:
     """A request for a run of `entity` that reads the list of `read_entity`; its window ends now, by the database
     or, where that was found to be wrong, by PCO.
@@ -78,6 +76,7 @@ async def run_request(
         flow_run_id=current_flow_run_id(),
         lease_seconds=resources.settings.lease_seconds,
         fan_out=fan_out,
+        plan=plan,
     )
 
 
@@ -93,8 +92,13 @@ def reason_of(error: BaseException) -> str:
 
 
 async def opened_run(resources: Resources, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
-    """`open_run`, waiting for a ledger that is away. Raises `StoreUnavailable` in the end."""
-    return await while_the_ledger_is_away(resources, lambda: open_run(resources.database, request))
+    """`open_run`, waiting for a ledger that is away. Raises `PlanDiffers`, and `StoreUnavailable` in the end."""
+    opened, lease = await while_the_ledger_is_away(resources, lambda: open_run(resources.database, request))
+    if isinstance(opened, Opened) and opened.left:
+        sync_logger().warning("%s is a new turn: %s", opened.run.key, opened.left)
+    if isinstance(opened, Opened) and opened.taken_from:
+        await mark_crashed([opened.taken_from], "its process is dead; another run continues its work")
+    return opened, lease
 
 
 async def close_unfinished(database: Database, run: RunHandle, error: BaseException) -> None:

@@ -9,7 +9,9 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun
 
+from pco_store.errors import PlanDiffers
 from pco_store.openings import FAN_OUT_SCOPE, ORGANIZATION, ConflictPolicy, sync_key
+from pco_store.plans import compared, decisions_of
 from tasks.deletions import ManyDeletions
 from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
 from tasks.submitting import find_deployment
@@ -44,7 +46,7 @@ async def start_sync(
     has ended without having completed; then the next one continues it. Without an epoch the run itself decides, by
     the ledger, what is to be done. `is_abandoned`: the ledger says it is not done, whatever a run of that key says.
 
-    Raises `NotDeployedError`.
+    Raises `NotDeployedError`, and `PlanDiffers` if that run was asked for with parameters that give another result.
     """
     parameters = {
         "org_id": org_id,
@@ -54,7 +56,7 @@ async def start_sync(
         "many_deletions": many_deletions,
     }
     key = None if epoch is None else sync_key(org_id, entity, epoch)
-    return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
 
 
 async def start_fan_out(
@@ -70,7 +72,7 @@ async def start_fan_out(
     """The same for `sync_children`; `more` are its other parameters."""
     parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
-    return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
 
 
 async def start_organization(
@@ -85,7 +87,7 @@ async def start_organization(
     """The same for `sync_organization`; `more` are its other parameters."""
     parameters = {"org_id": org_id, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, ORGANIZATION, epoch)
-    return await _start(deployment, parameters, epoch, key, again=is_abandoned or on_conflict == "restart")
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
 
 
 async def start_deployment(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
@@ -96,19 +98,20 @@ async def start_deployment(deployment: str, parameters: Mapping[str, Any]) -> Fl
 
 
 async def _start(
-    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, *, again: bool
+    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, *, is_abandoned: bool
 ) -> Started:
     async with get_client() as client:
         found = await find_deployment(client, deployment)
         if key is None:
             run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
             return Started(flow_run=run, is_new=True)
-        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, again=again)
+        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, is_abandoned=is_abandoned)
 
 
 async def _once(
-    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, *, again: bool
+    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, *, is_abandoned: bool
 ) -> Started:
+    is_restart = parameters["on_conflict"] == "restart"
     attempt = 1
     while True:
         attempt_key = key if attempt == 1 else f"{key}#{attempt}"
@@ -119,9 +122,23 @@ async def _once(
                 deployment_id, parameters=parameters, idempotency_key=attempt_key
             )
             return Started(flow_run=run, is_new=True)
-        if not _is_over(run) or (_has_done_it(run) and not again):
+        if _is_over(run):
+            is_joined = _has_done_it(run) and not (is_abandoned or is_restart)
+        else:
+            is_joined = not is_restart or run.parameters.get("on_conflict") == "restart"
+        if is_joined:
+            if not is_abandoned:
+                _refuse_another_plan(run, parameters, key)
             return Started(flow_run=run, is_new=False)
         attempt += 1
+
+
+def _refuse_another_plan(run: FlowRun, parameters: Mapping[str, Any], key: str) -> None:
+    begun, wanted = (decisions_of(one.get("mode", "full"), one, None) for one in (run.parameters, parameters))
+    if run.parameters.get("below") and parameters.get("below"):  # left out it is the shortest way, which the flow finds
+        begun["below"], wanted["below"] = run.parameters["below"], parameters["below"]
+    if difference := compared(begun, wanted, is_list="entity" in parameters):
+        raise PlanDiffers(key, difference)
 
 
 def _with_key(key: str) -> FlowRunFilter:

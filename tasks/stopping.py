@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from tasks.logs import sync_logger
 
@@ -37,15 +38,32 @@ async def is_stopped_by_person() -> bool:
     return run.state is not None and run.state.type in (StateType.CANCELLING, StateType.CANCELLED)
 
 
-async def mark_crashed(flow_run_ids: Sequence[str], why: str) -> None:
-    """Let the UI tell the truth about runs whose process is gone; those that are over stay as they are."""
+async def mark_crashed(flow_run_ids: Sequence[str], why: str, *, unless_begun: bool = False) -> list[str]:
+    """Let the UI tell the truth about runs whose process is gone. Those that are over, or wait for a worker, stay so.
+
+    Prefect's server decides, in the transaction that knows the state: a run that ends meanwhile stays what it is. One
+    that a person was cancelling is cancelled. `unless_begun`: those that run by now are left alone, too. The answer is
+    which ones Prefect could be asked about.
+    """
     if not flow_run_ids:
-        return
+        return []
+    asked = []
     async with get_client() as client:
         for flow_run_id in flow_run_ids:
             try:
                 run = await client.read_flow_run(UUID(flow_run_id))
-                if run.state is not None and not run.state.is_final():
-                    await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+                if run.state is not None and not (unless_begun and run.state.is_running()):
+                    await _mark(client, run.id, run.state, why)
+                asked.append(flow_run_id)
             except (httpx.HTTPError, ObjectNotFound, PrefectHTTPStatusError, ValueError) as error:
                 sync_logger().warning("flow run %s was not marked as crashed: %s", flow_run_id, error)
+    return asked
+
+
+async def _mark(client: PrefectClient, flow_run_id: UUID, state: State[Any], why: str) -> None:
+    if state.is_final() or state.is_scheduled() or state.is_paused():
+        return
+    dead: State[Any] = Cancelled(message=why) if state.is_cancelling() else Crashed(message=why)
+    answer = await client.set_flow_run_state(flow_run_id, dead)
+    if answer.status is not SetStateStatus.ACCEPT:
+        sync_logger().info("flow run %s was over before it could be marked as crashed", flow_run_id)

@@ -1,7 +1,9 @@
 """Turns pending children into flow runs of the child deployment: safe to repeat, by anyone, at any time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import httpx
@@ -45,12 +47,31 @@ class NotDeployedError(Exception):
         return type(self), (self.name,)
 
 
+_known: ContextVar[dict[str, DeploymentResponse] | None] = ContextVar("known_deployments", default=None)
+
+
+@contextmanager
+def deployments_read_once() -> Iterator[None]:
+    """Inside the block each deployment is asked for once, however many of its runs are started."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
 async def find_deployment(client: PrefectClient, name: str) -> DeploymentResponse:
     """A deployment by `flow/deployment`. Raises `NotDeployedError`."""
+    known = _known.get()
+    if known is not None and name in known:
+        return known[name]
     try:
-        return await client.read_deployment_by_name(name)
+        found = await client.read_deployment_by_name(name)
     except ObjectNotFound:
         raise NotDeployedError(name) from None
+    if known is not None:
+        known[name] = found
+    return found
 
 
 async def check_children_can_run(name: str) -> str | None:

@@ -106,6 +106,16 @@ def test_the_flows_of_other_work_pools_are_the_same_ones(pool: str) -> None:
 
 
 def test_the_automations_are_what_prefect_understands() -> None:
-    (automation,) = read_automations()
-    assert automation.actions[0].type == "change-flow-run-state"
-    assert automation.enabled
+    automations = read_automations()
+    assert [one.actions[0].type for one in automations] == ["change-flow-run-state"] * 2
+    assert not any(getattr(one.actions[0], "force", False) for one in automations), "what is over is never marked"
+    assert all(one.enabled for one in automations)
+
+
+@pytest.mark.parametrize(
+    "file", ["prefect.yaml", "deployments/prefect.docker.yaml", "deployments/prefect.kubernetes.yaml"]
+)
+def test_dead_work_is_looked_for_every_minute_where_no_warm_worker_does(file: str) -> None:
+    deployments = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["deployments"]
+    (recovery,) = [one for one in deployments if one["entrypoint"].endswith(":recover_syncs")]
+    assert [one["interval"] for one in recovery["schedules"]] == [60]

@@ -18,7 +18,7 @@ from pco_store.database import Database
 from pco_store.leases import open_run
 from pco_store.ledger import FanOutPlan, PageReceipt, RunHandle, RunWindow, check_fence, record_page
 from pco_store.openings import FAN_OUT_SCOPE, ConflictPolicy, Opened, RunRequest
-from pco_store.submissions import Submission, record_flow_runs, take_pending
+from pco_store.submissions import Submission, record_flow_runs, take_back_submitted, take_pending
 
 MEMBERSHIPS = "groups.Membership"
 NO_WINDOW = RunWindow(attribute=None, since=None, until=None)
@@ -95,6 +95,19 @@ async def answer(database: Database, submissions: Sequence[Submission]) -> None:
     """Prefect made a flow run for each of these."""
     async with database.transaction() as connection:
         await record_flow_runs(connection, [(one, f"flow-run {one.key}") for one in submissions])
+
+
+async def vanish(database: Database, root: RunHandle, *submissions: Submission) -> int:
+    """Their flow runs ended before they began; of how many that was noticed."""
+    async with database.transaction() as connection:
+        taken = await take_back_submitted(
+            connection,
+            root.run_id,
+            {f"flow-run {one.key}": "Crashed: no worker" for one in submissions},
+            most_restarts=3,
+            first_wait_seconds=600,
+        )
+    return len(taken)
 
 
 async def claim(

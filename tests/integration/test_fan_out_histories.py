@@ -33,6 +33,7 @@ from pco_store.fan_outs import await_children, cancel_fan_out, complete_if_done,
 from pco_store.ledger import RunHandle
 from pco_store.submissions import (
     Submission,
+    record_flow_runs,
     take_back_expired,
     take_back_submitted,
     unanswered_submissions,
@@ -163,7 +164,14 @@ class Histories(RuleBasedStateMachine):
 
     async def _take_back(self, submission: Submission) -> None:
         async with self.store.transaction() as connection:
-            await take_back_submitted(connection, submission.run_ids)
+            await record_flow_runs(connection, [(submission, f"flow-run {submission.key}")])
+            await take_back_submitted(
+                connection,
+                self.root.run_id,
+                {f"flow-run {submission.key}": "Crashed"},
+                most_restarts=1000,
+                first_wait_seconds=0,
+            )
 
     @rule(scopes=SCOPES)
     def somebody_runs_children_by_hand(self, scopes: list[int]) -> None:

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from pco_store.children import child_key, claim_children, end_child, fail_child, insert_children, renew_children
+from pco_store.children import (
+    child_key,
+    claim_children,
+    end_child,
+    fail_child,
+    give_back_children,
+    insert_children,
+    renew_children,
+)
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.fan_outs import complete_if_done, count_children
@@ -19,7 +27,6 @@ from pco_store.ledger import RunHandle
 from pco_store.submissions import (
     look_at,
     take_back_expired,
-    take_back_submitted,
     take_pending,
     unanswered_submissions,
     waiting_flow_runs,
@@ -27,6 +34,7 @@ from pco_store.submissions import (
 from tests.integration.fan_outs import (
     MEMBERSHIPS,
     answer,
+    be_due,
     children,
     claim,
     expire,
@@ -36,6 +44,7 @@ from tests.integration.fan_outs import (
     states,
     take,
     tally,
+    vanish,
 )
 
 KEY = f"sync-children:grace:{MEMBERSHIPS}"
@@ -88,12 +97,86 @@ async def test_a_child_that_comes_again_gets_a_flow_run_and_a_key_of_its_own(sto
     root = await open_fan_out(store)
     await insert(store, root, 1, 2, 3)
     (bundle,) = await take(store, root, per_run=3)
+    await answer(store, [bundle])
+    assert await vanish(store, root, bundle) == 1
+
+    (again,) = await take(store, root, per_run=3)
+
+    assert (again.key, again.scopes) == (f"{KEY}:1:e*3#2", bundle.scopes)
+
+
+async def test_children_that_lost_their_process_come_back_in_bundles_until_one_of_them_may_be_why(
+    store: Database,
+) -> None:
+    root = await open_fan_out(store)
+    await insert(store, root, 1, 2, 3)
+    keys = []
+    for _ in range(3):
+        submissions = await take(store, root, per_run=3)
+        keys.append(sorted(one.key for one in submissions))
+        await expire(store, *(await claim(store, root, 1, 2, 3)).runs)
+        async with store.transaction() as connection:
+            await take_back_expired(connection, root.run_id, most_attempts=10)
+
+    assert keys == [[f"{KEY}:1:e*3"], [f"{KEY}:1:e*3#2"], [f"{KEY}:1:e*3#3"]]
+    alone = await take(store, root, per_run=3)
+    assert sorted(one.key for one in alone) == [f"{KEY}:1:e#4", f"{KEY}:2:e#4", f"{KEY}:3:e#4"]
+
+
+async def test_a_child_that_failed_is_read_alone(store: Database) -> None:
+    root = await open_fan_out(store)
+    await insert(store, root, 1, 2, 3)
+    await take(store, root, per_run=3)
+    first, *others = (await claim(store, root, 1, 2, 3)).runs
     async with store.transaction() as connection:
-        assert await take_back_submitted(connection, bundle.run_ids) == 3
+        await fail_child(connection, first, error="422", most_attempts=5, wait_seconds=0)
+        await give_back_children(connection, others, stopped=False)
 
-    again = await take(store, root, per_run=3)
+    assert {one.key for one in await take(store, root, per_run=3)} == {f"{KEY}:1:e#2", f"{KEY}:2:e*2#2"}
 
-    assert [one.key for one in again] == [f"{KEY}:1:e#2", f"{KEY}:2:e#2", f"{KEY}:3:e#2"]
+
+async def test_a_child_whose_flow_runs_end_before_they_begin_it_waits_longer_each_time_and_is_dead_in_the_end(
+    store: Database,
+) -> None:
+    """Its church's credentials are gone, say: until now a new flow run was made every few seconds, for ever."""
+    root = await open_fan_out(store)
+    await insert(store, root, 1)
+    made = await take(store, root)
+    await answer(store, made)
+    assert await vanish(store, root, *made) == 1
+    made = await take(store, root)
+    assert [one.key for one in made] == [f"{KEY}:1:e#2"], "the first time a worker may have died"
+    await answer(store, made)
+    await vanish(store, root, *made)
+    assert await take(store, root) == [], "it waits"
+    await be_due(store, root)
+    made = await take(store, root)
+    await answer(store, made)
+
+    await vanish(store, root, *made)
+
+    (row,) = await rows(store, "SELECT state, error FROM sync.runs WHERE scope = '1'")
+    assert row.state == "dead"
+    assert row.error == "3 flow runs ended before they began it, the last one: Crashed: no worker"
+
+
+async def test_a_child_that_begins_has_all_its_flow_runs_again(store: Database) -> None:
+    root = await open_fan_out(store)
+    await insert(store, root, 1)
+    for _ in range(2):
+        made = await take(store, root)
+        await answer(store, made)
+        await vanish(store, root, *made)
+        await be_due(store, root)
+    (run,) = (await claim(store, root, 1)).runs
+    async with store.transaction() as connection:
+        await give_back_children(connection, [run], stopped=False)
+    made = await take(store, root)
+    await answer(store, made)
+
+    await vanish(store, root, *made)
+
+    assert (await states(store, root))["1"] == "pending"
 
 
 async def test_a_restarted_fan_out_does_not_use_the_keys_that_prefect_remembers(store: Database) -> None:
@@ -130,8 +213,7 @@ async def test_what_has_begun_is_neither_taken_back_nor_given_another_flow_run(s
     await claim(store, root, 1, flow_run_id="who began it")
 
     await answer(store, [made])
-    async with store.transaction() as connection:
-        assert await take_back_submitted(connection, made.run_ids) == 0
+    assert await vanish(store, root, made) == 0
 
     (row,) = await rows(store, "SELECT state, flow_run_id FROM sync.runs WHERE scope = '1'")
     assert tuple(row) == ("running", "who began it")

@@ -170,3 +170,41 @@ def test_an_outage_while_pco_is_asked_fails_the_sync_and_it_is_continued(
     assert mirrored.sync(epoch="e").deleted == 1
     assert len(world.access_log()) == 2 + 3, "its pages are not read again"
     assert buried(mirrored) == {everybody[0]: "absent"}
+
+
+def test_asking_that_was_interrupted_goes_on_where_it_was_with_what_it_was_told(
+    mirrored: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever continues it neither asks for thousands again, nor forgets that a person accepted that many."""
+    monkeypatch.setattr("tasks.asking.PER_CHECKPOINT", 10)
+    gone = ids_of(world)[:60]
+    delete(world, gone)
+    world.faults([{"kind": "401", "path": f"/people/v2/people/{gone[35]}", "permanent": True}])
+    assert mirrored.end(epoch="e", many_deletions="accept").is_failed()
+    assert len(mirrored.sql("SELECT 1 FROM sync.answers")) == 30
+    assert mirrored.runs()[-1].plan == {"many_deletions": "accept"}
+
+    world.faults([])
+    world.reset_log()
+    summary = mirrored.sync(epoch="e", many_deletions="accept")
+
+    assert (summary.missing, summary.deleted) == (60, 60)
+    assert len(world.access_log()) == 3 * (2 * 10 + 3), "half of them were asked for before"
+    assert mirrored.differences() == []
+    assert mirrored.sql("SELECT 1 FROM sync.answers") == []
+    world.reset_log()
+    mirrored.sql("UPDATE sync.runs SET state = 'running' WHERE epoch = 'e'")
+    assert mirrored.sync(epoch="e", many_deletions="accept").deleted == 60, "killed before it could say so"
+    assert world.access_log() == []
+
+
+def test_to_accept_many_is_another_turn_than_the_one_that_stopped_at_them(
+    mirrored: Church, world: SimulatorProcess
+) -> None:
+    delete(world, ids_of(world)[:51])
+    world.faults([{"kind": "403", "times": 1}])
+    assert mirrored.end().is_failed()
+
+    assert mirrored.sync(many_deletions="accept").epoch == "turn-3"
+
+    assert "was begun with many_deletions 'accept' and not 'stop'" in str(mirrored.end(epoch="turn-3").message)

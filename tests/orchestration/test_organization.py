@@ -89,7 +89,7 @@ def test_a_tick_that_finds_the_last_one_still_running_joins_it(moving: Church, w
         owner="the last tick",
         flow_run_id=None,
         lease_seconds=600,
-        plan={},
+        plan={"include": list(CHOSEN)},
     )
     database = Database(moving.database_url, pool_size=1)
     with asyncio.Runner() as runner:
@@ -155,6 +155,62 @@ def test_what_fails_keeps_nothing_else_from_being_read_and_is_continued_in_its_e
     assert summary.epoch == "organization-1"
     assert outcomes(summary) == dict.fromkeys(CHOSEN, "completed")
     assert {one["path"] for one in world.access_log() if "per_page" in one["query"]} == {"/people/v2/addresses"}
+
+
+def broken(world: SimulatorProcess) -> None:
+    world.faults([{"kind": "422", "path": "/people/v2/addresses", "permanent": True}])
+
+
+@pytest.mark.parametrize(
+    "other", [{"include": ["people.Campus"]}, {"exclude": ["people.Campus"]}, {"many_deletions": "accept"}]
+)
+def test_another_plan_is_another_turn_and_the_unfinished_one_stays(
+    moving: Church, world: SimulatorProcess, other: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = {"include": ["people.Campus", "people.Address"]}
+    broken(world)
+    assert end(moving, **begun).is_failed()
+    world.faults([])
+
+    assert sync(moving, **{**begun, **other}).epoch == "organization-2"
+
+    (name,) = other
+    assert f"organization-1 is unfinished and was begun with {name} " in caplog.text
+    assert "its epoch organization-1 continues it" in caplog.text
+    assert sync(moving, epoch="organization-1", **begun).epoch == "organization-1"
+    assert {run.state for run in moving.runs()} == {"completed"}
+
+
+def test_a_named_epoch_with_another_plan_is_refused_in_words_that_help_and_restart_replaces_it(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    begun = {"include": ["people.Campus", "people.Address"], "epoch": "e"}
+    broken(world)
+    assert end(moving, **begun).is_failed()
+    world.faults([])
+
+    refused = end(moving, **{**begun, "include": ["people.Campus"]})
+
+    assert refused.is_failed()
+    assert (
+        "sync-organization:grace:e was begun with include [people.Address, people.Campus] and not [people.Campus]; "
+        "name another epoch" in str(refused.message)
+    )
+    again = sync(moving, **begun, many_deletions="accept", on_conflict="restart")
+    assert outcomes(again) == {"people.Campus": "completed", "people.Address": "completed"}
+    assert [run.plan["many_deletions"] for run in moving.runs() if run.state == "completed"] == ["accept"] * 3
+
+
+def test_how_it_is_read_may_change_from_one_start_to_the_next(moving: Church, world: SimulatorProcess) -> None:
+    begun = {"include": ["people.Campus", "people.Address"]}
+    broken(world)
+    assert end(moving, **begun, groups_per_run=7).is_failed()
+    world.faults([])
+
+    assert sync(moving, **begun, groups_per_run=9).epoch == "organization-1"
+
+    (run,) = [run for run in moving.runs() if run.entity == "organization"]
+    assert run.plan["groups_per_run"] == 9
 
 
 def test_a_permission_that_is_lost_between_two_runs_takes_no_row_away(moving: Church, world: SimulatorProcess) -> None:

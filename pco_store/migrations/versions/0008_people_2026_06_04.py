@@ -12,7 +12,7 @@ A view of somebody's own that needs a dropped column keeps it, renamed.
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 KEEP = (
     """

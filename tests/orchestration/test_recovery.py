@@ -1,0 +1,327 @@
+"""The recovery on a real Prefect server: every abandoned run on its own, with a wait that doubles, and with an end."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled, Completed, Failed, Running
+from prefect.utilities.callables import parameter_schema
+
+import tasks.stopping
+from flows.sync_entity import sync_entity
+from flows.sync_organization import sync_organization
+from pco_store.openings import FAN_OUT_SCOPE, ORGANIZATION, sync_key
+from tasks.lifespan import opened_resources
+from tasks.recovery import Recovered, recover
+from tasks.restarting import MOST_RESTARTS
+from tasks.settings import read_settings
+from tasks.starting import start_sync
+from tasks.stopping import mark_crashed
+from tests.church import PEOPLE, Church, read_flow_run
+from tests.crash.sync_process import SyncProcess
+from tests.stack import wait_until
+
+HEALTHY = 100
+DEPLOYMENT = "recovery"
+"""Of flows without a work pool: their runs wait until the test says what became of them."""
+
+
+@pytest.fixture
+def deployed(church: Church, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """A church whose recovery starts runs that nobody executes; for fan-outs there is no deployment."""
+    for name in ("entity", "organization"):
+        monkeypatch.setenv(f"PCO_SYNC_{name.upper()}_DEPLOYMENT", f"sync-{name}/{DEPLOYMENT}")
+    monkeypatch.setenv("PCO_SYNC_CHILDREN_DEPLOYMENT", "sync-children/nowhere")
+    monkeypatch.setenv("PCO_SYNC_START_SECONDS", "0.01")
+    asyncio.run(_deploy())
+    return church
+
+
+async def _deploy() -> None:
+    async with get_client() as client:
+        for flow in (sync_entity, sync_organization):
+            await client.create_deployment(
+                flow_id=await client.create_flow(flow),
+                name=DEPLOYMENT,
+                parameter_openapi_schema=parameter_schema(flow).model_dump(),
+                enforce_parameter_schema=True,
+            )
+
+
+def sweep() -> Recovered:
+    """One sweep of the recovery."""
+
+    async def run() -> Recovered:
+        async with opened_resources(read_settings()) as resources:
+            return await recover(resources)
+
+    return asyncio.run(run())
+
+
+def abandon(church: Church, epoch: str = "e", **columns: Any) -> str:
+    """A run whose lease ran out; its key. The tests share a server, so no two of them have an epoch of one name."""
+    epoch = f"{epoch}-{uuid4().hex[:12]}"
+    row = {
+        "org_id": church.org_id,
+        "entity": PEOPLE,
+        "scope": "",
+        "epoch": epoch,
+        "flow_run_id": str(uuid4()),
+        "plan": None,
+        "fan_out": None,
+        "restarts": 0,
+        **columns,
+    }
+    row["key"] = sync_key(church.org_id, row["entity"], epoch, row["scope"])
+    church.sql(
+        "INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until, "
+        "flow_run_id, page_size, plan, fan_out, restarts) SELECT :org_id, :entity, :scope, :epoch, :key, "
+        "coalesce(max(turn), 0) + 1, 'running', 'full', 1, 'a dead process', now() - interval '1 s', :flow_run_id, "
+        "100, CAST(:plan AS jsonb), CAST(:fan_out AS jsonb), :restarts FROM sync.runs "
+        "WHERE (org_id, entity, scope) = (:org_id, :entity, :scope)",
+        **row,
+    )
+    return str(row["key"])
+
+
+def runs_of(key: str) -> list[FlowRun]:
+    """The flow runs that were started under a key."""
+    keys = [key, *(f"{key}#{attempt}" for attempt in range(2, MOST_RESTARTS + 3))]
+
+    async def read() -> list[FlowRun]:
+        async with get_client() as client:
+            found = FlowRunFilterIdempotencyKey(any_=keys)
+            return await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=found))
+
+    return sorted(asyncio.run(read()), key=lambda run: (len(run.idempotency_key or ""), run.idempotency_key))
+
+
+def let(flow_run_id: UUID, state: State[Any]) -> None:
+    """Something became of a flow run."""
+
+    async def write() -> None:
+        async with get_client() as client:
+            await client.set_flow_run_state(flow_run_id, state)
+
+    asyncio.run(write())
+
+
+def be_due(church: Church) -> None:
+    """The waits are over."""
+    church.sql("UPDATE sync.runs SET not_before = now() - interval '1 s' WHERE not_before IS NOT NULL")
+
+
+def row_of(church: Church, key: str) -> Any:
+    """The ledger's row, with the wait that it was given."""
+    (row,) = church.sql(
+        "SELECT *, extract(epoch FROM not_before - now()) AS wait FROM sync.runs WHERE key = :key", key=key
+    )
+    return row
+
+
+def test_ten_poisoned_runs_of_ten_kinds_do_not_keep_a_hundred_healthy_ones_from_beginning_again(
+    deployed: Church,
+) -> None:
+    """What Prefect refuses, what this program cannot read, what was started too often, what has no deployment, …"""
+    church_run: dict[str, Any] = {"entity": ORGANIZATION}
+    poisoned: list[dict[str, Any]] = [
+        {"entity": "people.Gone"},
+        {"entity": "groups.Membership", "scope": FAN_OUT_SCOPE, "fan_out": '{"below": ["groups.Group"]}'},
+        {"entity": "groups.Gone", "scope": FAN_OUT_SCOPE, "fan_out": '{"from": "a newer program"}'},
+        {**church_run, "plan": '{"mode": "full", "of_a_newer_program": 1}'},
+        {**church_run, "plan": '{"org_id": "another"}'},
+        {**church_run, "plan": '{"mode": "sideways"}'},
+        {**church_run, "plan": '["no", "object"]'},
+        {**church_run, "plan": '{"most_under_way": -1}'},
+        {"restarts": MOST_RESTARTS},
+        {**church_run, "plan": '{"include": "people.*"}'},
+    ]
+    kinds = [abandon(deployed, **one) for one in poisoned]  # they were abandoned first
+    healthy = [abandon(deployed) for _ in range(HEALTHY - 3)]
+    healthy += [abandon(deployed, flow_run_id=None), abandon(deployed, flow_run_id="no id")]
+    healthy.append(abandon(deployed, **church_run, plan='{"mode": "full", "include": ["giving"]}'))
+    began = time.monotonic()
+
+    found = sweep()
+
+    assert time.monotonic() - began < 30
+    assert found == Recovered(syncs_started=HEALTHY, syncs_put_aside=9, syncs_given_up=1, fan_outs_seen=0)
+    assert sum(len(runs_of(key)) for key in healthy) == HEALTHY
+    assert [key for key in kinds if runs_of(key)] == []
+    for key in kinds:
+        row = row_of(deployed, key)
+        assert row.error, key
+        assert row.state == "failed" or 5 < row.wait <= 10
+    assert "sync-children/nowhere" in row_of(deployed, kinds[1]).error
+    assert sweep() == Recovered(), "they are not tried again at once"
+
+
+def test_a_run_that_is_started_in_vain_waits_longer_each_time_and_has_failed_in_the_end(deployed: Church) -> None:
+    """Its credentials were only in the environment of the process that was killed."""
+    key = abandon(deployed)
+    waits = []
+    for _ in range(MOST_RESTARTS):
+        assert sweep().syncs_started == 1
+        assert sweep() == Recovered()
+        waits.append(round(row_of(deployed, key).wait / 10))
+        let(runs_of(key)[-1].id, Failed(message="UnknownOrganizationError: org_id 'grace'"))
+        be_due(deployed)
+
+    assert sweep().syncs_given_up == 1
+
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 180, 180]
+    row = row_of(deployed, key)
+    assert (row.state, row.restarts) == ("failed", 0)
+    assert row.error == "started 10 times in vain, the last time: Failed: UnknownOrganizationError: org_id 'grace'"
+    be_due(deployed)
+    assert sweep() == Recovered()
+    assert len(runs_of(key)) == MOST_RESTARTS
+
+
+def test_a_start_that_waits_for_a_worker_is_not_in_vain(deployed: Church) -> None:
+    key = abandon(deployed)
+    sweep()
+    for _ in range(3):
+        be_due(deployed)
+        assert sweep().syncs_waiting == 1
+    assert (len(runs_of(key)), row_of(deployed, key).restarts) == (1, 1)
+
+
+def test_a_start_whose_worker_dies_before_it_holds_the_run_is_made_again(deployed: Church) -> None:
+    key = abandon(deployed)
+    sweep()
+    let(runs_of(key)[0].id, Running())
+    be_due(deployed)
+    assert sweep().syncs_started == 1
+    assert [one.state_name for one in runs_of(key)] == ["Crashed", "Scheduled"]
+
+
+def test_a_page_that_was_committed_gives_a_run_all_its_starts_again(deployed: Church) -> None:
+    key = abandon(deployed)
+    for _ in range(3):
+        sweep()
+        let(runs_of(key)[-1].id, Failed(message="again"))
+        be_due(deployed)
+    assert row_of(deployed, key).restarts == 3
+    deployed.sql(
+        'INSERT INTO sync.pages (run_id, reading, "offset", page_size, rows, new, changed, unchanged, stale, misfits, '
+        "quarantined, requests, waited_seconds, ids, digest, fence) VALUES (:run_id, 1, 0, 100, 0, 0, 0, 0, 0, 0, 0, "
+        "1, 0, '{}', '', 1)",
+        run_id=row_of(deployed, key).run_id,
+    )
+
+    sweep()
+
+    assert row_of(deployed, key).restarts == 1
+
+
+def test_what_a_person_cancelled_is_not_started_again(deployed: Church) -> None:
+    key = abandon(deployed)
+    sweep()
+    let(runs_of(key)[0].id, Cancelled())
+    be_due(deployed)
+
+    sweep()
+
+    assert (row_of(deployed, key).state, len(runs_of(key))) == ("cancelled", 1)
+
+
+def test_the_ledger_knows_what_a_killed_sync_was_told_about_many_deletions(deployed: Church) -> None:
+    deployed.sync(epoch="monday", many_deletions="accept")
+    deployed.sql("UPDATE sync.runs SET state = 'running', lease_until = now() - interval '1 s'")
+
+    sweep()
+
+    (started,) = runs_of("sync-entity:grace:people.Person:monday")
+    assert started.parameters["many_deletions"] == "accept"
+
+
+def test_a_start_under_a_key_that_stands_for_another_result_is_refused(deployed: Church) -> None:
+    async def start(**parameters: Any) -> bool:
+        started = await start_sync("grace", PEOPLE, deployment=f"sync-entity/{DEPLOYMENT}", epoch="e", **parameters)
+        return started.is_new
+
+    assert asyncio.run(start(many_deletions="accept"))
+    assert not asyncio.run(start(many_deletions="accept"))
+    with pytest.raises(Exception, match="many_deletions 'accept' and not 'stop'; name another epoch"):
+        asyncio.run(start())
+    assert asyncio.run(start(on_conflict="restart"))
+
+
+def killed(church: Church, folder: Path) -> UUID:
+    """A sync from a script, killed in its first page; its flow run."""
+    with church.silence(), SyncProcess(church.environment(), folder, org_id="grace", entity=PEOPLE) as process:
+        wait_until(lambda: bool(church.runs()), "it holds its run")
+        process.kill()
+    return UUID(church.runs()[0].flow_run_id)
+
+
+def pass_a_minute(church: Church) -> None:
+    """For signs of life."""
+    church.sql("UPDATE sync.flow_runs SET alive_until = alive_until - interval '1 min'")
+
+
+def test_a_script_that_was_killed_is_crashed_in_prefect_whoever_continues_it(
+    deployed: Church, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_ENTITY_DEPLOYMENT", "sync-entity/nowhere")
+    flow_run = killed(deployed, tmp_path)
+    deployed.sql("UPDATE sync.runs SET state = 'failed'")  # nobody continues it
+    assert sweep() == Recovered(), "it was alive a moment ago"
+    assert read_flow_run(flow_run).state_name == "Running"
+    pass_a_minute(deployed)
+
+    assert sweep().flow_runs_crashed == 1
+
+    state = read_flow_run(flow_run).state
+    assert state is not None
+    assert (state.name, state.message) == ("Crashed", "its process fell silent")
+    assert deployed.sql("SELECT 1 FROM sync.flow_runs") == []
+
+
+def test_whoever_continues_a_killed_script_says_so_in_prefect(deployed: Church, tmp_path: Path) -> None:
+    flow_run = killed(deployed, tmp_path)
+
+    deployed.sync()
+
+    assert read_flow_run(flow_run).state_name == "Crashed"
+
+
+def test_what_is_over_stays_what_it_is(deployed: Church) -> None:
+    deployed.sync()
+    (run,) = deployed.runs()
+    pass_a_minute(deployed)
+
+    assert sweep().flow_runs_crashed == 0
+
+    assert read_flow_run(run.flow_run_id).state_name == "Completed"
+    assert deployed.sql("SELECT 1 FROM sync.flow_runs") == []
+
+
+def test_a_flow_run_that_ends_between_the_look_and_the_word_is_not_crashed(
+    deployed: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is loaded: much happens between two requests."""
+
+    async def race() -> UUID:
+        async with get_client() as client:
+            run = await client.create_flow_run(sync_entity, parameters={}, state=Running())
+            read = client.read_flow_run
+
+            async def read_and_end(flow_run_id: UUID) -> FlowRun:
+                seen = await read(flow_run_id)
+                await client.set_flow_run_state(flow_run_id, Completed())
+                return seen
+
+            monkeypatch.setattr(client, "read_flow_run", read_and_end)
+            monkeypatch.setattr(tasks.stopping, "get_client", lambda: client)
+            await mark_crashed([str(run.id)], "it fell silent")
+            return run.id
+
+    assert read_flow_run(asyncio.run(race())).state_name == "Completed"
