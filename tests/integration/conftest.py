@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from embedded.postgres import Postgres
+from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 
 
@@ -27,3 +28,19 @@ async def store(store_url: str) -> AsyncIterator[Database]:
         )
     yield opened
     await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+def still_world_process() -> Iterator[SimulatorProcess]:
+    """A church of three pages of people, whose records no test changes."""
+    with SimulatorProcess(people=233, groups=12) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def still_world(still_world_process: SimulatorProcess) -> SimulatorProcess:
+    """The same, answering well until a test has it lie."""
+    still_world_process.faults([])
+    still_world_process.cap(None)
+    still_world_process.ignore([])
+    return still_world_process

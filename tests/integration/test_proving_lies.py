@@ -15,13 +15,6 @@ PATH = "/people/v2/people"
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
-@pytest.fixture(scope="module")
-def shared_world() -> Iterator[SimulatorProcess]:
-    """A church of three pages whose records no test changes."""
-    with SimulatorProcess(people=PEOPLE, groups=12) as simulator:
-        yield simulator
-
-
 @pytest.fixture
 def world() -> Iterator[SimulatorProcess]:
     """A church of three pages that a test may change."""
@@ -30,12 +23,9 @@ def world() -> Iterator[SimulatorProcess]:
 
 
 @pytest.fixture
-async def people(shared_world: SimulatorProcess, database_url: str, redis_url: str) -> AsyncIterator[MirroredList]:
-    """Its people, mirrored an hour ago; Planning Center answers well until a test has it lie."""
-    shared_world.faults([])
-    shared_world.cap(None)
-    shared_world.ignore([])
-    async with mirrored_list(shared_world, "people.Person", database_url=database_url, redis_url=redis_url) as people:
+async def people(still_world: SimulatorProcess, database_url: str, redis_url: str) -> AsyncIterator[MirroredList]:
+    """The people of a church, mirrored an hour ago; Planning Center answers well until a test has it lie."""
+    async with mirrored_list(still_world, "people.Person", database_url=database_url, redis_url=redis_url) as people:
         await people.fill(ago=timedelta(hours=1))
         yield people
 
