@@ -139,7 +139,7 @@ async def values_by_id(
     result = await connection.execute(
         select(table).where(table.c.org_id == org_id, table.c._deleted_at.is_(None), table.c.id.in_(list(ids)))
     )
-    return {row.id: row._mapping for row in result}
+    return {row.id: dict(row._mapping) for row in result}
 
 
 async def live_rows(connection: AsyncConnection, table: Table, org_id: str) -> dict[str, datetime]:
