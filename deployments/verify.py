@@ -166,7 +166,7 @@ def _all_of(mirrored: Comparable, org_id: str) -> tuple[tuple[str, ...], dict[st
 def show(result: Verification, console: Console) -> None:
     """A table that fits a terminal of 80 columns, and what it leaves out."""
     table = Table(title=f"{result.org_id}, by {result.method}", title_justify="left")
-    table.add_column("resource", overflow="fold", min_width=20)
+    table.add_column("resource", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("what was seen", overflow="fold")
     for proof in result.proofs:

@@ -1,0 +1,184 @@
+"""`verify` compares what was read completely, names what it leaves out, and never calls nothing a success."""
+
+import argparse
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sqlalchemy import text
+
+from deployments.verify import (
+    BELOW_PARENTS,
+    NEVER_COMPLETE,
+    NOT_IN_CATALOGUE,
+    NothingToCompareError,
+    Verification,
+    choose,
+    show,
+    verify,
+)
+from pco_catalog.catalog import load_catalog
+from pco_store.database import Database
+from tasks.proof import Proof
+
+
+def options(org_id: str = "grace", *entities: str, **more: Any) -> argparse.Namespace:
+    given = {"org_id": org_id, "entities": list(entities), "method": "sample", "pages": None, "json": False}
+    return argparse.Namespace(**{**given, **more})
+
+
+def proof(
+    verdict: str, entity: str = "people.Person", message: str = "20 of 20 records have the same content"
+) -> Proof:
+    return Proof(
+        org_id="grace",
+        entity=entity,
+        method="full",
+        verdict=verdict,
+        message=message,
+        requests=3,
+        seconds=0.2,
+        proof_id=1,
+    )
+
+
+def verification(*proofs: Proof, **not_compared: tuple[str, ...]) -> Verification:
+    return Verification(org_id="grace", method="full", proofs=proofs, not_compared=not_compared)
+
+
+async def complete(store: Database, *entities: str, org_id: str = "grace") -> None:
+    for entity in entities:
+        async with store.transaction() as connection:
+            await connection.execute(
+                text("INSERT INTO sync.watermarks VALUES (:org_id, :entity, '', now(), 1)"),
+                {"org_id": org_id, "entity": entity},
+            )
+
+
+async def begun(store: Database, entity: str, scope: str = "") -> None:
+    async with store.transaction() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO sync.runs (org_id, entity, scope, epoch, key, state, mode, fence, owner, lease_until, "
+                "page_size) VALUES ('grace', :entity, :scope, 'e', :entity || :scope, 'failed', 'full', 1, 'a test', "
+                "now(), 100)"
+            ),
+            {"entity": entity, "scope": scope},
+        )
+
+
+async def test_a_church_that_was_never_synced_is_an_error_that_names_the_known_ones(store: Database) -> None:
+    with pytest.raises(NothingToCompareError, match="nothing of 'typo' was ever synced here; no church was synced yet"):
+        await choose(store, "typo", [])
+    await complete(store, "people.Person")
+    with pytest.raises(NothingToCompareError, match="nothing of 'typo' was ever synced here; known churches: grace"):
+        await choose(store, "typo", [])
+
+
+async def test_a_list_that_was_never_read_completely_is_an_error(store: Database) -> None:
+    await complete(store, "people.Person")
+    await begun(store, "people.Email")
+    with pytest.raises(NothingToCompareError, match=r"never read completely: people.Email; sync it first"):
+        await choose(store, "grace", ["people.Person", "people.Email"])
+
+
+async def test_a_church_of_which_nothing_can_be_compared_is_an_error(store: Database) -> None:
+    await begun(store, "people.Email")
+    await begun(store, "groups.Membership", "*")
+    with pytest.raises(NothingToCompareError, match=r"nothing to compare; begun: people.Email, groups.Membership"):
+        await choose(store, "grace", [])
+
+
+async def test_what_is_mirrored_and_cannot_be_compared_is_named_with_the_reason(store: Database) -> None:
+    await complete(store, "people.Person", "people.GoneKind")
+    await begun(store, "people.Person")
+    await begun(store, "people.Email")
+    await begun(store, "groups.Membership", "*")
+    chosen, left_out = await choose(store, "grace", [])
+    assert chosen == ("people.Person",)
+    assert left_out == {
+        NEVER_COMPLETE: ("people.Email",),
+        BELOW_PARENTS: ("groups.Membership",),
+        NOT_IN_CATALOGUE: ("people.GoneKind",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (options("Grace Church"), "org_id must be"),
+        (options("grace", "people.Persn"), "did you mean people.Person"),
+        (
+            options("grace", "groups.Membership"),
+            "groups.Membership cannot be verified: it is listed below parents only",
+        ),
+        (options("grace", pages=1), "--pages must be 2 to 500"),
+    ],
+)
+async def test_what_cannot_be_compared_at_all_is_a_usage_error(asked: argparse.Namespace, told: str) -> None:
+    console = Console(file=StringIO(), width=200)
+    assert await verify(asked, console) == 2
+    assert told in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+async def test_an_unknown_church_fails_the_command_and_leaves_the_output_to_json(
+    store: Database, store_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_DATABASE_URL", store_url)
+    console = Console(file=StringIO(), width=200)
+    assert await verify(options("typo"), console) == 1
+    assert "nothing of 'typo' was ever synced here" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert await verify(options("typo", json=True), Console()) == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        (["Exact", "ExactAsOf", "SampleAgrees", "CountsAgree"], 0),
+        (["Exact", "Unknown"], 3),
+        (["Exact", "Incomplete"], 3),
+        (["Unknown", "Different"], 1),
+        (["Exact", "Crashed"], 1),
+        ([], 3),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_verdict(verdicts: list[str], code: int) -> None:
+    assert verification(*map(proof, verdicts)).exit_code == code
+
+
+def test_a_list_that_was_never_read_completely_leaves_the_answer_open() -> None:
+    unread = verification(proof("Exact"), **{NEVER_COMPLETE: ("people.Email",)})
+    below = verification(proof("Exact"), **{BELOW_PARENTS: ("groups.Membership",)})
+    assert (unread.exit_code, below.exit_code) == (3, 0)
+
+
+def test_the_table_is_readable_at_80_columns() -> None:
+    longest = max((one.name for one in load_catalog().entities(top_level_only=True)), key=len)
+    message = "Planning Center counts 10000, but 5000 and 9000 in two halves of the list; the mirror counts 10000"
+    console = Console(file=StringIO(), width=80)
+    show(
+        verification(
+            proof("SampleAgrees", longest), proof("Unknown", message=message), **{BELOW_PARENTS: ("groups.Membership",)}
+        ),
+        console,
+    )
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "…" not in shown
+    words = " ".join(shown.replace("│", " ").split())
+    assert {longest, "SampleAgrees", "Unknown", "groups.Membership"} <= set(words.split())
+    for word in message.split():
+        assert word in words
+
+
+def test_json_holds_the_same_as_the_table() -> None:
+    told = json.loads(json.dumps(verification(proof("Exact"), **{NEVER_COMPLETE: ("people.Email",)}).as_json()))
+    assert (told["exit_code"], told["proofs"][0]["verdict"], told["proofs"][0]["entity"]) == (
+        3,
+        "Exact",
+        "people.Person",
+    )
+    assert told["not_compared"] == [{"entity": "people.Email", "why": "never read completely"}]
