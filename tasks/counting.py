@@ -12,7 +12,7 @@ from typing import Final
 
 from pco_store.proofs import MirrorCounts
 from tasks.comparison import Moment
-from tasks.listing import ListedPage, Listing, last_place
+from tasks.listing import PAGE, ListedPage, Listing, last_place
 from tasks.window import ONE_SECOND, Window, can_be_ranged
 
 ROUND: Final = 1000
@@ -151,4 +151,4 @@ def _mismatch(halves: Sequence[ListedPage], mirror: MirrorCounts) -> tuple[int, 
 
 def _is_worth_halving(total: int) -> bool:
     """A cap is a round number; and where twenty pages are read, two more requests are few."""
-    return total >= 20 * 100 or (total >= 50 and total % 10 == 0)
+    return total >= 20 * PAGE or (total >= 50 and total % 50 == 0)

@@ -1,8 +1,9 @@
 """Reads a list from its first page to its last, so that no record is missed although it moves meanwhile.
 
-Each page begins with the last record of the page before it. If it does not, records were deleted or created in
-between; then a page across the gap is read, which has to share a record with both. So completeness does not rest on
-the count, at the cost of one request in a hundred.
+A short list is read once if every page names the same count and that many records were seen. A long one, and one that
+does not pass, is read so that each page begins with the last record of the page before it. If it does not, records were
+deleted or created in between; then a page across the gap is read, which has to share a record with both. So
+completeness does not rest on the count, at the cost of one request in a hundred.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ from tasks.listing import PAGE, ListedPage, Listing
 from tasks.window import WHOLE, Window
 
 STEP: Final = PAGE - 1
+SHORT: Final = 40 * PAGE
+"""So few records are read in so little time that they are at rest, as a rule."""
 LEAST_REPAIRS: Final = 2
 PAGES_PER_REPAIR: Final = 20
 """Gaps that may be closed: two, and one in twenty pages; a list that moves faster is not read completely."""
@@ -38,19 +41,29 @@ class WholeList:
 
     async def read(self, first: ListedPage) -> str:
         """Read on from the first page to the end; why not everything was seen, if so. Raises the client's errors."""
-        last = await self._taken(first)
-        if first.total is not None and first.next_offset is not None:
-            await self.listing.each([(WHOLE, offset) for offset in range(STEP, first.total - 1, STEP)], self._take)
-            last = self._links[max(self._links)]
-        while last.next_offset is not None:
-            known = len(self.keys)
-            last = await self._taken(await self.listing.page(max(last.next_offset - 1, last.offset + 1)))
-            if last.keys and len(self.keys) == known and last.next_offset is not None:
-                return "the list shows the same records again and again"
-        if not await self._is_joined():
-            return "the list changes faster than it can be read"
+        if first.total is not None and first.total <= SHORT:
+            why = await self._read_on(first, PAGE)
+            if not why and set(self._totals) == {len(self.keys)}:
+                return ""
+            self._links, self._totals = {}, []
+            first = await self.listing.page()
+        why = await self._read_on(first, STEP)
+        if why or not await self._is_joined():
+            return why or "the list changes faster than it can be read"
         if self._totals and len(self.keys) < min(self._totals):
             return f"Planning Center counts {min(self._totals)}, but lists {len(self.keys)} different records"
+        return ""
+
+    async def _read_on(self, first: ListedPage, step: int) -> str:
+        last = await self._taken(first)
+        if first.total is not None and first.next_offset is not None:
+            end = first.total - (PAGE - step)
+            await self.listing.each([(WHOLE, offset) for offset in range(step, end, step)], self._take)
+            last = self._links[max(self._links)]
+        while last.next_offset is not None:
+            last = await self._taken(await self.listing.page(max(last.next_offset - 1, last.offset + 1)))
+            if last.offset > 2 * len(self.keys) + 10 * PAGE:
+                return "the list shows the same records again and again"
         return ""
 
     async def _take(self, _: Window, page: ListedPage) -> None:
