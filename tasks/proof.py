@@ -22,8 +22,8 @@ class Evidence:
 
     `pco_count`: what Planning Center counts; None where it does not say. `surplus`: how many more it counts than the
     mirror, newer ones left out, in all and in halves of the list. `doubt`: why what was seen proves nothing.
-    `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile;
-    `hidden`: not listed, but shown by their id.
+    `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile,
+    `added` of them without a row; `hidden`: not listed, but shown by their id.
     `quarantined`: open items of this entity. `unstorable`: listed records without a usable identity.
     """
 
@@ -37,6 +37,7 @@ class Evidence:
     listed: int = 0
     same: int = 0
     newer: int = 0
+    added: int = 0
     hidden: int = 0
     quarantined: int = 0
     unstorable: int = 0
@@ -51,7 +52,7 @@ class Evidence:
             return self.doubt
         if self.hidden and not self.listed:
             return "the list is empty, but Planning Center shows its records by their id"
-        if self.method == "full" and self.same + self.newer + self.apart < self.mirror_count:
+        if self.method == "full" and self.same + self.newer - self.added + self.apart < self.mirror_count:
             return "not every row was compared"
         return ""
 

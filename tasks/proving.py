@@ -149,6 +149,7 @@ class _Proving:
             pages=self.pages,
             same=len(found.same),
             newer=max(len(found.newer), counted.newer),
+            added=len(found.added),
             hidden=self.hidden,
             listed=self.listed,
             quarantined=quarantine.count,

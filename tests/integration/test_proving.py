@@ -1,7 +1,7 @@
 """A verdict says what was seen, and no more: in how many records, by what, and at what cost."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
@@ -36,6 +36,14 @@ async def people(world: SimulatorProcess, database_url: str, redis_url: str) -> 
     async with mirrored_list(world, "people.Person", database_url=database_url, redis_url=redis_url) as people:
         await people.fill(ago=timedelta(hours=1))
         yield people
+
+
+@pytest.fixture
+async def groups(world: SimulatorProcess, database_url: str, redis_url: str) -> AsyncIterator[MirroredList]:
+    """A list that can be ordered by the time of creation, and not filtered by it."""
+    async with mirrored_list(world, "groups.Group", database_url=database_url, redis_url=redis_url) as groups:
+        await groups.fill(ago=timedelta(hours=1))
+        yield groups
 
 
 @pytest.fixture
@@ -191,3 +199,48 @@ async def test_more_missing_than_in_quarantine_is_a_difference(still: MirroredLi
     for method in METHODS:
         assert (await still.verify(method)).verdict == "Different"
     assert (await still.verify("full")).facts["residuals"]["unmirrored"] == [missing[2]]
+
+
+async def test_where_planning_center_cannot_count_by_time_a_count_promises_less(groups: MirroredList) -> None:
+    for method in METHODS:
+        assert (await groups.verify(method)).verdict == AGREES[method]
+    groups.create(created_at=datetime.now(UTC).isoformat())
+    count, sample, full = [await groups.verify(method) for method in METHODS]
+    assert (count.verdict, sample.verdict, full.verdict) == ("Unknown", "SampleAgrees", "ExactAsOf")
+    assert "the others may be new" in count.message
+    await groups.sql("DELETE FROM TABLE WHERE id = ANY(:ids)", ids=groups.ids()[:2])
+    assert {(await groups.verify(method)).verdict for method in ("sample", "full")} == {"Different"}
+
+
+async def test_a_round_count_that_cannot_be_halved_is_not_believed(statuses: MirroredList) -> None:
+    statuses.create(1000 - len(statuses.ids()))
+    await statuses.fill(ago=timedelta(hours=1))
+    for method in METHODS:
+        proof = await statuses.verify(method)
+        assert (proof.verdict, "exactly 1000 may be capped" in proof.message) == ("Unknown", True)
+
+
+async def test_a_sample_of_a_long_list_needs_no_deep_offset(
+    people: MirroredList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("proving", "listing"):
+        monkeypatch.setattr(f"tasks.{module}.DEEP_OFFSET", 90)
+    proof = await people.verify("sample", sample_pages=4)
+    assert (proof.verdict, proof.facts["pages"]) == ("SampleAgrees", 4)
+    assert max(one["offset"] for one in people.simulator.access_log()) <= 90
+    await people.sql("DELETE FROM TABLE WHERE id = :id", id=people.ids()[0])
+    assert (await people.verify("sample", sample_pages=4)).verdict == "Different"
+
+
+async def test_a_full_comparison_costs_a_tenth_more_than_the_pages_at_most(database_url: str, redis_url: str) -> None:
+    """Beyond forty pages each page begins with the last record of the one before it."""
+    with SimulatorProcess(people=4130, groups=1) as world:
+        async with mirrored_list(world, "people.Person", database_url=database_url, redis_url=redis_url) as people:
+            await people.fill(ago=timedelta(hours=1))
+            proof = await people.verify("full")
+            assert (proof.verdict, proof.requests) == ("Exact", 44), "of 42 pages"
+            unmirrored = people.ids()[100]
+            await people.sql("DELETE FROM TABLE WHERE id = :id", id=unmirrored)
+            people.delete(people.ids()[0], after_request=3)
+            moved = await people.verify("full")
+            assert moved.facts["residuals"]["unmirrored"] == [unmirrored], "the list moved while it was read"
