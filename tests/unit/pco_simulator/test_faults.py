@@ -257,3 +257,25 @@ def test_a_change_that_fails_when_its_time_comes_is_remembered() -> None:
     one.churn.waiting = [Change(operation="delete", entity="people.Person", id=1, after_request=0)]
     assert ask(one, PEOPLE).answer.status == 200
     assert one.churn.failures == ["people.Person 1 does not exist"]
+
+
+def test_a_cap_bounds_what_a_list_counts_and_shows() -> None:
+    """People stopped at 10,000 in one version (#736)."""
+    one = simulator()
+    whole = page(one, query="per_page=40")
+    assert whole["meta"]["total_count"] > 30
+    one.cap(30, counts_only=False)
+    capped = page(one, query="per_page=40")
+    assert (capped["meta"]["total_count"], len(capped["data"]), "next" in capped["meta"]) == (30, 30, False)
+    one.cap(30, counts_only=True)
+    assert (page(one, query="per_page=40")["meta"]["total_count"], page(one, query="per_page=40")["data"]) == (
+        30,
+        whole["data"],
+    )
+    one.cap(None, counts_only=False)
+    assert page(one, query="per_page=40") == whole
+
+
+def test_an_empty_list_counts_nothing() -> None:
+    empty = page(simulator(faults=(Fault(kind="empty-list"),)))
+    assert (empty["data"], empty["meta"]["total_count"], "next" in empty["meta"]) == ([], 0, False)
