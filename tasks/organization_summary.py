@@ -173,7 +173,7 @@ def _summarize(entity: str, ended: Ended | None, facts: RunFacts | None) -> Enti
         return EntitySummary(entity=entity, outcome=ended.outcome, reason=ended.reason)
     end, deletions = end_of(facts), deletions_of(facts)
     outcome, reason = end.outcome, end.reason
-    if outcome == "failed" and ended is not None and ended.outcome in ("unreadable", "failed"):
+    if facts.state in ("failed", "running") and ended is not None and ended.outcome in ("unreadable", "failed"):
         outcome, reason = ended.outcome, ended.reason
         if outcome == "unreadable" and facts.pages:
             reason = f"refused after {facts.pages} pages: {reason}"

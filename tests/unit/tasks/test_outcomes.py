@@ -107,6 +107,7 @@ REFUSED = Ended(outcome="unreadable", reason="403")
         ("completed", {"state": "awaiting", "running": 1}, "spreading", "Spreading"),
         ("completed", {"state": "failed", "error": "no"}, "failed", "Failed"),
         ("unreadable", {"state": "failed", "error": "Forbidden: 403"}, "incomplete", "CompletedIncomplete"),
+        ("failed", {"state": "running"}, "failed", "Failed"),
         ("incomplete", {}, "completed", None),
     ],
 )
