@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pco_catalog.catalog import load_catalog
-from tasks.comparison import SKEW, Difference, Moment, Shown, are_in_order, compare, is_same
 from pco_store.upsert_rules import HASH_BYTES
+from tasks.comparison import SKEW, Difference, Moment, Shown, are_in_order, compare, is_same
 from tasks.transform import transform_page
 from tests.histories import histories
 
