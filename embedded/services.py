@@ -80,8 +80,8 @@ class Services:
     def troubles(self) -> Mapping[str, str | None]:
         """Each server, and what is wrong with it; None if it answers."""
         return {
-            "PostgreSQL": None if self.postgres.answers() else "it does not answer",
-            "Redis": None if self.redis.answers() else "it does not answer",
+            "PostgreSQL": _trouble(self.postgres.is_running, self.postgres.answers),
+            "Redis": _trouble(self.redis.port is not None, self.redis.answers),
             "Prefect server": self._trouble_with_prefect() if self._prefect_runs else "it does not run",
         }
 
@@ -132,3 +132,9 @@ class Services:
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _trouble(is_running: bool, answers: Callable[[], bool]) -> str | None:
+    if not is_running:
+        return "it does not run"
+    return None if answers() else "it does not answer"

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from redis import Redis
 
+from deployments.status import stray_workers
 from embedded.home import UnusableHomeError, default_home, services_home, usable_home
 from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
@@ -197,7 +198,7 @@ def test_what_is_wrong_with_each_server_is_known(home: Path) -> None:
     services = Services(folder)
     server = ServerProcess(name="prefect-server", home=folder)
     assert not services.has_any
-    assert set(services.troubles().values()) == {"it does not answer", "it does not run"}
+    assert set(services.troubles().values()) == {"it does not run"}
     server.start(
         SLEEPER, environment=inherited_environment(), is_ready=lambda: True, facts={"port": 4711, "redis_port": 16001}
     )
@@ -205,10 +206,18 @@ def test_what_is_wrong_with_each_server_is_known(home: Path) -> None:
     try:
         assert services.has_any
         troubles = services.troubles()
-        assert troubles["PostgreSQL"] == "it does not answer"
+        assert troubles["PostgreSQL"] == "it does not run"
         assert troubles["Redis"] is None
         moved = f"it looks for Redis on port 16001, and Redis is on port {services.redis.port}"
         assert troubles["Prefect server"] == moved
+
+        right = {**os.environ, **services.environment()}
+        wrong = {**right, "PCO_SYNC_REDIS_URL": "redis://127.0.0.1:16001/0"}
+        worker = [*SLEEPER, "worker", "start"]
+        with subprocess.Popen(worker, env=right) as well, subprocess.Popen(worker, env=wrong) as stray:
+            assert list(stray_workers(services)) == [stray.pid]
+            for one in (well, stray):
+                one.kill()
 
         assert not services.is_kept
         services.keep()
