@@ -186,3 +186,9 @@ def test_a_proven_page_leads_to_its_own_last_record() -> None:
     page_at(walk, seen_before=0)
     assert page_at(walk, seen_before=1) == 18
     assert page_at(walk, seen_before=1, following=19) == 19, "it moves on in any case"
+
+
+def test_a_page_that_begins_with_the_second_record_is_not_taken_for_the_first() -> None:
+    walk = NewestFirst(page_size=2)
+    assert page_at(walk, seen_before=0) == 1
+    assert page_at(walk, seen_before=0) == 0
