@@ -44,7 +44,7 @@ def row_of(thing: Any, *, unknown: frozenset[str] = frozenset()) -> dict[str, An
         relationships={name: one for name, one in THING.relationships.items() if name not in unknown},
     )
     page = transform_page([thing], entity=entity, org_id="grace", epoch="turn-1", observed_at=NOW)
-    columns = {name: value for name, value in page.rows[0].items() if name != ABSENT}
+    columns = {name: value for name, value in page.rows[0].items() if name not in (ABSENT, "_content_hash")}
     return {**dict.fromkeys([*TYPES, "campus_id"]), **columns}
 
 
