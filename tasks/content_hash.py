@@ -2,8 +2,8 @@
 
 It covers the attributes, and the relationships that PCO always renders for this kind. What a request adds to a record
 is left out: attributes that are rendered only on request, relationships that come with an `include`, and links. An
-attribute with a column that is absent and one that is null are the same, as they are there. A relationship that PCO
-always renders and that is left out is not the same as one that is null: it is not known, and what is known stays.
+attribute that is absent and one that is null are the same, also while the catalogue does not know it. A relationship
+that PCO always renders and that is left out is not the same as one that is null: it is not known, so it stays.
 """
 
 import hashlib
@@ -31,9 +31,7 @@ def content_hash(resource: Resource, entity: Entity) -> bytes:
     """The hash of what PCO holds of this record, `HASH_BYTES` long; it does not depend on how it was requested."""
     scope = _scope_of(entity)
     attributes = {
-        name: value
-        for name, value in resource.attributes.items()
-        if name not in scope.on_request and (value is not None or name not in entity.attributes)
+        name: value for name, value in resource.attributes.items() if name not in scope.on_request and value is not None
     }
     relationships = {
         name: shown

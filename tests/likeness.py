@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
 from tasks.transform import restore_json
 
@@ -31,7 +32,7 @@ def record_differences(record: Mapping[str, Any], row: Mapping[str, Any], entity
     extra = dict(row["extra"])
     links = restore_json(extra.pop("_relationships", {}))
     assert isinstance(links, dict)
-    from_path = {f"{name}_id" for name, one in entity.relationships.items() if not one.rendered}
+    from_path = set(columns_of(entity).told)
     unread = {name for name, value in row.items() if name not in BOOKKEEPING | from_path and value is not None}
     found = []
     for name, value in record.get("attributes", {}).items():

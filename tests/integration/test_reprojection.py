@@ -87,7 +87,8 @@ async def test_a_relationship_to_one_gets_its_column(store: Database) -> None:
     blind = replace(PERSON, relationships=known)
     await upsert(store, [{"primary_campus_id": None, **row} for row in made(one, entity=blind)])
     assert (await reproject_table(store, PERSON, "grace")).moved == 1
-    assert await in_mirror(store) == await as_of_today(store, [one])
+    row, today = (await in_mirror(store))["1"], (await as_of_today(store, [one]))["1"]
+    assert {**row, "_content_hash": None} == {**today, "_content_hash": None}
 
 
 async def test_a_row_that_a_sync_has_written_meanwhile_is_left_to_it(store: Database) -> None:

@@ -92,7 +92,7 @@ def test_any_change_of_what_pco_always_renders_makes_another_hash(seed: int) -> 
 def test_a_value_that_is_absent_and_one_that_is_null_are_the_same() -> None:
     entity = CATALOG.entity("people.Person")
     record: dict[str, Any] = {"type": "Person", "id": "1", "attributes": {"first_name": "Ada"}, "relationships": {}}
-    null = {**record["attributes"], "last_name": None}
+    null = {**record["attributes"], "last_name": None, "unheard_of": None}
     assert hash_of({**record, "attributes": null}, entity) == hash_of(record, entity)
 
 

@@ -239,7 +239,7 @@ def test_the_content_hash_does_not_depend_on_the_order_of_members(attributes: di
     [
         record("1", {"campus": {"data": CAMPUS}}, title="b", count=1),
         record("1", {"campus": {"data": CAMPUS}}, title="a", count=2),
-        record("1", {"campus": {"data": CAMPUS}}, title="a", count=1, unheard_of=None),
+        record("1", {"campus": {"data": CAMPUS}}, title="a", count=1, unheard_of=0),
         record("1", {"campus": {"data": {"type": "Campus", "id": "4"}}}, title="a", count=1),
         record("1", {}, title="a", count=1),
         record("1", {"campus": {"data": CAMPUS}}, title="a\x00", count=1),

@@ -1,0 +1,31 @@
+"""A whole fan-out of records whose parents only the path tells."""
+
+from pco_simulator.testing import SimulatorProcess
+from tests.integration.whole_fan_outs import fan_out_church
+
+
+async def test_what_only_the_path_tells_is_a_column_and_a_second_turn_writes_nothing(
+    database_url: str, redis_url: str
+) -> None:
+    with SimulatorProcess(people=8, groups=2) as world:
+        async with fan_out_church(
+            world, "giving.PaymentMethod", database_url=database_url, redis_url=redis_url
+        ) as church:
+            await church.run("first")
+            rows = await church.rows()
+            listed = {
+                (row.id, row.scope)
+                for row in await church.sql(
+                    "SELECT unnest(ids) AS id, scope FROM sync.pages JOIN sync.runs USING (run_id) "
+                    "WHERE entity = 'giving.PaymentMethod' AND scope <> '*'"
+                )
+            }
+            assert rows
+            assert {(row["id"], row["person_id"]) for row in rows} == listed
+            versions = "SELECT id, ctid::text FROM giving.payment_method ORDER BY id"
+            before = await church.sql(versions)
+
+            await church.run("second")
+
+            assert await church.sql(versions) == before
+            assert await church.differences() == []
