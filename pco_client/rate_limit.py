@@ -72,8 +72,11 @@ def read_rate(headers: Mapping[str, str]) -> RateReading:
 
 
 def _leading_number(text: str | None) -> int | None:
-    """The whole number with which a header begins; the first one of several. `1e6` and `0x64` are none."""
-    match = re.match(r"\s*([+-]?\d{1,20})(?:\.\d*)?(?![\w.])", text or "", flags=re.ASCII)
+    """The whole number with which a header begins; the first one of several. `1e6` and `0x64` are none.
+
+    Of more than 20 digits the first 20: that is beyond every bound, too.
+    """
+    match = re.match(r"\s*([+-]?\d{1,20})\d*(?:\.\d*)?(?![\w.])", text or "", flags=re.ASCII)
     return int(match[1]) if match else None
 
 

@@ -143,7 +143,11 @@ def test_an_address_does_not_show_its_password() -> None:
 
 def test_libpqs_variables_stand_in_for_what_is_missing() -> None:
     """asyncpg reads PGHOST, PGUSER, …; only a port for a host without one has to be ours."""
-    assert connect_arguments(DatabaseAddress(), {}) == {"timeout": 20.0, "server_settings": {}}
+    assert connect_arguments(DatabaseAddress(), {}) == {
+        "timeout": 20.0,
+        "server_settings": {},
+        "max_cacheable_statement_size": 0,
+    }
     arguments = connect_arguments(parse_database_url("postgresql://a,b:1/db"), {"PGPORT": "6000"})
     assert (arguments["host"], arguments["port"]) == (["a", "b"], [6000, 1])
 

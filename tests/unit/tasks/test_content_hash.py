@@ -31,7 +31,9 @@ def shown(entity: Entity, draw: Random) -> dict[str, Any]:
     """A record as a plain list shows it: no attribute on request, no relationship that PCO does not render."""
     attributes = {name: draw.choice(VALUES) for name, one in entity.attributes.items() if not one.on_request}
     relationships = {
-        name: pointer(entity, name, draw.randint(1, 9)) for name, one in entity.relationships.items() if one.rendered
+        name: pointer(entity, name, draw.randint(1, 9))
+        for name, one in entity.relationships.items()
+        if one.is_always_rendered
     }
     return {"type": entity.resource, "id": "1", "attributes": attributes, "relationships": relationships}
 

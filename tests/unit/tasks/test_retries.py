@@ -44,6 +44,7 @@ DECISIONS: dict[BaseException, Decision] = {
     store.SchemaNewer("0003", "0002"): STOP,
     store.DatabaseAddressWrong("sslmode"): STOP,
     store.StatementRefused("no such table"): STOP,
+    store.PlanDiffers("sync-organization:grace:e", "include ['giving']"): STOP,
     store.LeaseLost("sync-entity:grace:people.Person:e", 1): STOP,
     GovernorUnavailable("away"): RETRY,
     RedisRefused("a wrong password"): STOP,
