@@ -62,7 +62,7 @@ def read_rate(headers: Mapping[str, str]) -> RateReading:
     limit = _leading_number(headers.get("x-pco-api-request-rate-limit"))
     period = _leading_number(headers.get("x-pco-api-request-rate-period"))
     count = _leading_number(headers.get("x-pco-api-request-rate-count"))
-    retry_after = _leading_number(headers.get("retry-after"))
+    retry_after = _leading_number(headers.get("retry-after", "")[:20])  # a longer one is beyond the bound, too
     return RateReading(
         limit=None if limit is None or limit < 1 else min(limit, GREATEST_LIMIT),
         period_seconds=None if period is None or not 1 <= period <= LONGEST_PERIOD else period,
@@ -72,11 +72,8 @@ def read_rate(headers: Mapping[str, str]) -> RateReading:
 
 
 def _leading_number(text: str | None) -> int | None:
-    """The whole number with which a header begins; the first one of several. `1e6` and `0x64` are none.
-
-    Of more than 20 digits the first 20: that is beyond every bound, too.
-    """
-    match = re.match(r"\s*([+-]?\d{1,20})\d*(?:\.\d*)?(?![\w.])", text or "", flags=re.ASCII)
+    """The whole number with which a header begins; the first one of several. `1e6` and `0x64` are none."""
+    match = re.match(r"\s*([+-]?\d{1,20})(?:\.\d*)?(?![\w.])", text or "", flags=re.ASCII)
     return int(match[1]) if match else None
 
 
