@@ -13,7 +13,8 @@ from deployments.exit_codes import DONE, FAILED
 from embedded.services import MIRROR_DATABASE, Services
 from pco_network.proxies import added_for_proxies
 
-ADDRESSES = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
+ADDRESSES = ("PREFECT_API_URL", "PCO_SYNC_REDIS_URL")
+"""Of servers that may come back at another port; PostgreSQL's socket stays where it is."""
 
 
 def show_status(services: Services, console: Console) -> int:
@@ -66,4 +67,5 @@ def stray_workers(services: Services) -> Iterator[int]:
 
 
 def _is_stray(known: Mapping[str, str], right: Mapping[str, str]) -> bool:
-    return any(name in known and known[name] != right[name] for name in ADDRESSES)
+    asked = (name for name in ADDRESSES if name not in os.environ)  # those of a server of one's own are right
+    return any(name in known and known[name] != right[name] for name in asked)

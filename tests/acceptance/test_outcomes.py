@@ -111,11 +111,11 @@ def test_a_fan_out_that_is_cancelled_by_command_while_its_parent_waits_is_not_co
     fleet: Fleet, world: SimulatorProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fleet.keep_workers(0)  # its children wait
-    fan_out = fleet.church("stopped", world)
+    fan_out = fleet.church("halted", world)
     include = ["groups.GroupType", MEMBERSHIPS]
 
-    with cancelled_when(lambda: (root := fan_out.root()) is not None and root.state == "awaiting", "stopped"):
-        state: State[Any] = sync_organization("stopped", epoch="e", include=include, return_state=True)
+    with cancelled_when(lambda: (root := fan_out.root()) is not None and root.state == "awaiting", "halted"):
+        state: State[Any] = sync_organization("halted", epoch="e", include=include, return_state=True)
 
     summary = asyncio.run(state.aresult())
     assert {one.entity: one.outcome for one in summary.entities} == {
@@ -125,9 +125,9 @@ def test_a_fan_out_that_is_cancelled_by_command_while_its_parent_waits_is_not_co
     assert (state.name, summary.outcome) == ("CompletedIncomplete", "incomplete")
     assert f"cancelled: {MEMBERSHIPS}" in str(state.message)
     wait_until_shown(fan_out.root().flow_run_id, "Cancelled")
-    again = sync_organization("stopped", epoch="e", include=include, return_state=True)
+    again = sync_organization("halted", epoch="e", include=include, return_state=True)
     assert again.name == "CompletedIncomplete", "joining it says so, too"
-    _, listed = command(capsys, "fan-outs", "stopped")
+    _, listed = command(capsys, "fan-outs", "halted")
     assert [(one["outcome"], one["children"], one["done"]) for one in listed["fan_outs"]] == [("cancelled", GROUPS, 0)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from prefect.artifacts import Artifact
+from prefect.client.schemas.objects import Artifact as KeptArtifact
 from prefect.client.schemas.objects import State
 
 from flows.verify_entity import verify_entity
@@ -43,7 +44,7 @@ def test_state_artifact_and_kept_proof_are_one_result(church: Church) -> None:
     assert (state.name, state.message) == (kept.verdict, kept.facts["message"]) == ("Exact", state.message)
     assert kept.facts["flow_run_id"] == str(state.state_details.flow_run_id)
     artifact = Artifact.get("proof-grace-people-person")
-    assert isinstance(artifact, Artifact)
+    assert isinstance(artifact, KeptArtifact)
     assert str(artifact.description) == f"people.Person of grace, by full: Exact. {state.message}"
 
 
