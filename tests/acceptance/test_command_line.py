@@ -122,10 +122,10 @@ def test_connect_refuses_a_token_that_pco_does_not_take_and_stores_nothing(
     church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PCO_SYNC_SECRET", "not-the-secret")
-    assert main(["connect", "refused", "--base-url", church.simulator.base_url]) == 1
+    assert main(["connect", "turned-away", "--base-url", church.simulator.base_url]) == 1
     told = capsys.readouterr().err
     assert "error: PCO does not accept the credential" in told
     assert "the client is invalid" in told
     assert "not-the-secret" not in told
-    with pytest.raises(UnknownOrganizationError, match="'refused': no credentials are known"):
-        replace(church, org_id="refused").sync()
+    with pytest.raises(UnknownOrganizationError, match="'turned-away': no credentials are known"):
+        replace(church, org_id="turned-away").sync()
