@@ -22,7 +22,8 @@ async def demo_fan_outs(org_id: str, console: Console) -> bool:
     """A flow run per group for the memberships, and per dozen of groups for the events; whether all were done."""
     console.print(
         "\n  Planning Center lists memberships and events per group only: a child flow run"
-        f"\n  for each of the {GROUPS} groups, and for the events one for every dozen of them.\n",
+        f"\n  for each of the {GROUPS} groups, and for the events one for every dozen of them."
+        "\n  They share its limit of 100 requests in 20 s, so the last ones pause for a while.\n",
         highlight=False,
         soft_wrap=True,
     )
