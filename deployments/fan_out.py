@@ -64,7 +64,10 @@ async def fan_out(options: argparse.Namespace, console: Console) -> int:
 
 
 async def replay(options: argparse.Namespace, console: Console) -> int:
-    """Run the dead and cancelled children again, and watch. Raises `WrongArgumentError`, `UnknownFanOutError`, `NotDeployedError`."""
+    """Run the dead and cancelled children again, and watch.
+
+    Raises `WrongArgumentError`, `UnknownFanOutError`, `NotDeployedError`.
+    """
     check_fan_out(options.org_id, options.entity, None)
     key = sync_key(options.org_id, options.entity, options.epoch, FAN_OUT_SCOPE)
     database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)

@@ -53,7 +53,10 @@ def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -
         (["views", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
         (["quarantine", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
         (["replay-quarantine", "grace", "--entity", "people.Persn"], "did you mean people.Person"),
-        (["reproject", "--all", "--entity", "people.Organization"], "people.Organization is not listed anywhere"),
+        (
+            ["reproject", "--all", "--entity", "people.Organization"],
+            "people.Organization is not mirrored: PCO lists it nowhere",
+        ),
         (["replay", "grace", "groups.Membership", "--epoch", "nope"], "the ledger has no fan-out sync-children:grace"),
         (["connect", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
     ],

@@ -7,7 +7,7 @@ import sys
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Failed
 from pydantic import BaseModel
 from rich.console import Console
@@ -82,7 +82,7 @@ def test_the_table_of_a_church_is_readable_at_80_columns_and_says_what_is_not_co
 
 
 def test_a_failed_flow_run_is_reported_by_its_error_and_not_by_prefects_words_around_it() -> None:
-    state = Failed(message="Flow run encountered an exception: UnknownOrganizationError: org_id 'typo'")
+    state: State[None] = Failed(message="Flow run encountered an exception: UnknownOrganizationError: org_id 'typo'")
     assert failure_of(FlowRun(flow_id=uuid4(), name="shiny-stork", state=state)).reason == (
         "UnknownOrganizationError: org_id 'typo'"
     )
