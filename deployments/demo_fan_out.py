@@ -7,7 +7,7 @@ from prefect.utilities.urls import url_for
 from rich.console import Console
 from sqlalchemy import text
 
-from deployments.waiting import SIGN_EVERY
+from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from pco_store.database import Database
 from pco_store.openings import FAN_OUT_SCOPE, sync_key
@@ -36,8 +36,9 @@ async def demo_fan_outs(org_id: str, console: Console) -> bool:
 
 async def run_fan_out(org_id: str, entity: str, console: Console, *, groups_per_run: int) -> FanOutView:
     """Start a fan-out, or continue the one that an earlier demo left, and show it to its end."""
-    epoch = await epoch_to_run(org_id, entity)
-    started = await start_fan_out(org_id, entity, epoch=epoch, groups_per_run=groups_per_run)
+    with waiting(console, f"requesting the fan-out of {entity}"):
+        epoch = await epoch_to_run(org_id, entity)
+        started = await start_fan_out(org_id, entity, epoch=epoch, groups_per_run=groups_per_run)
     key = sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
     view = await watch_fan_out(key, console, flow_run_id=started.flow_run.id, print_every=SIGN_EVERY)
     if not console.is_terminal:
