@@ -1,13 +1,14 @@
 """`python -m deployments COMMAND`: what the Makefile's targets run."""
 
 import argparse
+import atexit
 import getpass
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -442,5 +443,13 @@ def _take_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def end(code: int) -> NoReturn:
+    """End the process at once. Python would first destroy all that Prefect loaded, silently and for seconds."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -106,7 +106,8 @@ async def _provision(base_url: str) -> None:
 
 
 async def _sync(console: Console) -> FlowRun:
-    run = await _left_waiting() or (await start_sync(ORG, ENTITY)).flow_run
+    with waiting(console, "requesting the sync"):
+        run = await _left_waiting() or (await start_sync(ORG, ENTITY)).flow_run
     return await watch(run.id, ORG, ENTITY, console, print_every=SIGN_EVERY)
 
 

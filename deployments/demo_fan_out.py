@@ -7,7 +7,7 @@ from prefect.utilities.urls import url_for
 from rich.console import Console
 from sqlalchemy import text
 
-from deployments.waiting import SIGN_EVERY
+from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from pco_store.database import Database
 from pco_store.openings import FAN_OUT_SCOPE, sync_key
@@ -22,7 +22,8 @@ async def demo_fan_outs(org_id: str, console: Console) -> bool:
     """A flow run per group for the memberships, and per dozen of groups for the events; whether all were done."""
     console.print(
         "\n  Planning Center lists memberships and events per group only: a child flow run"
-        f"\n  for each of the {GROUPS} groups, and for the events one for every dozen of them.\n",
+        f"\n  for each of the {GROUPS} groups, and for the events one for every dozen of them."
+        "\n  They share its limit of 100 requests in 20 s, so the last ones pause for a while.\n",
         highlight=False,
         soft_wrap=True,
     )
@@ -35,8 +36,9 @@ async def demo_fan_outs(org_id: str, console: Console) -> bool:
 
 async def run_fan_out(org_id: str, entity: str, console: Console, *, groups_per_run: int) -> FanOutView:
     """Start a fan-out, or continue the one that an earlier demo left, and show it to its end."""
-    epoch = await epoch_to_run(org_id, entity)
-    started = await start_fan_out(org_id, entity, epoch=epoch, groups_per_run=groups_per_run)
+    with waiting(console, f"requesting the fan-out of {entity}"):
+        epoch = await epoch_to_run(org_id, entity)
+        started = await start_fan_out(org_id, entity, epoch=epoch, groups_per_run=groups_per_run)
     key = sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
     view = await watch_fan_out(key, console, flow_run_id=started.flow_run.id, print_every=SIGN_EVERY)
     if not console.is_terminal:

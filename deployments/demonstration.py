@@ -30,7 +30,7 @@ def demonstrate(services: Services, console: Console, load: Callable[[], Demo]) 
         if services.is_running:
             console.print("  the servers are up already and stay up", style="dim")
         else:
-            running.callback(_stop, services, console)
+            running.callback(stop_servers, services, console)
         running.callback(_ignore_interrupts, console)
         with waiting(console) as shown:
             services.start(shown.show)
@@ -64,12 +64,17 @@ def _only_demo(services: Services) -> Iterator[None]:
         yield
 
 
-def _stop(services: Services, console: Console) -> None:
+def stop_servers(services: Services, console: Console) -> None:
+    """Stop them unless `make up` wants them, whether or not anybody still reads what is printed about it."""
     if services.is_kept:
         console.print("the servers stay up, because `make up` was run meanwhile; `make down` stops them", style="dim")
         return
-    with waiting(console, "stopping the servers"):
+    try:
+        with waiting(console, "stopping the servers"):
+            services.stop()
+    except OSError:  # the terminal or the pipe is gone
         services.stop()
+        raise
     console.print("all stopped; `make demo` runs it again, `make up` keeps the servers running", style="dim")
 
 

@@ -15,6 +15,9 @@ from deployments.exit_codes import DONE, FAILED, INCOMPLETE
 _CODES: Final = {"completed": DONE, "already_completed": DONE, "started": DONE, "failed": FAILED}
 """Every other outcome, those that nobody has thought of included, is incomplete: something is left, or not known."""
 
+PREFECTS_WORDS: Final = "Flow run encountered an exception: "
+"""What Prefect writes before every error, which is the news."""
+
 COLOURS: Final = {DONE: "green", FAILED: "red", INCOMPLETE: "yellow"}
 
 
@@ -31,7 +34,7 @@ def failure_of(flow_run: FlowRun) -> Failure:
     state = flow_run.state
     outcome = "cancelled" if state is not None and state.is_cancelled() else "failed"
     reason = (state.message or str(state.name)) if state is not None else "Prefect knows no state of it"
-    return Failure(outcome=outcome, reason=reason, flow_run=flow_run.name)
+    return Failure(outcome=outcome, reason=reason.removeprefix(PREFECTS_WORDS), flow_run=flow_run.name)
 
 
 class Started(BaseModel):

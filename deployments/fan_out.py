@@ -9,6 +9,7 @@ from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from deployments.arguments import check_arguments, check_fan_out
 from deployments.ended import Failure, announce, end_with, failure_of, print_document
@@ -20,6 +21,7 @@ from deployments.watch_flow_run import end_of_flow_run
 from pco_store.children import list_dead
 from pco_store.database import Database
 from pco_store.fan_outs import cancel_fan_out, find_fan_out
+from pco_store.ledger import RunHandle
 from pco_store.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.results import find_by_key
 from pco_store.run_facts import facts_by_key, fan_out_facts
@@ -62,8 +64,18 @@ async def fan_out(options: argparse.Namespace, console: Console) -> int:
 
 
 async def replay(options: argparse.Namespace, console: Console) -> int:
-    """Run the dead and cancelled children again, and watch. Raises `WrongArgumentError`, `NotDeployedError`."""
+    """Run the dead and cancelled children again, and watch.
+
+    Raises `WrongArgumentError`, `UnknownFanOutError`, `NotDeployedError`.
+    """
     check_fan_out(options.org_id, options.entity, None)
+    key = sync_key(options.org_id, options.entity, options.epoch, FAN_OUT_SCOPE)
+    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
+    try:
+        async with database.transaction() as connection:
+            await _known_fan_out(connection, key)
+    finally:
+        await database.aclose()
     parameters = {"org_id": options.org_id, "entity": options.entity, "epoch": options.epoch}
     run = await start_deployment(REPLAY_CHILDREN, parameters)
     announced = announce(run, console)
@@ -74,7 +86,6 @@ async def replay(options: argparse.Namespace, console: Console) -> int:
         failure = failure_of(ended)
         return end_with(failure, failure.reason, console, as_json=options.json)
     console.print(ended.state.message or "", highlight=False, markup=False, soft_wrap=True)
-    key = sync_key(options.org_id, options.entity, options.epoch, FAN_OUT_SCOPE)
     return await _watch_to_the_end(key, None, options, console)
 
 
@@ -125,6 +136,14 @@ async def _is_to_be_continued(key: str) -> bool:
     return run is not None and run.state != "completed"
 
 
+async def _known_fan_out(connection: AsyncConnection, key: str) -> RunHandle:
+    """The fan-out with this key. Raises `UnknownFanOutError`."""
+    root = await find_fan_out(connection, key)
+    if root is None:
+        raise UnknownFanOutError(f"the ledger has no fan-out {key}; `fan-outs` lists those there are")
+    return root
+
+
 async def show_fan_outs(options: argparse.Namespace, console: Console) -> int:
     """Every fan-out of a church, and the children that are dead."""
     check_arguments(options.org_id)
@@ -168,9 +187,7 @@ async def cancel(options: argparse.Namespace, console: Console) -> int:
     database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
     try:
         async with database.transaction() as connection:
-            root = await find_fan_out(connection, key)
-            if root is None:
-                raise UnknownFanOutError(f"the ledger has no fan-out {key}; `fan-outs` lists those there are")
+            root = await _known_fan_out(connection, key)
             stopped = await cancel_fan_out(connection, root.run_id)
     finally:
         await database.aclose()

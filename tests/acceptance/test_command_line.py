@@ -57,6 +57,7 @@ def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -
             ["reproject", "--all", "--entity", "people.Organization"],
             "people.Organization is not mirrored: PCO lists it nowhere",
         ),
+        (["replay", "grace", "groups.Membership", "--epoch", "nope"], "the ledger has no fan-out sync-children:grace"),
         (["connect", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
     ],
 )

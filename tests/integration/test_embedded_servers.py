@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +15,8 @@ import psutil
 import pytest
 from redis import Redis
 
+from deployments.__main__ import Terminal
+from deployments.demonstration import stop_servers
 from deployments.status import stray_workers
 from embedded.home import UnusableHomeError, default_home, services_home, usable_home
 from embedded.postgres import Postgres
@@ -299,3 +301,16 @@ def test_a_server_that_fails_for_another_reason_is_not_started_again() -> None:
     with pytest.raises(ServerStartError, match="no memory"):
         on_free_port(free_port(), start)
     assert len(tried) == 1
+
+
+def test_the_servers_of_a_demo_end_although_nobody_reads_what_it_prints(home: Path) -> None:
+    services = Services(home)
+    services.redis.start()
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with suppress(BrokenPipeError), os.fdopen(writer, "w", buffering=1) as output:
+            stop_servers(services, Terminal(file=output))
+        assert services.redis.port is None
+    finally:
+        services.redis.stop()

@@ -2,12 +2,17 @@
 
 import io
 import json
+import subprocess
+import sys
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Failed
 from pydantic import BaseModel
 from rich.console import Console
 
-from deployments.ended import end_with, exit_code
+from deployments.ended import end_with, exit_code, failure_of
 from deployments.organization import show_entities
 from tasks.fan_out_summary import summarize_fan_out
 from tasks.organization_summary import EntitySummary, OrganizationSummary
@@ -74,3 +79,30 @@ def test_the_table_of_a_church_is_readable_at_80_columns_and_says_what_is_not_co
     for told in ("requests", "unreadable", "1,234,567", "12,345"):
         assert told in shown.getvalue()
     assert lines[-1] == "groups.Membership: unreadable: all 30 lists are refused"
+
+
+def test_a_failed_flow_run_is_reported_by_its_error_and_not_by_prefects_words_around_it() -> None:
+    state: State[None] = Failed(message="Flow run encountered an exception: UnknownOrganizationError: org_id 'typo'")
+    assert failure_of(FlowRun(flow_id=uuid4(), name="shiny-stork", state=state)).reason == (
+        "UnknownOrganizationError: org_id 'typo'"
+    )
+
+
+def test_a_command_ends_after_its_last_words_and_does_not_wait_for_python_to_destroy_what_is_loaded() -> None:
+    program = """
+import atexit, sys
+from deployments.__main__ import end
+
+class Loaded:
+    def __del__(self):
+        sys.__stdout__.write("destroyed")
+        sys.__stdout__.flush()
+
+loaded = Loaded()
+loaded.itself = loaded
+atexit.register(print, "closed")
+print("last words")
+end(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "last words\nclosed\n", "")
