@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.database import Database, end_session, unavailable_means_retry
-from pco_store.errors import StoreUnavailable
+from pco_store.errors import StoreError
 
 SILENCE_SECONDS: Final = 30
 """Whoever sleeps longer than that in the middle has lost it."""
@@ -37,24 +37,24 @@ async def alone(database: Database, name: str) -> AsyncIterator[bool]:
         async with _kept_awake(connection):
             yield True
     finally:
-        with suppress(StoreUnavailable):
+        with suppress(StoreError):
             await end_session(connection)
 
 
 @asynccontextmanager
 async def _kept_awake(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Long work keeps the lock; only a sleeping process loses it."""
+    """Long work keeps the lock; only a sleeping process loses it. What ends the connection does not end the work."""
 
     async def ping() -> None:
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            with unavailable_means_retry():
-                await connection.execute(text("SELECT 1"))
+        with suppress(StoreError):
+            while True:
+                await asyncio.sleep(PING_SECONDS)
+                with unavailable_means_retry():
+                    await connection.execute(text("SELECT 1"))
 
     task = asyncio.create_task(ping(), name="lock")
     try:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, StoreUnavailable):
-            await task
+        await asyncio.wait({task})
