@@ -46,8 +46,9 @@ class Columns:
     """Which columns of a kind not every way of reading knows.
 
     `told` ones are null where nobody has told them: ancestors that only a path names, relationships that PCO does not
-    render, attributes that it renders on request. `pointers` are the columns of relationships that PCO renders, by
-    their names: a record that leaves one out says nothing of it. `rendered` are all relationships that PCO renders.
+    render, attributes and relationships that it renders on request. `pointers` are the columns of relationships that
+    PCO always renders, by their names: a record that leaves one out says nothing of it. `rendered` are all
+    relationships that PCO always renders.
     """
 
     ancestors: tuple[str, ...]
@@ -62,13 +63,15 @@ def columns_of(entity: Entity) -> Columns:
     ancestors = tuple(dict.fromkeys(name for path in entity.list_paths for name in own_ids(entity, path)))
     to_one = {name: one for name, one in entity.relationships.items() if not one.many}
     pointers = {
-        name: f"{name}_id" for name, one in to_one.items() if one.rendered and f"{name}_id" not in entity.attributes
+        name: f"{name}_id"
+        for name, one in to_one.items()
+        if one.is_always_rendered and f"{name}_id" not in entity.attributes
     }
-    hidden = (f"{name}_id" for name, one in to_one.items() if not one.rendered)
+    hidden = (f"{name}_id" for name, one in to_one.items() if not one.is_always_rendered)
     known = {*pointers.values(), *(name for name, one in entity.attributes.items() if not one.on_request)}
     on_request = (name for name, one in entity.attributes.items() if one.on_request)
     told = dict.fromkeys(name for name in (*ancestors, *hidden, *on_request) if name not in known)
     rendered = frozenset(
-        name for name, one in entity.relationships.items() if one.rendered and (one.many or name in pointers)
+        name for name, one in entity.relationships.items() if one.is_always_rendered and (one.many or name in pointers)
     )
     return Columns(ancestors=ancestors, told=tuple(told), pointers=pointers, rendered=rendered)

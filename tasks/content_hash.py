@@ -22,32 +22,55 @@ from pco_store.upsert_rules import HASH_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What is hashed of a record, and what it leaves out.
+
+    `is_plain` says that no text in its attributes has a NUL or a lone surrogate, and no number is beyond 64 bits.
+    """
+
+    hash: bytes
+    absent: frozenset[str]
+    is_plain: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
     on_request: frozenset[str]
     shown_by_includes: frozenset[str]
+    rendered: frozenset[str]
 
 
 def content_hash(resource: Resource, entity: Entity) -> bytes:
     """The hash of what PCO holds of this record, `HASH_BYTES` long; it does not depend on how it was requested."""
+    return content_of(resource, entity).hash
+
+
+def content_of(resource: Resource, entity: Entity) -> Content:
+    """Its hash, and the relationships that PCO renders for this kind, and of which this record says nothing."""
     scope = _scope_of(entity)
-    attributes = {
-        name: value for name, value in resource.attributes.items() if name not in scope.on_request and value is not None
-    }
-    relationships = {
-        name: shown
-        for name, one in resource.relationships.items()
-        if name not in scope.shown_by_includes and (shown := _without_links(one)) is not None
-    }
+    attributes: Mapping[str, Json] = resource.attributes
+    is_hashed_whole = scope.on_request.isdisjoint(attributes)
+    if is_hashed_whole:
+        attributes = {name: value for name, value in attributes.items() if value is not None}
+    else:
+        attributes = {
+            name: value for name, value in attributes.items() if value is not None and name not in scope.on_request
+        }
+    relationships = {}
+    absent = scope.rendered
+    if resource.relationships:
+        for name, one in resource.relationships.items():
+            if name not in scope.shown_by_includes and (shown := _without_links(one)) is not None:
+                relationships[name] = shown
+        absent = absent.difference(
+            [name for name, one in resource.relationships.items() if not isinstance(one, dict) or "data" in one]
+        )
     content: list[Any] = [attributes, relationships]
-    if absent := left_out(resource, entity):
+    if absent:
         content.append(sorted(absent))
-    return hashlib.blake2b(_canonical(content), digest_size=HASH_BYTES).digest()
-
-
-def left_out(resource: Resource, entity: Entity) -> frozenset[str]:
-    """The relationships that PCO renders for this kind, and of which this record says nothing; links say nothing."""
-    shown = (name for name, one in resource.relationships.items() if not isinstance(one, dict) or "data" in one)
-    return columns_of(entity).rendered.difference(shown)
+    canonical, is_plain = _canonical(content)
+    digest = hashlib.blake2b(canonical, digest_size=HASH_BYTES).digest()
+    return Content(hash=digest, absent=absent, is_plain=is_plain and (is_hashed_whole or _is_plain(resource)))
 
 
 @lru_cache(maxsize=512)
@@ -56,12 +79,16 @@ def _scope_of(entity: Entity) -> _Scope:
     return _Scope(
         on_request=frozenset(name for name, one in entity.attributes.items() if one.on_request),
         shown_by_includes=(entity.can_include | entity.relationships.keys()) - always,
+        rendered=columns_of(entity).rendered,
     )
 
 
 def _without_links(relationship: Json) -> Json:
     """What a relationship says of other records; None if it says nothing, or that there is none."""
     if not isinstance(relationship, dict):
+        return relationship
+    data = relationship.get("data")
+    if len(relationship) == 1 and isinstance(data, dict):
         return relationship
     shown = {name: value for name, value in relationship.items() if name != "links" and value is not None}
     if shown.keys() == {"data"} and isinstance(shown["data"], list):
@@ -75,8 +102,14 @@ def _identity(reference: Json) -> tuple[str, str]:
     return "", str(reference)
 
 
-def _canonical(content: Any) -> bytes:
+def _canonical(content: Any) -> tuple[bytes, bool]:
+    """As bytes to be hashed, and whether no value in it needs a closer look."""
     try:
-        return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # lone surrogates, and numbers beyond 64 bits
-        return json.dumps(content, sort_keys=True, ensure_ascii=True, default=str).encode()
+        return json.dumps(content, sort_keys=True, ensure_ascii=True, default=str).encode(), False
+    return text, b"\\u0000" not in text
+
+
+def _is_plain(resource: Resource) -> bool:
+    return _canonical(resource.attributes)[1]

@@ -28,7 +28,7 @@ from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
 from pco_client.documents import Json, MalformedRecord, Resource, read_json, read_resource
 from pco_store.upsert_rules import ABSENT
-from tasks.content_hash import content_hash, left_out
+from tasks.content_hash import content_of
 
 COLUMN_KINDS: Final = {
     "string": "text",
@@ -100,14 +100,15 @@ def transform_page(
     for place, record in enumerate(records):
         try:
             resource = read_resource(record, expected_type=entity.resource)
-            row = _row(resource, shape, page)
+            row, absent = _row(resource, shape, page)
         except MalformedRecord as error:
             page.rejected.append(_reject(record, place, str(error)))
             continue
         row["org_id"] = org_id
         row["_epoch"] = epoch
         row["_synced_at"] = observed_at
-        _tell(row, from_path, shape, absent=left_out(resource, entity))
+        if absent or from_path:
+            _tell(row, from_path, shape, absent=absent)
         known = by_id.get(resource.id)
         if known is not None:
             page.duplicates += 1
@@ -204,12 +205,14 @@ def _tell(row: dict[str, object], from_path: Mapping[str, str], shape: _Shape, *
         row[ABSENT] = f",{','.join(sorted(shape.pointers.get(name, name) for name in absent))},"
 
 
-def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, object]:
+def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> tuple[dict[str, object], frozenset[str]]:
+    """Its row, and the relationships that PCO renders for this kind, and of which it says nothing."""
     if _is_awkward_text(resource.id):
         raise MalformedRecord(reason="an id that the database cannot hold", field="id")
     row: dict[str, object] = dict(shape.empty)
     extra: dict[str, str] = {}
-    awkward = _is_awkward(resource)
+    content = content_of(resource, shape.entity)
+    awkward = not content.is_plain
     columns = shape.columns
     for name, value in resource.attributes.items():
         convert = columns.get(name)
@@ -232,8 +235,8 @@ def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> dict[str, 
         extra[RELATIONSHIPS] = storable_json(kept)
     row["id"] = resource.id
     row["extra"] = _object_text(extra)
-    row["_content_hash"] = content_hash(resource, shape.entity)
-    return row
+    row["_content_hash"] = content.hash
+    return row, content.absent
 
 
 def _place_relationships(relationships: Mapping[str, Json], shape: _Shape, row: dict[str, object]) -> dict[str, Json]:
@@ -266,14 +269,6 @@ def _is_plainly_unset(relationship: Json) -> bool:
     if isinstance(relationship, dict):
         return relationship.get("data") is None and relationship.keys() <= _PLAIN
     return relationship is None
-
-
-def _is_awkward(resource: Resource) -> bool:
-    """Whether some value in it needs a closer look: NUL, a lone surrogate, or a number beyond 64 bits."""
-    try:
-        return b"\\u0000" in orjson.dumps([resource.attributes, resource.relationships])
-    except TypeError:
-        return True
 
 
 def _is_older(row: Mapping[str, object], known: Mapping[str, object]) -> bool:

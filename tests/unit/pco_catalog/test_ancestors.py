@@ -63,3 +63,10 @@ def test_an_id_that_many_records_share_is_no_value_of_any_of_them() -> None:
     at = shared_list(entity, path, org_id="grace", scope="3/4")
     assert at is not None
     assert (at.parent, at.list, at.scope) == ("location", "check_ins", "3/4")
+
+
+def test_a_relationship_that_pco_renders_on_request_is_told_and_no_record_leaves_it_out() -> None:
+    columns = columns_of(load_catalog().by_name["people.Person"])
+    assert "created_by_id" in columns.told
+    assert "created_by" not in columns.pointers
+    assert "created_by" not in columns.rendered
