@@ -43,7 +43,8 @@ def pages_of(records: int, *, page_size: int, bounded: bool, part_records: int) 
     parts = 2
     while records > parts * part_records:
         parts *= 2
-    return 1 + pages + parts // 2 + parts - 1  # the page that told it, a part's last page that is not full, the counts
+    # The page that told it, the count of the window, a part's last page that is not full, the counts of the parts.
+    return 2 + pages + parts // 2 + parts - 1
 
 
 @dataclass(kw_only=True)
