@@ -88,7 +88,9 @@ async def _commit(
     async with sync.database.transaction() as connection:
         await check_fence(connection, run)
         if page.reading > 1:
-            await resolve_read_again(connection, run.run_id, page.reading, page.offset, page.size)
+            await resolve_read_again(
+                connection, run.run_id, part=page.part, reading=page.reading, offset=page.offset, size=page.size
+            )
         await put_quarantined(
             connection,
             [
@@ -101,6 +103,7 @@ async def _commit(
                     record_id=None,
                     reason=f"cannot be fetched: {why}",
                     raw=None,
+                    part=page.part,
                 )
                 for place, why in places
             ],

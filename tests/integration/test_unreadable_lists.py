@@ -24,7 +24,7 @@ from tasks.parts import Part
 from tasks.sync_context import SyncContext
 from tasks.window import WHOLE
 from tests.integration.mirror import person, stored
-from tests.integration.syncing import people_sync, read_all
+from tests.integration.syncing import page_of, people_sync, read_all
 
 PEOPLE_PATH = "/people/v2/people"
 COUNT = 120
@@ -116,6 +116,25 @@ async def test_a_place_that_heals_before_the_second_reading_does_not_stay_aside(
         assert await connection.scalar(text('SELECT "offset" FROM sync.quarantine')) == 3
     assert await waiting(store) == []
     assert len(await stored(store)) == COUNT
+
+
+async def test_a_part_that_is_read_again_settles_nothing_of_another_part(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    """Each part of a run is a list of its own, and its places count from its own beginning."""
+    bad = simulator.state("people.Person")[3]["id"]
+    simulator.faults([{"kind": "missing-id", "record_id": bad, "times": 2}])
+    async with people_sync(store, simulator, window=WHOLE) as sync:
+        parts = replace(sync, windows={1: WHOLE, 2: WHOLE})
+        first, second = (replace(page_of(sync), part=part) for part in (1, 2))
+        await apply_page(parts, first, attempt=1)
+        await apply_page(parts, second, attempt=1)
+        assert [one.offset for one in await waiting(store)] == [3, 3]
+        await apply_page(parts, replace(first, reading=2), attempt=1)
+    assert [one.offset for one in await waiting(store)] == [3]
+    async with store.transaction() as connection:
+        still_open = text("SELECT part FROM sync.quarantine WHERE resolved_at IS NULL")
+        assert (await connection.scalars(still_open)).all() == [2]
 
 
 async def test_records_without_an_id_keep_their_own_places(store: Database, simulator: SimulatorProcess) -> None:
