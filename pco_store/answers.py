@@ -45,27 +45,19 @@ async def forget_answers(connection: AsyncConnection, run_id: int) -> None:
     await connection.execute(text("DELETE FROM sync.answers WHERE run_id = :run_id"), {"run_id": run_id})
 
 
-async def bury_found(connection: AsyncConnection, run: RunHandle, table: Table, found: Sequence[Found]) -> int:
-    """Give those that are gone their tombstones; how many got one. The answers are not needed any more.
+async def settle_run(
+    connection: AsyncConnection, run: RunHandle, table: Table, told: Mapping[str, object], found: Sequence[Found]
+) -> int:
+    """Give those that are gone their tombstones, and write down that it is done; how many got one.
 
-    Raises `LeaseLost`.
+    Whoever continues the run does not do it again, and the answers are not needed any more. In one transaction. Raises
+    `LeaseLost`.
     """
     await check_fence(connection, run)
     deleted = 0
     for reason, ids, at in found:
         deleted += await bury_rows(connection, run.org_id, table, ids, reason=reason, absent_at=at)
     await forget_answers(connection, run.run_id)
-    return deleted
-
-
-async def settle_run(
-    connection: AsyncConnection, run: RunHandle, table: Table, told: Mapping[str, object], found: Sequence[Found]
-) -> int:
-    """`bury_found`, and write down that it is done: whoever continues the run does not do it again.
-
-    In one transaction. Raises `LeaseLost`.
-    """
-    deleted = await bury_found(connection, run, table, found)
     await connection.execute(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :run_id"),
         {"told": json.dumps({**told, "deleted": deleted}), "run_id": run.run_id},

@@ -22,6 +22,14 @@ FIRST_WAIT_SECONDS: Final = 60.0
 """Before somebody else is asked to find out what was deleted; asking goes on where the last one came to."""
 
 
+_UNSETTLED: Final = """
+            WHERE root.fan_out IS NOT NULL AND root.state = 'completed'
+              AND (root.deletions IS NULL OR root.deletions ->> 'verdict' = 'requested')
+              AND NOT EXISTS (SELECT FROM sync.runs AS child
+                              WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingBelow:
     """What is in the mirror and was listed below no parent.
@@ -39,27 +47,41 @@ class MissingBelow:
 async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
     """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
 
-    They are given again if nothing was found out, after waits that double, for as long as a day. One with dead or
-    cancelled children is not complete.
+    They are given again if nothing was found out, after waits that double, for as long as a day; after that they are
+    marked as given up, until somebody starts them again. One with dead or cancelled children is not complete.
     """
+    await _give_up(connection)
     result = await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs AS root
-            SET deletions = '{"verdict": "requested"}', restarts = root.restarts + 1,
+            SET deletions = '{{"verdict": "requested"}}', restarts = root.restarts + 1,
                 not_before = now() + make_interval(secs => :first * power(2, least(root.restarts, 12)))
-            WHERE root.fan_out IS NOT NULL AND root.state = 'completed'
-              AND (root.deletions IS NULL OR root.deletions ->> 'verdict' = 'requested')
+            {_UNSETTLED}
               AND (root.deletions IS NULL OR coalesce(root.not_before <= now(), true))
               AND root.completed_at > now() - interval '1 day'
-              AND NOT EXISTS (SELECT FROM sync.runs AS child
-                              WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
             RETURNING *
-            """
+            """  # noqa: S608 - own constant
         ),
         {"first": FIRST_WAIT_SECONDS},
     )
     return [handle_of(row) for row in result]
+
+
+async def _give_up(connection: AsyncConnection) -> None:
+    """Prefect shows them as spreading, and they are so no longer."""
+    result = await connection.execute(
+        text(
+            f"""
+            UPDATE sync.runs AS root SET deletions = '{{"verdict": "requested", "given_up": true}}'
+            {_UNSETTLED}
+              AND root.deletions ->> 'given_up' IS NULL AND root.completed_at <= now() - interval '1 day'
+            RETURNING run_id
+            """  # noqa: S608 - own constant
+        )
+    )
+    for run_id in result.scalars().all():
+        await note_unshown(connection, run_id)
 
 
 async def settled_deletions(connection: AsyncConnection, root_id: int) -> Mapping[str, Any] | None:

@@ -231,6 +231,22 @@ async def run_totals(connection: AsyncConnection, run: RunHandle) -> RunTotals:
     return RunTotals(**{name: _number(value) for name, value in result.one()._mapping.items()})
 
 
+async def shown_elsewhere(connection: AsyncConnection, run: RunHandle, part: int) -> tuple[int | None, int]:
+    """Where the part last showed a record, if anywhere, and how many of its pages were put aside as a whole."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT (array_agg("offset" ORDER BY committed_at DESC) FILTER (WHERE rows > 0))[1] AS place,
+                   count(DISTINCT "offset") FILTER (WHERE quarantined = page_size AND rows = 0) AS aside
+            FROM sync.pages WHERE run_id = :run_id AND part = :part
+            """
+        ),
+        {"run_id": run.run_id, "part": part},
+    )
+    row = result.one()
+    return row.place, row.aside
+
+
 async def finish_run(
     connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None
 ) -> None:

@@ -165,6 +165,7 @@ class QuarantineRow(SQLModel, table=True):
     raw: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
     resolved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    part: int = Field(default=0, sa_type=Integer, sa_column_kwargs={"server_default": text("0")})
 
 
 class WatermarkRow(SQLModel, table=True):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 class Quarantined:
     """One record (`raw` is its ASCII JSON text), or one place in a list that PCO cannot serve (`raw` is None).
 
-    `observed_at`: when the request was sent that showed it; left out, the time of the transaction.
+    `observed_at`: when the request was sent that showed it; left out, the time of the transaction. `part`: of its run.
     """
 
     org_id: str
@@ -24,6 +24,7 @@ class Quarantined:
     reason: str
     raw: str | None
     observed_at: datetime | None = None
+    part: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +71,8 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
         text(
             """
             INSERT INTO sync.quarantine
-                (org_id, entity, run_id, reading, "offset", record_id, reason, raw, created_at)
-            VALUES (:org_id, :entity, :run_id, :reading, :offset, :record_id, :reason, :raw,
+                (org_id, entity, run_id, reading, "offset", record_id, reason, raw, part, created_at)
+            VALUES (:org_id, :entity, :run_id, :reading, :offset, :record_id, :reason, :raw, :part,
                 coalesce(CAST(:observed_at AS timestamptz), now()))
             """
         ),
@@ -79,7 +80,9 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
     )
 
 
-async def resolve_read_again(connection: AsyncConnection, run_id: int, reading: int, offset: int, size: int) -> None:
+async def resolve_read_again(
+    connection: AsyncConnection, run_id: int, *, part: int, reading: int, offset: int, size: int
+) -> None:
     """A page of a run was read again: what an earlier reading of it had put aside was read now, or is put aside again.
 
     In the transaction that commits the later reading, before what that puts aside.
@@ -88,11 +91,11 @@ async def resolve_read_again(connection: AsyncConnection, run_id: int, reading: 
         text(
             """
             UPDATE sync.quarantine SET resolved_at = now()
-            WHERE run_id = :run_id AND reading < :reading AND "offset" >= :first AND "offset" < :behind
+            WHERE run_id = :run_id AND part = :part AND reading < :reading AND "offset" >= :first AND "offset" < :behind
               AND resolved_at IS NULL
             """
         ),
-        {"run_id": run_id, "reading": reading, "first": offset, "behind": offset + size},
+        {"run_id": run_id, "part": part, "reading": reading, "first": offset, "behind": offset + size},
     )
 
 

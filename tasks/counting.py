@@ -8,15 +8,12 @@ it is believed only if the list ends where the count says, and if two halves of 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from pco_store.proofs import MirrorCounts
 from tasks.comparison import Moment
+from tasks.hidden import looks_capped
 from tasks.listing import PAGE, ListedPage, Listing, last_place
 from tasks.window import ONE_SECOND, Window, can_be_ranged
-
-ROUND: Final = 1000
-"""A multiple of it looks like a cap; it is believed only where two halves can be counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +132,7 @@ def _doubt(page: ListedPage, total: int, halves: Sequence[ListedPage]) -> str:
     said = [one for one in counts if one is not None]
     if sum(said) > total:
         return f"Planning Center counts {total}, but {' and '.join(map(str, said))} in two halves of the list"
-    if not (said and all(said)) and total and total % ROUND == 0:
+    if not (said and all(said)) and looks_capped(total):
         return f"a count of exactly {total} may be capped"
     return ""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
-from pco_store.answers import Found, bury_found, settle_run
+from pco_store.answers import Found, settle_run
 from pco_store.fan_out_deletions import settled_deletions
 from pco_store.ledger import RunHandle
 from pco_store.tombstones import find_missing
@@ -99,20 +99,17 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
     left = {one: [f"{sync.path}/{one}"] for one in missing.ids if one not in set(destroyed)}
     absent = await asking.find_absent(left, Checkpoints(resources=resources, run=sync.run)) if left else []
     found: list[Found] = [("destroyed", known.ids, known.at)] if known else []
-    if absent is None:
-        mark = partial(bury_found, run=sync.run, table=sync.table, found=found)
-        deleted = await patiently(resources, mark)
-        return Deletions(verdict="not_provable", missing=len(missing.ids), deleted=deleted, requests=asking.requests)
-    found += [("absent", one.ids, one.at) for one in absent]
+    found += [("absent", one.ids, one.at) for one in absent or ()]
+    verdict: Verdict = "not_provable" if absent is None else "confirmed"
     settle = partial(
         settle_run,
         run=sync.run,
         table=sync.table,
-        told={"verdict": "confirmed", "missing": len(missing.ids)},
+        told={"verdict": verdict, "missing": len(missing.ids)},
         found=found,
     )
     deleted = await patiently(resources, settle)
-    return Deletions(verdict="confirmed", missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+    return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted, requests=asking.requests)
 
 
 def told_before(settled: Mapping[str, Any]) -> Deletions:

@@ -19,7 +19,8 @@ class FanOutSummary(BaseModel):
     """The numbers of one epoch of a fan-out. `done` are read, absent or forbidden; `under_way` submitted or running.
 
     `absent`: the parent is gone. `dead`: out of attempts, to be replayed. `missing` records were listed below no parent
-    any more; of these, the `deleted` have a tombstone now.
+    any more; of these, the `deleted` have a tombstone now. `unplaced` ones are in the mirror and in none of the lists,
+    and nobody knows below which parent they were: they stay.
     `quarantined`: records and places that the fan-out and its children have put aside and nothing has resolved.
     `lists` and `rows` are those of the entity itself. `reason` says what is left for a person, or why it failed.
     """
@@ -44,6 +45,7 @@ class FanOutSummary(BaseModel):
     rows: int = 0
     missing: int = 0
     deleted: int = 0
+    unplaced: int = 0
     quarantined: int = 0
     submitted_here: int = 0
     seconds: float = 0.0
@@ -55,6 +57,8 @@ class FanOutSummary(BaseModel):
             f"{self.children} children: {self.done} done, {self.under_way} under way, {self.pending} pending, "
             f"{self.dead} dead, {self.quarantined} records in quarantine"
         )
+        if self.unplaced:
+            counts += f", {self.unplaced} in the mirror and in no list"
         return f"{counts}; {self.reason}" if self.reason else counts
 
 
@@ -85,6 +89,7 @@ def summarize_fan_out(
         rows=facts.rows,
         missing=deletions.missing,
         deleted=deletions.deleted,
+        unplaced=deletions.unplaced,
         quarantined=facts.quarantined,
         submitted_here=submitted_here,
         seconds=round(seconds, 3),

@@ -13,7 +13,8 @@ from tasks.window import Window
 TRIES: Final = 10
 """A record that is deleted between two counts looks like a hidden one; not ten times in a row."""
 
-LEAST_CAP: Final = 1000
+ROUND: Final = 1000
+"""Where PCO stops counting, the count is a multiple of this."""
 
 
 def count_hidden(window: Window) -> Generator[tuple[Where, ...], int | None, int | None]:
@@ -38,5 +39,5 @@ def count_hidden(window: Window) -> Generator[tuple[Where, ...], int | None, int
 
 
 def looks_capped(count: int) -> bool:
-    """1 or 5 with nothing but zeros behind it: PCO has counted 10,000 where there were more (#736)."""
-    return count >= LEAST_CAP and str(count).rstrip("0") in ("1", "5")
+    """Whether PCO may have stopped counting there: it has counted 10,000 where there were more (#736)."""
+    return count > 0 and count % ROUND == 0

@@ -1,18 +1,21 @@
 """Isolates the records for which PCO fails: halves a page until each stands alone, and puts only its place aside.
 
 An outage looks the same from one page, so the product itself is asked first. And a list of which nothing can be read
-has no bad records: it fails as a whole. So a page is only put aside in part if another part of it was answered.
+has no bad records: it fails as a whole. So places are only put aside if another part of the page was answered, or,
+where every record of it is bad, if the list is answered at another place at that time. That may be so for a few pages
+of a run; a list of which more fail fails as a whole, too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pco_client.documents import Page
 from pco_client.errors import PcoError
-from pco_store.ledger import PageReceipt, check_fence, record_page
+from pco_store.ledger import PageReceipt, check_fence, record_page, shown_elsewhere
 from pco_store.quarantine import Quarantined, put_quarantined, resolve_read_again
 from tasks.page_processing import ProcessPage
-from tasks.pages import PageRef, reading_of
+from tasks.pages import PageRef, page_request, reading_of
 from tasks.retries import POISONOUS
 from tasks.sync_context import SyncContext
 from tasks.walk import PageReading
@@ -20,9 +23,15 @@ from tasks.walk import PageReading
 MOST_UNANSWERED: Final = 24
 """So many parts of a page may fail before one is answered. One bad record costs eight at most, of a page of 100."""
 
+MOST_PAGES_ASIDE: Final = 2
+"""So many pages of a part of a run may be put aside as a whole."""
+
 
 @dataclass(kw_only=True)
 class _Halving:
+    sync: SyncContext
+    page: PageRef
+    process_part: ProcessPage
     answered: list[PageReading] = field(default_factory=list)
     places: list[tuple[PageRef, PcoError]] = field(default_factory=list)
     failures: int = 0
@@ -31,23 +40,28 @@ class _Halving:
 async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:
     """Read what can be read of the page, put aside the places that cannot, and commit both as one reading of the page.
 
-    Raises the error if nothing of the page is answered, or the product itself does not answer: the sync can be
-    continued later.
+    Raises the error if neither the page nor another place of its list is answered, or the product itself does not
+    answer: the sync can be continued later.
     """
     await sync.client.fetch_document(f"/{sync.entity.product}/v2", api_version=sync.entity.api_version, lane=sync.lane)
-    halving = _Halving(failures=1)
-    await _halve(page, error, process_part, halving)
-    if not halving.answered:
+    halving = _Halving(sync=sync, page=page, process_part=process_part, failures=1)
+    await _halve(page, error, halving)
+    elsewhere = None if halving.answered else await _show_elsewhere(sync, page)
+    if not halving.answered and elsewhere is None:
         raise error
-    whole = isolated_reading(page, halving.answered)
+    whole = isolated_reading(page, halving.answered, elsewhere)
     await _commit(sync, page, whole, halving.places)
     sync.counters.quarantined += len(halving.places)
     return whole
 
 
-def isolated_reading(page: PageRef, answered: Sequence[PageReading]) -> PageReading:
-    """What a page showed of which these parts were answered; its rows stand in the ledger entries of the parts."""
-    counts = [one.total_count for one in answered if one.total_count is not None]
+def isolated_reading(page: PageRef, answered: Sequence[PageReading], elsewhere: Page | None = None) -> PageReading:
+    """What a page showed of which these parts were answered; its rows stand in the ledger entries of the parts.
+
+    If none was, the count is what PCO said `elsewhere` in the list.
+    """
+    shown = (*answered, *(() if elsewhere is None else (elsewhere,)))
+    counts = [one.total_count for one in shown if one.total_count is not None]
     end = page.offset + page.size
     ends_here = min(counts) <= end if counts else any(one.next_offset is None for one in answered)
     return PageReading(
@@ -62,7 +76,29 @@ def isolated_reading(page: PageRef, answered: Sequence[PageReading]) -> PageRead
     )
 
 
-async def _halve(page: PageRef, error: PcoError, process_part: ProcessPage, halving: _Halving) -> None:
+async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
+    """A record of the list that is in front of this page or behind it; None if PCO shows none now.
+
+    Nor is it looked for where enough pages were put aside, or where pages prove each other by the records they share.
+    """
+    if sync.windows[page.part].is_newest_first:
+        return None
+    async with sync.database.transaction() as connection:
+        place, aside = await shown_elsewhere(connection, sync.run, page.part)
+    if aside >= MOST_PAGES_ASIDE:
+        return None
+    other = replace(page, offset=page.offset + page.size if place is None else place, size=1)
+    try:
+        fetched = await sync.client.fetch_page(
+            page_request(sync, other), expected_type=sync.entity.resource, lane=sync.lane
+        )
+    except POISONOUS:
+        return None
+    sync.counters.requests += fetched.requests
+    return fetched.page if fetched.page.records else None
+
+
+async def _halve(page: PageRef, error: PcoError, halving: _Halving) -> None:
     if page.size == 1:
         halving.places.append((page, error))
         return
@@ -73,12 +109,13 @@ async def _halve(page: PageRef, error: PcoError, process_part: ProcessPage, halv
     ]
     for part in parts:
         try:
-            halving.answered.append(reading_of(PageReceipt(**await process_part(part))))
+            halving.answered.append(reading_of(PageReceipt(**await halving.process_part(part))))
         except POISONOUS as part_error:
             halving.failures += 1
-            if halving.failures > MOST_UNANSWERED and not halving.answered:
+            is_doubted = halving.failures == MOST_UNANSWERED + 1 and not halving.answered
+            if is_doubted and await _show_elsewhere(halving.sync, halving.page) is None:
                 raise
-            await _halve(part, part_error, process_part, halving)
+            await _halve(part, part_error, halving)
 
 
 async def _commit(
@@ -88,7 +125,9 @@ async def _commit(
     async with sync.database.transaction() as connection:
         await check_fence(connection, run)
         if page.reading > 1:
-            await resolve_read_again(connection, run.run_id, page.reading, page.offset, page.size)
+            await resolve_read_again(
+                connection, run.run_id, part=page.part, reading=page.reading, offset=page.offset, size=page.size
+            )
         await put_quarantined(
             connection,
             [
@@ -101,6 +140,7 @@ async def _commit(
                     record_id=None,
                     reason=f"cannot be fetched: {why}",
                     raw=None,
+                    part=page.part,
                 )
                 for place, why in places
             ],

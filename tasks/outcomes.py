@@ -101,9 +101,16 @@ def _left(facts: RunFacts) -> list[_Left]:
         left.append(_Left("incomplete", MISSING, unsettled))
     if facts.quarantined:
         left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
-    if facts.is_unsettled:
-        left.append(_Left("spreading", SPREADING, "what is missing from the lists is still to be looked for"))
+    if facts.is_unsettled and not facts.is_settled:
+        left.append(_not_looked_for(facts))
     return left
+
+
+def _not_looked_for(facts: RunFacts) -> _Left:
+    if (facts.deletions or {}).get("given_up"):
+        why = "for a day, nobody could look for what is missing from the lists; started again with its epoch it looks"
+        return _Left("incomplete", MISSING, why)
+    return _Left("spreading", SPREADING, "what is missing from the lists is still to be looked for")
 
 
 def _in_quarantine(count: int) -> str:

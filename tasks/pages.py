@@ -152,7 +152,14 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
             if is_read_again:
-                await resolve_read_again(connection, sync.run.run_id, page.reading, page.offset, page.size)
+                await resolve_read_again(
+                    connection,
+                    sync.run.run_id,
+                    part=page.part,
+                    reading=page.reading,
+                    offset=page.offset,
+                    size=page.size,
+                )
             await put_quarantined(connection, quarantined)
             if children is not None:
                 await insert_children(connection, children)
@@ -278,6 +285,7 @@ def _quarantined(
             reason=rejected.reason,
             raw=rejected.raw,
             observed_at=observed_at,
+            part=page.part,
         )
         for rejected in transformed.rejected
     ]

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from sqlalchemy import text
 
 from pco_simulator.testing import SimulatorProcess
 from pco_store.children import revive_children
 from pco_store.fan_out_deletions import settled_deletions, unsettled_fan_outs
 from pco_store.fan_outs import complete_if_done
+from pco_store.run_facts import run_facts
 from tasks.deletions import Deletions
+from tasks.outcomes import end_of
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
 
 MEMBERSHIPS = "groups.Membership"
@@ -209,6 +212,22 @@ async def test_rows_of_which_nobody_knows_the_parent_are_reported_and_left_alone
     assert await church.find_deletions(root) == Deletions(unplaced=1)
     assert await church.buried() == set()
     assert await church.find_deletions(root) == Deletions(unplaced=1), "what was found out is told again"
+
+
+async def test_after_a_day_nobody_looks_any_more_and_the_end_says_so_until_somebody_does(church: FanOutChurch) -> None:
+    root = await church.run("second")
+    await church.sql(f"UPDATE sync.runs SET completed_at = now() - interval '25 hours' WHERE run_id = {root.run_id}")
+    async with church.resources.database.transaction() as connection:
+        await connection.execute(text("DELETE FROM sync.unshown"))
+        assert await unsettled_fan_outs(connection) == []
+        assert await unsettled_fan_outs(connection) == []
+        end = end_of(await run_facts(connection, root.run_id))
+        assert (end.outcome, end.name) == ("incomplete", "CompletedWithMissing")
+        noted = await connection.execute(text("SELECT run_id, changes FROM sync.unshown"))
+        assert noted.all() == [(root.run_id, 1)], "Prefect is to show it, once"
+    await church.find_deletions(root)
+    async with church.resources.database.transaction() as connection:
+        assert end_of(await run_facts(connection, root.run_id)).outcome == "completed"
 
 
 async def test_the_recovery_finds_a_fan_out_of_which_nobody_has_looked_and_asks_once(church: FanOutChurch) -> None:

@@ -14,17 +14,18 @@ from pco_client.errors import PcoError, ServerFault
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.quarantine import OpenItem, list_quarantined
+from pco_store.superseded import resolve_superseded
 from tasks.alike import MOST_ALIKE, EndlessListError
 from tasks.collection import read_collection
-from tasks.isolation import MOST_UNANSWERED
+from tasks.isolation import MOST_PAGES_ASIDE, MOST_UNANSWERED
 from tasks.page_processing import PageProcessing
 from tasks.pages import PageRef, apply_page
 from tasks.part_walks import PartWalks
 from tasks.parts import Part
 from tasks.sync_context import SyncContext
-from tasks.window import WHOLE
+from tasks.window import WHOLE, Window
 from tests.integration.mirror import person, stored
-from tests.integration.syncing import people_sync, read_all
+from tests.integration.syncing import page_of, people_sync, read_all
 
 PEOPLE_PATH = "/people/v2/people"
 COUNT = 120
@@ -59,7 +60,7 @@ async def test_a_list_that_always_fails_is_one_error_and_no_quarantine(
         with pytest.raises(ServerFault):
             await read_all(sync, page_size=100)
     assert await waiting(store) == []
-    assert len(simulator.access_log()) <= MOST_UNANSWERED + 2
+    assert len(simulator.access_log()) <= MOST_UNANSWERED + 3
     simulator.faults([])
     async with people_sync(store, simulator, epoch="later") as sync:
         await read_all(sync, page_size=100)
@@ -69,13 +70,34 @@ async def test_a_list_that_always_fails_is_one_error_and_no_quarantine(
 async def test_a_list_that_fails_from_some_page_on_is_one_error_too(
     store: Database, simulator: SimulatorProcess
 ) -> None:
-    ids = [one["id"] for one in simulator.state("people.Person")[40:]]
+    """A few whole pages are put aside, then it is the list that fails; they are settled when they are read."""
+    ids = [one["id"] for one in simulator.state("people.Person")[20:]]
     simulator.faults([{"kind": "500", "record_id": one, "permanent": True} for one in ids])
-    async with people_sync(store, simulator) as sync:
+    async with people_sync(store, simulator, epoch="e") as sync:
         with pytest.raises(ServerFault):
             await read_all(replace(sync, in_flight=1), page_size=20)
-    assert len(simulator.access_log()) < 3 * MOST_UNANSWERED
+    assert len(simulator.access_log()) < MOST_PAGES_ASIDE * 2 * (20 + 2) + MOST_UNANSWERED + 5
+    assert len(await waiting(store)) == MOST_PAGES_ASIDE * 20
+    simulator.faults([])
+    async with people_sync(store, simulator, epoch="later") as sync:
+        await read_all(sync, page_size=20)
+        async with store.transaction() as connection:
+            await resolve_superseded(connection, sync.run, entity=sync.entity.name)
     assert await waiting(store) == []
+
+
+@pytest.mark.parametrize("first", [0, 40, 100])
+@pytest.mark.parametrize("window", [None, WHOLE])
+async def test_a_page_of_which_every_record_is_bad_blocks_no_other_page(
+    store: Database, simulator: SimulatorProcess, first: int, window: Window | None
+) -> None:
+    everybody = [one["id"] for one in simulator.state("people.Person")]
+    bad = range(first, first + 20)
+    simulator.faults([{"kind": "500", "record_id": everybody[place], "permanent": True} for place in bad])
+    async with people_sync(store, simulator, window=window) as sync:
+        await read_all(sync, page_size=20)
+    assert sorted(one.offset for one in await waiting(store)) == list(bad)
+    assert set(await stored(store)) == {one for place, one in enumerate(everybody) if place not in bad}
 
 
 @pytest.mark.parametrize("places", [(119,), (99, 98, 97), (0,), (100, 101)])
@@ -116,6 +138,25 @@ async def test_a_place_that_heals_before_the_second_reading_does_not_stay_aside(
         assert await connection.scalar(text('SELECT "offset" FROM sync.quarantine')) == 3
     assert await waiting(store) == []
     assert len(await stored(store)) == COUNT
+
+
+async def test_a_part_that_is_read_again_settles_nothing_of_another_part(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    """Each part of a run is a list of its own, and its places count from its own beginning."""
+    bad = simulator.state("people.Person")[3]["id"]
+    simulator.faults([{"kind": "missing-id", "record_id": bad, "times": 2}])
+    async with people_sync(store, simulator, window=WHOLE) as sync:
+        parts = replace(sync, windows={1: WHOLE, 2: WHOLE})
+        first, second = (replace(page_of(sync), part=part) for part in (1, 2))
+        await apply_page(parts, first, attempt=1)
+        await apply_page(parts, second, attempt=1)
+        assert [one.offset for one in await waiting(store)] == [3, 3]
+        await apply_page(parts, replace(first, reading=2), attempt=1)
+    assert [one.offset for one in await waiting(store)] == [3]
+    async with store.transaction() as connection:
+        still_open = text("SELECT part FROM sync.quarantine WHERE resolved_at IS NULL")
+        assert (await connection.scalars(still_open)).all() == [2]
 
 
 async def test_records_without_an_id_keep_their_own_places(store: Database, simulator: SimulatorProcess) -> None:

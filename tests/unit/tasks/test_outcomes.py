@@ -47,6 +47,13 @@ EMPTY = {"verdict": "list_is_empty", "missing": 12, "deleted": 0}
         ({"deletions": EMPTY}, "incomplete", "CompletedWithMissing", "the list is empty, and may only be hidden"),
         ({"deletions": MISSING, "is_settled": True}, "completed", None, ""),
         ({"deletions": None, "is_unsettled": True}, "spreading", "Spreading", "still to be looked for"),
+        (
+            {"deletions": {"verdict": "requested", "given_up": True}, "is_unsettled": True},
+            "incomplete",
+            "CompletedWithMissing",
+            "nobody could look",
+        ),
+        ({"deletions": None, "is_unsettled": True, "is_settled": True}, "completed", None, ""),
         ({"quarantined": 2}, "incomplete", "CompletedWithQuarantine", "2 records are in quarantine"),
         (
             {"dead": 1, "deletions": MISSING, "quarantined": 2},
@@ -61,6 +68,13 @@ def test_the_end_is_what_the_ledger_shows(known: dict[str, Any], outcome: str, n
     assert (end.outcome, end.name) == (outcome, name)
     assert reason in end.reason
     assert bool(end.reason) is (outcome != "completed")
+
+
+def test_rows_in_no_list_of_which_nobody_knows_the_parent_are_in_the_summary() -> None:
+    known = {"verdict": "none", "missing": 0, "deleted": 0, "unplaced": 7}
+    summary, end = summarize_fan_out(run_facts(deletions=known))
+    assert (end.outcome, summary.unplaced) == ("completed", 7)
+    assert "7 in the mirror and in no list" in summary.told
 
 
 def test_one_list_of_a_church_ends_by_the_same_rules() -> None:
