@@ -198,6 +198,32 @@ def test_asking_that_was_interrupted_goes_on_where_it_was_with_what_it_was_told(
     assert world.access_log() == []
 
 
+def test_whom_the_filter_hid_is_found_deleted_by_a_full_sync_and_stays_so_in_a_delta(
+    mirrored: Church, world: SimulatorProcess
+) -> None:
+    """Without a time of creation the filter never shows them; they are gone when the unfiltered list says so."""
+    hidden = ids_of(world)[10:90:20]
+    world.churn(
+        [
+            {"operation": "edit", "entity": "people.Person", "id": one, "attributes": {"created_at": None}}
+            for one in hidden
+        ]
+    )
+    assert (mirrored.sync().missing, mirrored.differences()) == (0, [])
+    delete(world, hidden[:2])
+
+    first = mirrored.sync()
+    assert (first.missing, first.deleted) == (2, 2)
+    assert "leaves out 2 records" in first.fallback
+    delete(world, hidden[2:])
+    second = mirrored.sync()
+
+    assert (second.missing, second.deleted, second.fallback) == (2, 2, "")
+    assert mirrored.sync(mode="delta").missing == 0
+    assert buried(mirrored) == dict.fromkeys(hidden, "absent")
+    assert mirrored.differences() == []
+
+
 def test_to_accept_many_is_another_turn_than_the_one_that_stopped_at_them(
     mirrored: Church, world: SimulatorProcess
 ) -> None:
