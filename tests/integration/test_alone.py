@@ -31,7 +31,7 @@ async def holder(database: Database) -> tuple[int, object] | None:
         return None if row is None else (row.pid, row.state_change)
 
 
-async def until_it_changed(database: Database, before: object) -> object:
+async def until_it_changed(database: Database, before: tuple[int, object] | None) -> tuple[int, object] | None:
     async with asyncio.timeout(20):
         while (now := await holder(database)) == before:  # noqa: ASYNC110 - it is Postgres that has to act
             await asyncio.sleep(0.01)
