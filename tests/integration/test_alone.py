@@ -31,7 +31,7 @@ async def holder(database: Database) -> tuple[int, object] | None:
         return None if row is None else (row.pid, row.state_change)
 
 
-async def until_it_changed(database: Database, before: object) -> tuple[int, object] | None:
+async def until_it_changed(database: Database, before: tuple[int, object] | None) -> tuple[int, object] | None:
     async with asyncio.timeout(20):
         while (now := await holder(database)) == before:  # noqa: ASYNC110 - it is Postgres that has to act
             await asyncio.sleep(0.01)
@@ -48,7 +48,7 @@ async def test_long_work_is_heard_of_again_and_again_and_keeps_the_lock(
         assert seen is not None
         for _ in range(3):
             seen = await until_it_changed(other, seen)
-            assert seen is not None, "the connection is still there"
+            assert seen is not None
         async with alone(other, "work") as second:
             assert not second
     async with alone(other, "work") as third:
