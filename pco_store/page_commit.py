@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_store.errors import LeaseLost
 from pco_store.ledger import PageReceipt, RunHandle, digest_of
 from pco_store.links import SharedList, link_cte, link_values, unlist_ctes
-from pco_store.upsert import column_values, fetch, upsert_ctes
+from pco_store.upsert import PLAIN, column_values, fetch, is_plain, upsert_ctes
 
 CHECKPOINT: Final = (
     ("part", "integer"),
@@ -52,20 +52,23 @@ async def commit_page(
     values = column_values(table, rows)
     own = [getattr(receipt, name) for name, _ in CHECKPOINT]
     links = [] if shared is None else link_values(ids, *shared)
-    statement = _statement(table, len(values), completes_run, is_shared=shared is not None)
     own_values = [run.run_id, run.fence, list(ids), digest_of(ids), *own]
-    recorded = await fetch(connection, statement, *values, *own_values, *links)
-    if not recorded:
-        raise LeaseLost(run.key, run.fence)
-    return replace(receipt, **recorded[0])
+    for plain in (True, False) if is_plain(rows) else (False,):
+        statement = _statement(table, len(values), completes_run, is_shared=shared is not None, plain=plain)
+        recorded = await fetch(connection, statement, *values, *own_values, *links)
+        if recorded:
+            return replace(receipt, **recorded[0])
+    raise LeaseLost(run.key, run.fence)
 
 
 @lru_cache(maxsize=1024)
-def _statement(table: Table, columns: int, completes_run: bool, *, is_shared: bool) -> str:
+def _statement(table: Table, columns: int, completes_run: bool, *, is_shared: bool, plain: bool) -> str:
     run_id, fence, ids, digest = (f"${columns + number}" for number in range(1, 5))
     own = ", ".join(f"${columns + 5 + place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT))
     names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
     held = f"run_id = {run_id}::bigint AND fence = {fence}::bigint AND state = 'running'"
+    if plain:
+        held += f" AND {PLAIN}"
     completed = "state = 'completed', lease_until = now(), completed_at = now()"
     ours = f"UPDATE sync.runs SET {completed} WHERE {held} RETURNING run_id"  # noqa: S608 - own constants
     if not completes_run:
@@ -76,9 +79,9 @@ def _statement(table: Table, columns: int, completes_run: bool, *, is_shared: bo
         links = f", {link_cte(first, condition='EXISTS (SELECT FROM ours)')}"
         if completes_run:
             links += f", {unlist_ctes(first, f'{run_id}::bigint', condition='EXISTS (SELECT FROM ours)')}"
+    gate = f"ours AS MATERIALIZED ({ours}),"
     return f"""
-        WITH ours AS MATERIALIZED ({ours}),
-        {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)")}{links}
+        WITH {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)", gate=gate, plain=plain)}{links}
         INSERT INTO sync.pages (run_id, fence, ids, digest, new, changed, unchanged, stale, {names})
         SELECT {run_id}::bigint, {fence}::bigint, {ids}::text[], {digest}::bytea, new, changed, unchanged, stale, {own}
         FROM counts WHERE EXISTS (SELECT FROM ours)

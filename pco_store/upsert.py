@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB, dialect
@@ -20,11 +20,15 @@ from pco_store.upsert_rules import (
     merged_value,
     tells_more,
     tells_otherwise,
+    told_columns,
     written_columns,
 )
 
 _POSTGRES = dialect()  # type: ignore[no-untyped-call]
 _QUOTE = _POSTGRES.identifier_preparer.quote
+
+PLAIN: Final = "NOT EXISTS (SELECT FROM before WHERE is_intricate)"
+"""Of a page: a whole row that wins replaces what is stored, and all others change nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +55,13 @@ async def upsert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
     """
     if not rows:
         return UpsertCounts(new=0, changed=0, unchanged=0, stale=0)
-    ctes = upsert_ctes(table)
-    (counts,) = await fetch(connection, f"WITH {ctes} SELECT * FROM counts", *column_values(table, rows))  # noqa: S608
+    values = column_values(table, rows)
+    if is_plain(rows):
+        ctes = upsert_ctes(table, plain=True, condition=PLAIN)
+        found = await fetch(connection, f"WITH {ctes} SELECT * FROM counts WHERE {PLAIN}", *values)  # noqa: S608
+        if found:
+            return UpsertCounts(**found[0])
+    (counts,) = await fetch(connection, f"WITH {upsert_ctes(table)} SELECT * FROM counts", *values)  # noqa: S608
     return UpsertCounts(**counts)
 
 
@@ -75,11 +84,20 @@ def column_values(table: Table, rows: Sequence[Mapping[str, object]]) -> list[li
     return [*values, [row.get(ABSENT) for row in ordered]]
 
 
+def is_plain(rows: Sequence[Mapping[str, object]]) -> bool:
+    """Whether every record shows all that PCO renders for its kind, so that the plain statement may be tried."""
+    return all(row.get(ABSENT) is None for row in rows)
+
+
 @lru_cache(maxsize=2048)
-def upsert_ctes(table: Table, *, condition: str = "true") -> str:
+def upsert_ctes(table: Table, *, condition: str = "true", gate: str = "", plain: bool = False) -> str:
     """Common table expressions that upsert the columns given as $1, $2, ..., and count as `UpsertCounts` in `counts`.
 
-    Nothing is written unless `condition` holds.
+    Nothing is written unless `condition` holds. `gate` is a further expression, which it may name, and may itself name
+    what stands in `before`.
+
+    `plain` ones do the same with a statement of a third of the cost, for pages of `is_plain` rows for which `PLAIN`
+    holds: the row that wins is written as a whole. The condition, or the gate, must demand that.
     """
     names = written_columns(table)
     columns = ", ".join(_QUOTE(name) for name in names)
@@ -91,19 +109,17 @@ def upsert_ctes(table: Table, *, condition: str = "true") -> str:
         selected.append(f"given.{_QUOTE(name)}" + ("::jsonb" if is_json else ""))
     arrays.append(f"${len(names) + 1}::text[]")
     mirror = f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
-    more, otherwise, newer = tells_more(table, "page"), tells_otherwise(table, "page"), is_newer(table, "page")
-    writes = f"{more} OR ({newer} AND (stored._deleted_at IS NOT NULL OR {otherwise}))"
     return f"""
         page ({columns}, {ABSENT}) AS (
             SELECT {", ".join(selected)}, given.{ABSENT}
             FROM unnest({", ".join(arrays)}) AS given ({columns}, {ABSENT})),
         before AS (
-            SELECT stored.id, {is_same(table, "page", f"page.{ABSENT}")} AS is_same,
-                   NOT ({writes}) AS is_quiet
+            SELECT stored.id, {_before_plain(table) if plain else _before(table)}
             FROM page JOIN {mirror} AS stored ON stored.org_id = page.org_id AND stored.id = page.id),
+        {gate}
         written AS (
             INSERT INTO {mirror} AS stored ({columns}) SELECT {columns} FROM page WHERE {condition}
-            ON CONFLICT (org_id, id) DO UPDATE {_on_conflict(table)}
+            ON CONFLICT (org_id, id) DO UPDATE {_on_conflict_plain(table) if plain else _on_conflict(table)}
             RETURNING stored.id, (xmax = 0) AS is_new),
         counts AS (
             SELECT count(*) FILTER (WHERE written.is_new) AS new,
@@ -114,6 +130,36 @@ def upsert_ctes(table: Table, *, condition: str = "true") -> str:
                    count(*) FILTER (WHERE written.id IS NULL AND before.is_same IS NOT TRUE) AS stale
             FROM page LEFT JOIN written USING (id) LEFT JOIN before USING (id))
         """  # noqa: S608 - names from the catalogue
+
+
+def _before(table: Table) -> str:
+    more, otherwise, newer = tells_more(table, "page"), tells_otherwise(table, "page"), is_newer(table, "page")
+    writes = f"{more} OR ({newer} AND (stored._deleted_at IS NOT NULL OR {otherwise}))"
+    return f"{is_same(table, 'page', f'page.{ABSENT}')} AS is_same, NOT ({writes}) AS is_quiet"
+
+
+def _before_plain(table: Table) -> str:
+    """Not plain: a hash of another rule, relationships in `extra` that may have to stay, an older row that tells more."""
+    return (
+        "stored._content_hash = page._content_hash AS is_same, false AS is_quiet, "
+        f"octet_length(stored._content_hash) <> {HASH_BYTES} "
+        "OR (stored.extra ? '_relationships' AND (stored._content_hash <> page._content_hash "
+        f"OR stored._deleted_at IS NOT NULL OR {tells_otherwise(table, 'page')})) "
+        f"OR ({tells_more(table, 'page')} AND NOT {is_newer(table, 'page')}) AS is_intricate"
+    )
+
+
+def _on_conflict_plain(table: Table) -> str:
+    told = set(told_columns(table))
+    assigned = [_QUOTE(name) for name in written_columns(table) if name not in KEY and name not in told]
+    values = [f"{name} = excluded.{name}" for name in assigned]
+    values += [f"{_QUOTE(name)} = coalesce(excluded.{_QUOTE(name)}, stored.{_QUOTE(name)})" for name in sorted(told)]
+    values += [f"{name} = NULL" for name in TOMBSTONE]
+    differs = f"stored._content_hash <> excluded._content_hash OR {tells_otherwise(table, 'excluded')}"
+    return f"""
+        SET {", ".join(values)}
+        WHERE (stored._deleted_at IS NOT NULL OR {differs}) AND {is_newer(table, "excluded")}
+        """
 
 
 def _on_conflict(table: Table) -> str:
