@@ -139,7 +139,7 @@ def _before(table: Table) -> str:
 
 
 def _before_plain(table: Table) -> str:
-    """Not plain: a hash of another rule, relationships in `extra` that may have to stay, an older row that tells more."""
+    """Not plain: a hash of another rule, relationships in `extra` that may have to stay, an older one that adds."""
     return (
         "stored._content_hash = page._content_hash AS is_same, false AS is_quiet, "
         f"octet_length(stored._content_hash) <> {HASH_BYTES} "

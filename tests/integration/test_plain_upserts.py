@@ -1,0 +1,91 @@
+"""The plain statement of an upsert does what the long one does, whatever stands in the table (`pco_store.upsert`)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pco_catalog import Entity, load_catalog
+from pco_store.database import Database
+from pco_store.tables import mirror_table
+from pco_store.tombstones import name_of
+from pco_store.upsert import column_values, fetch, is_plain, upsert_ctes, upsert_rows
+from tasks.transform import transform_page
+from tests.integration.mirror import at, stored
+
+CATALOG = load_catalog()
+KINDS = ("people.HouseholdMembership", "giving.Donation", "check-ins.CheckIn")
+PAGES = 60
+
+
+def record(entity: Entity, identity: int, chance: Random) -> dict[str, Any]:
+    """One of few contents, that shows all that PCO renders for its kind, and now and then what an include adds."""
+    relationships: dict[str, Any] = {}
+    for name, one in entity.relationships.items():
+        if one.is_always_rendered:
+            pointer = {"type": one.resource, "id": str(chance.randint(1, 2))}
+            relationships[name] = {"data": [pointer] if one.many else chance.choice([pointer, None])}
+    if chance.random() < 0.2:
+        relationships["included"] = {"data": [{"type": "Thing", "id": "1"}]}
+    attributes = {"updated_at": at(chance.randint(0, 3)).isoformat().replace("+00:00", "Z")}
+    attributes |= {name: chance.choice(["a", "b"]) for name, one in entity.attributes.items() if one.type == "string"}
+    return {
+        "type": entity.resource,
+        "id": str(identity),
+        "attributes": {name: value for name, value in attributes.items() if name in entity.attributes},
+        "relationships": relationships,
+    }
+
+
+def page(entity: Entity, org_id: str, chance: Random, number: int) -> list[dict[str, object]]:
+    """Some of ten records, observed in any order; now and then a parent is known that was not, or another one."""
+    told = mirror_table(entity).info["told"]
+    parents = {name.removesuffix("_id"): str(chance.randint(1, 2)) for name in told if chance.random() < 0.5}
+    chosen = sorted(chance.sample(range(10), chance.randint(1, 6)))
+    return transform_page(
+        [record(entity, one, chance) for one in chosen],
+        entity=entity,
+        org_id=org_id,
+        epoch=f"turn-{number}",
+        observed_at=at(chance.randint(0, 6)),
+        parents=parents,
+    ).rows
+
+
+def contents(rows: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one: {name: value for name, value in row._mapping.items() if name != "org_id"} for one, row in rows.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_both_statements_leave_the_same_rows_and_count_the_same(store: Database, kind: str) -> None:
+    entity = CATALOG.entity(kind)
+    table = mirror_table(entity)
+    for number in range(PAGES):
+        mine, theirs = page(entity, "grace", Random(number), number), page(entity, "mercy", Random(number), number)
+        assert is_plain(mine)
+        async with store.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+            counted = await upsert_rows(connection, table, mine)
+            statement = f"WITH {upsert_ctes(table)} SELECT * FROM counts"
+            (expected,) = await fetch(connection, statement, *column_values(table, theirs))
+        assert asdict(counted) == dict(expected), number
+        assert contents(await stored(store, table=table)) == contents(await stored(store, table=table, org_id="mercy"))
+        if number % 7 == 6:
+            await _disturb(store, table, Random(number))
+
+
+async def _disturb(store: Database, table: Any, chance: Random) -> None:
+    """A tombstone for one, and a hash of the rule of before for another: in both churches."""
+    async with store.transaction() as connection:
+        buried, old = (str(one) for one in chance.sample(range(10), 2))
+        await connection.execute(
+            text(f"UPDATE {name_of(table)} SET _deleted_at = :at, _deleted_reason = 'absent' WHERE id = :id"),
+            {"at": at(chance.randint(0, 6)), "id": buried},
+        )
+        await connection.execute(
+            text(f"UPDATE {name_of(table)} SET _content_hash = substr(_content_hash, 1, 16) WHERE id = :id"),
+            {"id": old},
+        )
