@@ -7,6 +7,7 @@ COPY pco_catalog pco_catalog
 COPY pco_network pco_network
 COPY pco_client pco_client
 COPY pco_store pco_store
+COPY pco_walks pco_walks
 COPY pco_simulator pco_simulator
 COPY pco_worker pco_worker
 RUN pip install --no-cache-dir .

@@ -22,8 +22,8 @@ from deployments.provision import provision, save_credentials
 from deployments.worker import worker_command, worker_environment
 from embedded.server_process import ServerProcess
 from pco_simulator.testing import SimulatorProcess
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from tasks.starting import start_fan_out
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from tasks.deployment_runs import start_fan_out
 
 PROJECT = Path(__file__).resolve().parent.parent
 ORG = "bench"

@@ -25,8 +25,8 @@ from embedded.server_process import ServerProcess, free_port
 from embedded.services import Services
 from pco_catalog.catalog import load_catalog
 from pco_store.migrate import migrate
+from tasks.deployment_runs import start_sync
 from tasks.settings import SYNC_ENTITY
-from tasks.starting import start_sync
 
 ORG = "demo"
 ENTITY = "people.Person"

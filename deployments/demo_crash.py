@@ -18,8 +18,8 @@ from deployments.waiting import SIGN_EVERY
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from embedded.services import Services
 from pco_store.database import Database
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from tasks.starting import start_fan_out
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from tasks.deployment_runs import start_fan_out
 
 GROUPS: Final = 90
 

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watch_fan_out import FanOutView, watch_fan_out
 from pco_store.database import Database
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from tasks.starting import start_fan_out
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from tasks.deployment_runs import start_fan_out
 
 MEMBERSHIPS: Final = "groups.Membership"
 EVENTS: Final = "groups.Event"

@@ -18,16 +18,16 @@ from deployments.names import REPLAY_CHILDREN
 from deployments.report import show_mirror
 from deployments.watch_fan_out import EndedBeforeItBeganError, watch_fan_out
 from deployments.watch_flow_run import end_of_flow_run
-from pco_store.children import list_dead
 from pco_store.database import Database
-from pco_store.fan_outs import cancel_fan_out, find_fan_out
-from pco_store.ledger import RunHandle
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from pco_store.results import find_by_key
-from pco_store.run_facts import facts_by_key, fan_out_facts
-from tasks.fan_out_summary import FanOutSummary, summarize_fan_out
-from tasks.starting import start_deployment, start_fan_out
-from tasks.submitting import check_children_can_run
+from pco_store.ledger.children import list_dead
+from pco_store.ledger.fan_outs import cancel_fan_out, find_fan_out
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from pco_store.ledger.results import find_by_key
+from pco_store.ledger.run_facts import facts_by_key, fan_out_facts
+from pco_store.ledger.runs import RunHandle
+from tasks.deployment_runs import start_deployment, start_fan_out
+from tasks.fan_out.submitting import check_children_can_run
+from tasks.reports.fan_out_summary import FanOutSummary, summarize_fan_out
 
 LOOK_SECONDS: Final = 0.5
 PATIENCE_WITH_DELETIONS: Final = 60.0

@@ -8,8 +8,8 @@ from prefect.client.schemas.objects import FlowRun
 from rich.console import Console
 
 from pco_store.database import Database
-from pco_store.openings import sync_key
-from pco_store.results import LedgerRun, find_by_flow_run, find_by_id, find_by_key, find_newest
+from pco_store.ledger.openings import sync_key
+from pco_store.ledger.results import LedgerRun, find_by_flow_run, find_by_id, find_by_key, find_newest
 
 LOOK_SECONDS: Final = 1.0
 

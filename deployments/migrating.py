@@ -7,7 +7,7 @@ from rich.console import Console
 
 from deployments.exit_codes import DONE
 from deployments.interrupts import interrupts
-from pco_store.ancestors import Filled
+from pco_store.ledger.ancestors import Filled
 from pco_store.migrate import fill_from_ledger, migrate
 
 SHOWN_EVERY_SECONDS: Final = 1.0

@@ -19,11 +19,11 @@ from deployments.joining import ended, run_of
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
 from pco_store.database import Database
-from pco_store.openings import ORGANIZATION
-from pco_store.results import find_by_flow_run
-from pco_store.run_facts import RunFacts, epoch_facts
-from tasks.organization_summary import OrganizationSummary, read_organization
-from tasks.starting import start_organization
+from pco_store.ledger.openings import ORGANIZATION
+from pco_store.ledger.results import find_by_flow_run
+from pco_store.ledger.run_facts import RunFacts, epoch_facts
+from tasks.deployment_runs import start_organization
+from tasks.reports.organization_summary import OrganizationSummary, read_organization
 
 LOOK_SECONDS: Final = 2.0
 PRINT_EVERY: Final = 30.0

@@ -15,14 +15,15 @@ from deployments.arguments import WrongArgumentError, check_arguments
 from deployments.waiting import waiting
 from pco_catalog.catalog import UnknownEntity, load_catalog
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
-from pco_store.tables import mirror_table
-from pco_store.watermarks import read_watermarks
+from pco_store.ledger.watermarks import read_watermarks
+from pco_store.mirror.tables import mirror_table
+from pco_walks.explanations import explain
+from pco_walks.ways import OrganizationMode, ways_of
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.patience import patiently
 from tasks.readable_products import unreadable_products
 from tasks.request_plan import Planned, RequestPlan
 from tasks.settings import read_settings
-from tasks.ways import OrganizationMode, explain, ways_of
 
 PER_SECOND = 5.0
 """Requests that PCO allows a credential: 100 in 20 s."""

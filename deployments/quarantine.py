@@ -13,9 +13,9 @@ from deployments.exit_codes import DONE
 from deployments.names import REPLAY_QUARANTINE
 from deployments.watch_flow_run import end_of_flow_run
 from pco_store.database import Database
-from pco_store.quarantine import OpenItem, list_quarantined
-from tasks.replay_summary import read_replay
-from tasks.starting import start_deployment
+from pco_store.ledger.quarantine import OpenItem, list_quarantined
+from tasks.deployment_runs import start_deployment
+from tasks.reports.replay_summary import read_replay
 
 AT_ONCE: Final = 200
 

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pco_catalog.catalog import load_catalog
-from pco_store.counts import count_rows
 from pco_store.database import Database
-from pco_store.tables import mirror_table
+from pco_store.mirror.counts import count_rows
+from pco_store.mirror.tables import mirror_table
 
 
 async def show_mirror(org_id: str, console: Console) -> None:

@@ -12,11 +12,11 @@ from deployments.arguments import check_arguments, check_mirrored
 from pco_catalog.catalog import Entity, load_catalog
 from pco_client.documents import read_json
 from pco_store.database import Database
-from pco_store.reprojection import ColumnMove, RowKey, move_to_columns, next_rows
+from pco_store.mirror.reprojection import ColumnMove, RowKey, move_to_columns, next_rows
+from pco_store.mirror.tables import mirror_table
 from pco_store.schema_check import check_schema
-from pco_store.tables import mirror_table
-from tasks.reprojection import reproject as reproject_row
-from tasks.reprojection import to_one_columns
+from tasks.rows.reprojection import reproject as reproject_row
+from tasks.rows.reprojection import to_one_columns
 
 BATCH: Final = 500
 """Rows in memory at a time."""

@@ -13,9 +13,9 @@ from deployments.joining import ended, run_of
 from deployments.report import show_mirror
 from deployments.watch import watch
 from pco_store.database import Database
-from pco_store.run_facts import run_facts
-from tasks.starting import start_sync
-from tasks.summary import SyncSummary, summary_of
+from pco_store.ledger.run_facts import run_facts
+from tasks.deployment_runs import start_sync
+from tasks.reports.sync_summary import SyncSummary, summary_of
 
 
 async def sync(options: argparse.Namespace, console: Console) -> int:

@@ -21,11 +21,11 @@ from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
 from deployments.names import VERIFY_ENTITY
 from flows.parameters import listed_entities
 from pco_catalog.catalog import load_catalog
-from pco_store.comparable import Comparable, find_comparable, known_churches
 from pco_store.database import Database
-from pco_store.proofs import proof_of_flow_run
-from tasks.proof import Proof
-from tasks.starting import start_deployment
+from pco_store.ledger.comparable import Comparable, find_comparable, known_churches
+from pco_store.ledger.proofs import proof_of_flow_run
+from tasks.deployment_runs import start_deployment
+from tasks.verification.proof import Proof
 
 LOOK_SECONDS: Final = 0.5
 AT_A_TIME: Final = 4

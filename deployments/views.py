@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.arguments import check_arguments
-from pco_store.custom_fields import make_custom_fields_view
 from pco_store.database import Database
+from pco_store.mirror.custom_fields import make_custom_fields_view
 from pco_store.schema_check import check_schema
 
 

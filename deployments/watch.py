@@ -18,7 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from pco_client.redis_address import redis_address
-from tasks.progress import progress_key
+from tasks.reports.progress import progress_key
 
 LOOK_AT_REDIS: Final = 0.2
 LOOK_AT_PREFECT: Final = 1.0
@@ -33,7 +33,7 @@ WORDS: Final = {
     "completed": "all pages are in, the run is closing",
     "stopped": "stopped, what was read stays",
 }
-"""The states of `tasks.progress`, as they are told to a person."""
+"""The states of `tasks.reports.progress`, as they are told to a person."""
 
 
 class _SyncProgress(Progress):

@@ -19,8 +19,8 @@ from sqlalchemy import text
 
 from deployments.ended import Failure, failure_of
 from pco_store.database import Database
-from pco_store.fan_outs import FanOutCounts, count_children
-from pco_store.results import LedgerRun, find_by_key
+from pco_store.ledger.fan_outs import FanOutCounts, count_children
+from pco_store.ledger.results import LedgerRun, find_by_key
 
 LOOK_SECONDS: Final = 0.4
 PRINT_EVERY: Final = 15.0

@@ -9,7 +9,7 @@ from deployments.declared import declared_pool
 from deployments.names import WORK_POOL_TYPE
 from embedded.server_process import ServerProcess
 
-RESIDENT: Final = "tasks.resident:stay"
+RESIDENT: Final = "tasks.recovery.resident:stay"
 """What stays in our workers beside their runs: open connections, and the recovery of what died elsewhere."""
 
 

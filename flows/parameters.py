@@ -10,7 +10,7 @@ from pydantic.json_schema import WithJsonSchema
 from pco_catalog.catalog import Entity, UnknownEntity, load_catalog
 from pco_catalog.chains import Chain, chain_to
 from pco_catalog.patterns import select_entities, where_shown
-from tasks.window import Mode
+from pco_walks.window import Mode
 
 ConflictPolicy = Literal["join", "reject", "restart"]
 

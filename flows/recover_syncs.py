@@ -2,7 +2,7 @@
 
 from flows.call_from_anywhere import flow_from_anywhere
 from tasks.lifespan import opened_resources
-from tasks.recovery import Recovered, recover
+from tasks.recovery.sweep import Recovered, recover
 from tasks.settings import read_settings
 
 

@@ -9,17 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId
-from pco_store.children import revive_children
-from pco_store.fan_outs import find_fan_out, let_continue
-from pco_store.ledger import RunHandle
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from pco_store.results import note_unshown
-from tasks.children_replay import ChildrenReplay
+from pco_store.ledger.children import revive_children
+from pco_store.ledger.fan_outs import find_fan_out, let_continue
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from pco_store.ledger.results import note_unshown
+from pco_store.ledger.runs import RunHandle
+from tasks.deployment_runs import start_fan_out
+from tasks.fan_out.submitting import top_up
 from tasks.lifespan import Resources, opened_resources
 from tasks.patience import patiently
+from tasks.reports.children_replay import ChildrenReplay
 from tasks.settings import read_settings
-from tasks.starting import start_fan_out
-from tasks.submitting import top_up
 
 
 class UnknownFanOutError(Exception):

@@ -10,7 +10,7 @@ from pco_store.schema_check import check_schema
 from tasks.lifespan import opened_resources
 from tasks.patience import patiently
 from tasks.quarantine_replay import replay_items
-from tasks.replay_summary import ReplaySummary, publish_replay
+from tasks.reports.replay_summary import ReplaySummary, publish_replay
 from tasks.settings import read_settings
 
 

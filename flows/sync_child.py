@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain, child_entity
-from pco_store.children import (
+from pco_store.errors import StoreUnavailable
+from pco_store.ledger.children import (
     Claim,
     NewChildren,
     child_key,
@@ -19,19 +20,18 @@ from pco_store.children import (
     insert_children,
     reopen_for_children,
 )
-from pco_store.errors import StoreUnavailable
-from pco_store.fan_outs import find_fan_out
-from pco_store.ledger import RunHandle
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from tasks.children import ChildrenReport, ChildWork, run_children
-from tasks.drift import tell_drift
+from pco_store.ledger.fan_outs import find_fan_out
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from pco_store.ledger.runs import RunHandle
+from tasks.fan_out.children import ChildrenReport, ChildWork, run_children
+from tasks.fan_out.submitting import top_up
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.outcomes import DEAD, UNREADABLE
-from tasks.page_processing import as_tasks, directly
+from tasks.pages.processing import as_tasks, directly
 from tasks.patience import patiently
-from tasks.run_opening import current_flow_run_id, owner, run_window
+from tasks.reports.drift import tell_drift
+from tasks.reports.outcomes import DEAD, UNREADABLE
+from tasks.runs.opening import current_flow_run_id, owner, run_window
 from tasks.settings import read_settings
-from tasks.submitting import top_up
 
 
 @flow_from_anywhere(

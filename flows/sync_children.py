@@ -17,30 +17,30 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
-from pco_store.fan_outs import await_children, cancel_fan_out, find_fan_out
-from pco_store.leases import RunLease
-from pco_store.ledger import FanOutPlan, RunHandle
-from pco_store.openings import FAN_OUT_SCOPE, NotOpened
-from pco_store.run_facts import RunFacts, run_facts
-from tasks.child_flow_runs import fan_out_tag
-from tasks.conflicts import message_of
-from tasks.deletions import ManyDeletions
-from tasks.deletions_below import find_deletions_below
-from tasks.drift import tell_drift
-from tasks.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
-from tasks.holding import held
+from pco_store.ledger.fan_outs import await_children, cancel_fan_out, find_fan_out
+from pco_store.ledger.leases import RunLease
+from pco_store.ledger.openings import FAN_OUT_SCOPE, NotOpened
+from pco_store.ledger.run_facts import RunFacts, run_facts
+from pco_store.ledger.runs import FanOutPlan, RunHandle
+from tasks.deletions.below_parents import find_deletions_below
+from tasks.deletions.from_a_list import ManyDeletions
+from tasks.fan_out.driving import keep_submitting, wait_for_children
+from tasks.fan_out.flow_runs import fan_out_tag
+from tasks.fan_out.submitting import check_children_can_run, top_up
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.outcomes import joined_name, state_of
-from tasks.page_processing import as_tasks
+from tasks.pages.processing import as_tasks
+from tasks.pages.run_walk import begin_walk, finish_walk
+from tasks.pages.sync_context import Spawn
 from tasks.patience import patiently
-from tasks.progress import ProgressReport, shown
-from tasks.run_opening import close_unfinished, current_flow_run_id, opened_run, run_request, run_window
-from tasks.run_walk import begin_walk, finish_walk
+from tasks.reports.drift import tell_drift
+from tasks.reports.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
+from tasks.reports.outcomes import joined_name, state_of
+from tasks.reports.progress import ProgressReport, shown
+from tasks.runs.holding import held
+from tasks.runs.not_started import message_of
+from tasks.runs.opening import close_unfinished, current_flow_run_id, opened_run, run_request, run_window
 from tasks.settings import read_settings
-from tasks.spreading import keep_submitting, wait_for_children
 from tasks.stopping import is_stopped_by_person
-from tasks.submitting import check_children_can_run, top_up
-from tasks.sync_context import Spawn
 from tasks.tagging import tagged
 
 GroupsPerRun = Annotated[

@@ -13,29 +13,29 @@ from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, EntityName, Epoch, OrgId, listed_entity
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
-from pco_store.leases import RunLease
-from pco_store.ledger import RunHandle, RunTotals, finish_run, run_totals
-from pco_store.openings import NotOpened
-from pco_store.results import keep_deletions, keep_result
-from pco_store.run_facts import RunFacts, facts_by_key, run_facts
-from pco_store.superseded import resolve_superseded
-from pco_store.watermarks import advance_watermark
-from tasks.conflicts import SyncRejectedError, message_of
-from tasks.deletions import Deletions, ManyDeletions, find_deletions, many_deletions_of
-from tasks.drift import tell_drift
-from tasks.holding import held
+from pco_store.ledger.leases import RunLease
+from pco_store.ledger.openings import NotOpened
+from pco_store.ledger.results import keep_deletions, keep_result
+from pco_store.ledger.run_facts import RunFacts, facts_by_key, run_facts
+from pco_store.ledger.runs import RunHandle, RunTotals, finish_run, run_totals
+from pco_store.ledger.superseded import resolve_superseded
+from pco_store.ledger.watermarks import advance_watermark
+from pco_walks.window import Mode
+from tasks.deletions.from_a_list import Deletions, ManyDeletions, find_deletions, many_deletions_of
+from tasks.deletions.merges import follow_merges
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.merges import follow_merges
-from tasks.outcomes import End, end_of, joined_name, state_of
-from tasks.page_processing import as_tasks
+from tasks.pages.processing import as_tasks
+from tasks.pages.run_walk import begin_walk, finish_walk
 from tasks.patience import patiently
-from tasks.progress import ProgressReport, shown
-from tasks.run_opening import close_unfinished, current_flow_run_id, opened_run, run_request
-from tasks.run_walk import begin_walk, finish_walk
+from tasks.reports.drift import tell_drift
+from tasks.reports.outcomes import End, end_of, joined_name, state_of
+from tasks.reports.progress import ProgressReport, shown
+from tasks.reports.sync_summary import SyncSummary, publish_summary, summarize, summary_of
+from tasks.runs.holding import held
+from tasks.runs.not_started import SyncRejectedError, message_of
+from tasks.runs.opening import close_unfinished, current_flow_run_id, opened_run, run_request
 from tasks.settings import read_settings
-from tasks.summary import SyncSummary, publish_summary, summarize, summary_of
 from tasks.tagging import tagged
-from tasks.window import Mode
 
 __all__ = ["SyncRejectedError", "sync_entity"]
 

@@ -17,17 +17,19 @@ from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.errors import SkipError
-from pco_store.leases import RunLease
-from pco_store.ledger import RunHandle, RunWindow, finish_run
-from pco_store.openings import ORGANIZATION, NotOpened, RunRequest
-from pco_store.results import find_by_key, keep_result
-from pco_store.run_facts import epoch_facts
-from pco_store.watermarks import read_watermarks
-from tasks.conflicts import message_of
-from tasks.deletions import ManyDeletions
-from tasks.holding import held
+from pco_store.ledger.leases import RunLease
+from pco_store.ledger.openings import ORGANIZATION, NotOpened, RunRequest
+from pco_store.ledger.results import find_by_key, keep_result
+from pco_store.ledger.run_facts import epoch_facts
+from pco_store.ledger.runs import RunHandle, RunWindow, finish_run
+from pco_store.ledger.watermarks import read_watermarks
+from pco_walks.ways import OrganizationMode, Way, ways_of
+from tasks.deletions.from_a_list import ManyDeletions
+from tasks.fan_out.submitting import check_children_can_run
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.organization_summary import (
+from tasks.patience import patiently
+from tasks.readable_products import unreadable_products
+from tasks.reports.organization_summary import (
     Ended,
     OrganizationSummary,
     organization_state,
@@ -36,10 +38,10 @@ from tasks.organization_summary import (
     result_of,
     summarize_organization,
 )
-from tasks.outcomes import SPREADING
-from tasks.patience import patiently
-from tasks.readable_products import unreadable_products
-from tasks.run_opening import (
+from tasks.reports.outcomes import SPREADING
+from tasks.runs.holding import held
+from tasks.runs.not_started import message_of
+from tasks.runs.opening import (
     LONGEST_ERROR,
     checked_schema,
     close_unfinished,
@@ -49,9 +51,7 @@ from tasks.run_opening import (
     reason_of,
 )
 from tasks.settings import read_settings
-from tasks.submitting import check_children_can_run
 from tasks.tagging import tagged
-from tasks.ways import OrganizationMode, Way, ways_of
 
 LISTS_AT_A_TIME: Final = 4
 FAN_OUTS_AT_A_TIME: Final = 3

@@ -6,11 +6,11 @@ from prefect.logging import get_run_logger
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import Patterns
+from pco_walks.ways import OrganizationMode
 from tasks.credentials import scheduled_organizations
-from tasks.run_opening import reason_of
+from tasks.deployment_runs import start_organization
+from tasks.runs.opening import reason_of
 from tasks.settings import read_settings
-from tasks.starting import start_organization
-from tasks.ways import OrganizationMode
 
 
 class NotStartedError(Exception):

@@ -14,11 +14,11 @@ from pydantic import Field
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import EntityName, OrgId, listed_entity
 from tasks.lifespan import get_client_for_org, opened_resources
-from tasks.progress import artifact_key
-from tasks.proof import Method, Proof
-from tasks.proving import prove, read_mirror_state
-from tasks.run_opening import checked_schema, current_flow_run_id
+from tasks.reports.progress import artifact_key
+from tasks.runs.opening import checked_schema, current_flow_run_id
 from tasks.settings import read_settings
+from tasks.verification.proof import Method, Proof
+from tasks.verification.proving import prove, read_mirror_state
 
 SamplePages = Annotated[int, Field(ge=2, le=500, description="Pages that a sample compares, first and last included")]
 

@@ -104,7 +104,7 @@ class PcoClient:
     async def stream_pages(self, request: PageRequest, *, expected_type: str, lane: str = "") -> AsyncIterator[Page]:
         """All pages from `request.offset` on, one after the other, following PCO's next offset.
 
-        Front to back: records that are deleted meanwhile make later ones slip past. `tasks.walk` is the exact way.
+        Front to back: records that are deleted meanwhile make later ones slip past. `pco_walks` is the exact way.
         """
         following: int | None = request.offset
         while following is not None:

@@ -8,9 +8,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from pco_store.ahead import Columns, add_columns_ahead
-from pco_store.ancestors import Filled, fill_ancestors
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer
+from pco_store.ledger.ancestors import Filled, fill_ancestors
 from pco_store.schema_check import VERSIONS, found_migration, known_migrations, newest_migration
 
 
@@ -37,7 +37,7 @@ async def migrate(url: str) -> str:
 
 
 async def fill_from_ledger(url: str, report: Callable[[Filled], None]) -> Filled:
-    """Fill what new columns and tables can know of what is there (`pco_store.ancestors`); after `migrate`.
+    """Fill what new columns and tables can know of what is there (`pco_store.ledger.ancestors`); after `migrate`.
 
     Safe to interrupt, to repeat, and while syncs run. Raises `StoreUnavailable`.
     """

@@ -23,8 +23,8 @@ from pco_network.proxies import prepare_proxies
 from pco_store.database import Database
 from tasks.credentials import Connection, connection_for_org
 from tasks.receipts import ReceiptStorage, receipt_storage
+from tasks.recovery.signs_of_life import SignsOfLife
 from tasks.settings import SyncSettings
-from tasks.signs_of_life import SignsOfLife
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
 CLOCK_KEPT_SECONDS: Final = 300.0

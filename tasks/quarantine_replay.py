@@ -19,17 +19,17 @@ from pco_catalog.chains import Level, level_of_list
 from pco_client.client import PcoClient
 from pco_client.documents import Json, read_json
 from pco_client.errors import BadRequest, SkipError, UnexpectedDocument
-from pco_store.links import insert_links, shared_list
-from pco_store.openings import FAN_OUT_SCOPE
-from pco_store.quarantine import OpenItem, list_quarantined, resolve_items
-from pco_store.tables import mirror_table
-from pco_store.upsert import upsert_rows
+from pco_store.ledger.openings import FAN_OUT_SCOPE
+from pco_store.ledger.quarantine import OpenItem, list_quarantined, resolve_items
+from pco_store.mirror.links import insert_links, shared_list
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.upsert import upsert_rows
 from tasks.lifespan import Resources, get_client_for_org
 from tasks.logs import sync_logger
 from tasks.patience import patiently
-from tasks.replay_summary import ReplaySummary
+from tasks.reports.replay_summary import ReplaySummary
 from tasks.retries import POISONOUS, delays_of, retried
-from tasks.transform import transform_page
+from tasks.rows.transform import transform_page
 
 BATCH: Final = 100
 """Items looked at and settled together; as many raw records are in memory at a time."""

@@ -11,10 +11,10 @@ from pco_catalog.chains import Chain, Level
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
 from pco_client.sansio import PageRequest, Where
+from pco_walks.ways import Way
+from pco_walks.window import WHOLE, Window, choose_window
 from tasks.retries import delays_of, retried
 from tasks.settings import SyncSettings
-from tasks.ways import Way
-from tasks.window import WHOLE, Window, choose_window
 
 SAMPLES: Final = 5
 """Parents that are looked at to learn how many children one has."""

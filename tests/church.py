@@ -19,8 +19,8 @@ from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.tables import mirror_table
-from tasks.summary import SyncSummary
+from pco_store.mirror.tables import mirror_table
+from tasks.reports.sync_summary import SyncSummary
 from tests.likeness import differences
 
 PEOPLE = "people.Person"

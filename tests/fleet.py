@@ -25,8 +25,8 @@ from deployments.provision import save_credentials
 from embedded.server_process import inherited_environment
 from embedded.services import PREFECT_DATABASE
 from pco_simulator.testing import SimulatorProcess
-from pco_store.openings import FAN_OUT_SCOPE, sync_key
-from tasks.starting import Started, start_fan_out
+from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
+from tasks.deployment_runs import Started, start_fan_out
 from tests.acceptance.warm_workers import ROOT, Worker, warm_worker
 from tests.church import Church
 from tests.stack import Stack, wait_until
@@ -42,7 +42,7 @@ BRISK = {
     "PCO_SYNC_START_SECONDS": "4",
     "PCO_SYNC_RETRY_FIRST_SECONDS": "0.2",
     "PCO_SYNC_RETRY_TOTAL_SECONDS": "30",
-    "PCO_WORKER_RESIDENTS": "tasks.resident:stay",
+    "PCO_WORKER_RESIDENTS": "tasks.recovery.resident:stay",
     "PCO_WORKER_DRAIN_SECONDS": "0.5",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",

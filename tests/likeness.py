@@ -6,7 +6,7 @@ from typing import Any
 
 from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity
-from tasks.transform import restore_json
+from tasks.rows.transform import restore_json
 
 BOOKKEEPING = frozenset(
     {"org_id", "id", "extra", "_synced_at", "_epoch", "_deleted_at", "_deleted_reason", "_content_hash"}

@@ -4,7 +4,7 @@ import sys
 
 from benchmarks.programs.measured import Work, measured
 from flows.sync_entity import sync_entity
-from tasks.summary import SyncSummary
+from tasks.reports.sync_summary import SyncSummary
 
 DEFAULTS = ("people.Person", "full")
 

@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from pco_catalog.catalog import load_catalog
-from pco_store.tables import mirror_table
+from pco_store.mirror.tables import mirror_table
 
 TABLE = "people.person_by_hand"
 PAGE_SIZE = 100

@@ -11,7 +11,7 @@ from benchmarks.figures import Goal
 from benchmarks.fleet import ORG, fleet
 from deployments.plan import make_plan
 from pco_simulator.testing import SimulatorProcess
-from tasks.starting import start_organization
+from tasks.deployment_runs import start_organization
 
 TITLE = "a church of 20,000 people and 1,000 groups, all products: requests announced and sent"
 GROUPS = 1000

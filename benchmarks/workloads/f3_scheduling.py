@@ -9,14 +9,14 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Goal
 from benchmarks.fleet import ORG, fleet
 from pco_simulator.testing import SimulatorProcess
-from pco_store.children import NewChildren, claim_children, insert_children
 from pco_store.database import Database
-from pco_store.leases import open_run
-from pco_store.ledger import FanOutPlan, RunWindow
-from pco_store.openings import FAN_OUT_SCOPE, Opened, RunRequest
+from pco_store.ledger.children import NewChildren, claim_children, insert_children
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened, RunRequest
+from pco_store.ledger.runs import FanOutPlan, RunWindow
+from tasks.fan_out.submitting import top_up
 from tasks.lifespan import opened_resources
 from tasks.settings import read_settings
-from tasks.submitting import top_up
 
 TITLE = "50,000 children: written down, submitted, and run to the end by two workers"
 GROUPS = 50_000

@@ -3,7 +3,8 @@
 from alembic import context
 from sqlalchemy import text
 
-from pco_store import ledger_tables, tables
+from pco_store.ledger import tables as ledger_tables
+from pco_store.mirror import tables
 
 assert ledger_tables.LEDGER_SCHEMA == "sync"
 connection = context.config.attributes["connection"]

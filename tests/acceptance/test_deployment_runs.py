@@ -11,8 +11,8 @@ from prefect.states import Cancelling
 
 from deployments.__main__ import main
 from pco_simulator.testing import SimulatorProcess
+from tasks.deployment_runs import start_deployment, start_sync
 from tasks.settings import SYNC_ENTITY
-from tasks.starting import start_deployment, start_sync
 from tests.church import PEOPLE, Church, read_flow_run
 from tests.fleet import Fleet
 from tests.stack import wait_until

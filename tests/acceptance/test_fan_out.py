@@ -17,11 +17,11 @@ from embedded.server_process import inherited_environment
 from flows.replay_children import replay_children
 from flows.sync_children import sync_children
 from pco_simulator.testing import SimulatorProcess
-from pco_store.children import list_dead
 from pco_store.database import Database
-from tasks.fan_out_summary import FanOutSummary
-from tasks.starting import Started, start_fan_out, start_sync
-from tasks.submitting import NotDeployedError, check_children_can_run
+from pco_store.ledger.children import list_dead
+from tasks.deployment_runs import Started, start_fan_out, start_sync
+from tasks.fan_out.submitting import NotDeployedError, check_children_can_run
+from tasks.reports.fan_out_summary import FanOutSummary
 from tests.acceptance.warm_workers import HERE, ROOT
 from tests.church import read_flow_run
 from tests.fleet import MEMBERSHIPS, FanOuts, Fleet

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import FlowRun
 from deployments.names import SYNC_ORGANIZATIONS
 from deployments.plan import make_plan
 from deployments.provision import save_credentials
-from tasks.starting import start_deployment, start_organization
+from tasks.deployment_runs import start_deployment, start_organization
 from tests.church import read_flow_run
 from tests.fleet import FanOuts, Fleet
 from tests.stack import wait_until

@@ -26,7 +26,7 @@ from deployments.__main__ import main
 from deployments.fan_out import cancel
 from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
-from tasks.starting import start_sync
+from tasks.deployment_runs import start_sync
 from tests.church import PEOPLE, read_flow_run
 from tests.fleet import MEMBERSHIPS, FanOuts, Fleet
 from tests.stack import wait_until

@@ -7,7 +7,7 @@ import pytest
 from deployments.__main__ import main
 from flows.sync_children import sync_children
 from pco_simulator.testing import SimulatorProcess
-from tasks.fan_out_summary import FanOutSummary
+from tasks.reports.fan_out_summary import FanOutSummary
 from tests.fleet import MEMBERSHIPS, Fleet
 
 pytestmark = pytest.mark.usefixtures("restored_signals")

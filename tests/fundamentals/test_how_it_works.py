@@ -15,14 +15,15 @@ from pco_catalog import load_catalog
 from pco_client import PageRequest, PcoClient, PersonalAccessToken, ProcessGovernor
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.leases import open_run
-from pco_store.ledger import RunWindow, finish_run
-from pco_store.openings import NotOpened, Opened, RunRequest
-from pco_store.tables import mirror_table
-from pco_store.upsert import upsert_rows
-from tasks.transform import transform_page
-from tasks.walk import PageReading, Walk
-from tasks.window import choose_window
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import NotOpened, Opened, RunRequest
+from pco_store.ledger.runs import RunWindow, finish_run
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.upsert import upsert_rows
+from pco_walks.back_to_front import BackToFront
+from pco_walks.walk import PageReading
+from pco_walks.window import choose_window
+from tasks.rows.transform import transform_page
 
 PERSON = load_catalog().entity("people.Person")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -90,7 +91,7 @@ def test_a_window_ends_some_seconds_ago_so_that_nothing_enters_it_while_it_is_re
 
 
 def test_a_walk_knows_which_pages_to_read_next_and_when_it_has_seen_all() -> None:
-    walk = Walk(page_size=10, bounded=True)
+    walk = BackToFront(page_size=10, bounded=True)
     (first,) = walk.ready()
     walk.record(PageReading(offset=0, size=10, reading=first.reading, rows=10, next_offset=10, total_count=15))
     (second,) = walk.ready()

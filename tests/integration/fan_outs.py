@@ -7,18 +7,18 @@ from typing import Any
 
 from sqlalchemy import text
 
-from pco_store.children import (
+from pco_store.database import Database
+from pco_store.ledger.children import (
     Claim,
     NewChildren,
     child_key,
     claim_children,
     insert_children,
 )
-from pco_store.database import Database
-from pco_store.leases import open_run
-from pco_store.ledger import FanOutPlan, PageReceipt, RunHandle, RunWindow, check_fence, record_page
-from pco_store.openings import FAN_OUT_SCOPE, ConflictPolicy, Opened, RunRequest
-from pco_store.submissions import Submission, record_flow_runs, take_back_submitted, take_pending
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import FAN_OUT_SCOPE, ConflictPolicy, Opened, RunRequest
+from pco_store.ledger.runs import FanOutPlan, PageReceipt, RunHandle, RunWindow, check_fence, record_page
+from pco_store.ledger.submissions import Submission, record_flow_runs, take_back_submitted, take_pending
 
 MEMBERSHIPS = "groups.Membership"
 NO_WINDOW = RunWindow(attribute=None, since=None, until=None)

@@ -8,9 +8,9 @@ from sqlalchemy import Table, select
 
 from pco_catalog import load_catalog
 from pco_store.database import Database
-from pco_store.tables import mirror_table
-from pco_store.upsert import UpsertCounts, upsert_rows
-from tasks.transform import transform_page
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.upsert import UpsertCounts, upsert_rows
+from tasks.rows.transform import transform_page
 
 PERSON = load_catalog().entity("people.Person")
 PEOPLE = mirror_table(PERSON)

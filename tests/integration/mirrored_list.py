@@ -11,13 +11,13 @@ from sqlalchemy import text
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.testing import SimulatorProcess
-from pco_store.tables import mirror_table
-from pco_store.upsert import upsert_rows
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.upsert import upsert_rows
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.proof import Method, Proof
-from tasks.proving import prove
+from tasks.rows.transform import transform_page
 from tasks.settings import SyncSettings
-from tasks.transform import transform_page
+from tasks.verification.proof import Method, Proof
+from tasks.verification.proving import prove
 
 ORG = "grace"
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from pco_store.ledger import RunWindow
-from pco_store.openings import ConflictPolicy, RunRequest
+from pco_store.ledger.openings import ConflictPolicy, RunRequest
+from pco_store.ledger.runs import RunWindow
 
 
 def run_request(

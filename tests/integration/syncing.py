@@ -11,15 +11,15 @@ from sqlalchemy import text
 from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.leases import open_run
-from pco_store.openings import Opened
-from tasks.collection import read_collection
-from tasks.page_processing import PageProcessing
-from tasks.pages import PageRef, apply_page
-from tasks.part_walks import PartWalks
-from tasks.parts import Part
-from tasks.sync_context import SyncContext
-from tasks.window import Window, choose_window
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import Opened
+from pco_walks.part_walks import PartWalks
+from pco_walks.parts import Part
+from pco_walks.window import Window, choose_window
+from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.collection import read_collection
+from tasks.pages.processing import PageProcessing
+from tasks.pages.sync_context import SyncContext
 from tests.integration.mirror import PEOPLE, PERSON
 from tests.integration.requests import run_request
 

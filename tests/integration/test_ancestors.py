@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from pco_catalog import load_catalog
-from pco_store.ancestors import Filled, fill_ancestors
-from pco_store.children import end_child
 from pco_store.database import Database
-from pco_store.tables import mirror_table
-from tasks.transform import transform_page
+from pco_store.ledger.ancestors import Filled, fill_ancestors
+from pco_store.ledger.children import end_child
+from pco_store.mirror.tables import mirror_table
+from tasks.rows.transform import transform_page
 from tests.integration.fan_outs import claim, commit_page, insert, open_fan_out
 from tests.integration.fan_outs import rows as found
 from tests.integration.mirror import at, upsert
@@ -85,7 +85,7 @@ async def test_when_it_is_done_it_does_nothing_and_what_comes_later_needs_no_fil
 
 
 async def test_interrupted_it_is_continued_where_it_stopped(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pco_store.ancestors.RUNS_AT_A_TIME", 2)
+    monkeypatch.setattr("pco_store.ledger.ancestors.RUNS_AT_A_TIME", 2)
     ids = [str(number) for number in range(1, 7)]
     await mirror(store, *ids)
     for one in ids:

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from pco_store.children import (
+from pco_store.database import Database
+from pco_store.errors import LeaseLost
+from pco_store.ledger.children import (
     end_child,
     fail_child,
     give_back_children,
@@ -14,12 +16,10 @@ from pco_store.children import (
     renew_children,
     revive_children,
 )
-from pco_store.database import Database
-from pco_store.errors import LeaseLost
-from pco_store.fan_outs import cancel_fan_out
-from pco_store.ledger import RunHandle, check_fence
-from pco_store.openings import sync_key
-from pco_store.submissions import take_back_expired
+from pco_store.ledger.fan_outs import cancel_fan_out
+from pco_store.ledger.openings import sync_key
+from pco_store.ledger.runs import RunHandle, check_fence
+from pco_store.ledger.submissions import take_back_expired
 from tests.integration.fan_outs import (
     be_due,
     children,

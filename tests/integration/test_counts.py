@@ -2,8 +2,8 @@
 
 from sqlalchemy import text
 
-from pco_store.counts import TableCount, count_rows
 from pco_store.database import Database
+from pco_store.mirror.counts import TableCount, count_rows
 from tests.integration.mirror import PEOPLE, at, person, rows, upsert
 
 

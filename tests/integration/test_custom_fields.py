@@ -4,8 +4,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from pco_store.custom_fields import CustomFieldsView, make_custom_fields_view
 from pco_store.database import Database
+from pco_store.mirror.custom_fields import CustomFieldsView, make_custom_fields_view
 from tests.integration.views import mirror, resource, select
 
 

@@ -14,13 +14,13 @@ from pco_simulator.testing import SimulatorProcess
 from pco_store.__main__ import main
 from pco_store.database import Database
 from pco_store.errors import StatementRefused, StopStoreError, StoreUnavailable
-from pco_store.leases import open_run
-from pco_store.upsert import fetch
-from tasks.collection import read_collection
-from tasks.page_processing import PageProcessing
-from tasks.pages import PageRef, apply_page
-from tasks.part_walks import PartWalks
-from tasks.parts import Part
+from pco_store.ledger.leases import open_run
+from pco_store.mirror.upsert import fetch
+from pco_walks.part_walks import PartWalks
+from pco_walks.parts import Part
+from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.collection import read_collection
+from tasks.pages.processing import PageProcessing
 from tasks.retries import retried
 from tests.integration.mirror import stored
 from tests.integration.requests import run_request

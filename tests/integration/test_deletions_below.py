@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import text
 
 from pco_simulator.testing import SimulatorProcess
-from pco_store.children import revive_children
-from pco_store.fan_out_deletions import settled_deletions, unsettled_fan_outs
-from pco_store.fan_outs import complete_if_done
-from pco_store.run_facts import run_facts
-from tasks.deletions import Deletions
-from tasks.outcomes import end_of
+from pco_store.ledger.children import revive_children
+from pco_store.ledger.fan_outs import complete_if_done
+from pco_store.ledger.missing_below import settled_deletions, unsettled_fan_outs
+from pco_store.ledger.run_facts import run_facts
+from tasks.deletions.from_a_list import Deletions
+from tasks.reports.outcomes import end_of
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
 
 MEMBERSHIPS = "groups.Membership"

@@ -17,7 +17,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from pco_store.children import (
+from pco_store.database import Database
+from pco_store.errors import LeaseLost
+from pco_store.ledger.children import (
     ChildEnd,
     end_child,
     fail_child,
@@ -27,11 +29,9 @@ from pco_store.children import (
     reopen_for_children,
     revive_children,
 )
-from pco_store.database import Database
-from pco_store.errors import LeaseLost
-from pco_store.fan_outs import await_children, cancel_fan_out, complete_if_done, count_children
-from pco_store.ledger import RunHandle
-from pco_store.submissions import (
+from pco_store.ledger.fan_outs import await_children, cancel_fan_out, complete_if_done, count_children
+from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.submissions import (
     Submission,
     record_flow_runs,
     take_back_expired,

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from pco_store.abandoned import abandoned_runs
-from pco_store.children import end_child, fail_child, insert_children, reopen_for_children, revive_children
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.fan_outs import (
+from pco_store.ledger.abandoned import abandoned_runs
+from pco_store.ledger.children import end_child, fail_child, insert_children, reopen_for_children, revive_children
+from pco_store.ledger.fan_outs import (
     await_children,
     cancel_fan_out,
     complete_if_done,
@@ -17,8 +17,8 @@ from pco_store.fan_outs import (
     find_fan_out,
     unfinished_fan_outs,
 )
-from pco_store.leases import open_run
-from pco_store.ledger import RunHandle, check_fence
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.runs import RunHandle, check_fence
 from tests.integration.fan_outs import (
     children,
     claim,

@@ -7,7 +7,7 @@ import pytest
 
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.ledger import run_totals
+from pco_store.ledger.runs import run_totals
 from tests.integration.mirror import stored
 from tests.integration.syncing import people_sync, read_all
 

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.leases import RunLease, open_run
-from pco_store.ledger import PageReceipt, check_fence, committed_pages, finish_run, record_page, run_totals
-from pco_store.openings import NotOpened, Opened, RunRequest
+from pco_store.ledger.leases import RunLease, open_run
+from pco_store.ledger.openings import NotOpened, Opened, RunRequest
+from pco_store.ledger.runs import PageReceipt, check_fence, committed_pages, finish_run, record_page, run_totals
 from tests.integration.requests import run_request
 
 RECEIPT = PageReceipt(

@@ -8,11 +8,11 @@ from sqlalchemy import text
 
 from pco_catalog import load_catalog
 from pco_store.database import Database
-from pco_store.ledger import PageReceipt, RunHandle
-from pco_store.links import SharedList, insert_links, shared_list, unlist
-from pco_store.page_commit import commit_page
-from pco_store.tables import mirror_table
-from tasks.transform import transform_page
+from pco_store.ledger.page_commit import commit_page
+from pco_store.ledger.runs import PageReceipt, RunHandle
+from pco_store.mirror.links import SharedList, insert_links, shared_list, unlist
+from pco_store.mirror.tables import mirror_table
+from tasks.rows.transform import transform_page
 from tests.integration.fan_outs import claim, insert, open_fan_out
 from tests.integration.fan_outs import rows as found
 from tests.integration.mirror import at

@@ -12,10 +12,10 @@ from pco_simulator.poison import POISONS
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.ledger import run_totals
-from pco_store.quarantine import list_quarantined
-from tasks.pages import apply_page
-from tasks.window import Window
+from pco_store.ledger.quarantine import list_quarantined
+from pco_store.ledger.runs import run_totals
+from pco_walks.window import Window
+from tasks.pages.apply_page import apply_page
 from tests.integration.mirror import at, stored
 from tests.integration.syncing import page_of, people_sync, read_all
 
@@ -189,7 +189,7 @@ async def test_a_list_that_is_not_in_the_order_asked_for_is_read_as_a_whole(
     store: Database, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PCO ignores an order it does not know, and answers by id."""
-    monkeypatch.setattr("tasks.pages.NEWEST_FIRST", "-not_an_order")
+    monkeypatch.setattr("tasks.pages.apply_page.NEWEST_FIRST", "-not_an_order")
     newest = Window(attribute=None, since=at(0), until=at(1))
     async with people_sync(store, simulator, window=newest) as sync:
         await read_all(sync, page_size=100)

@@ -1,4 +1,4 @@
-"""The plain statement of an upsert does what the long one does, whatever stands in the table (`pco_store.upsert`)."""
+"""The plain statement of an upsert does what the long one does, whatever stands in the table."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,10 +10,10 @@ from sqlalchemy import text
 
 from pco_catalog import Entity, load_catalog
 from pco_store.database import Database
-from pco_store.tables import mirror_table
-from pco_store.tombstones import name_of
-from pco_store.upsert import column_values, fetch, is_plain, upsert_ctes, upsert_rows
-from tasks.transform import transform_page
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.upsert import column_values, fetch, is_plain, upsert_ctes, upsert_rows
+from tasks.rows.transform import transform_page
 from tests.integration.mirror import at, stored
 
 CATALOG = load_catalog()
@@ -82,10 +82,10 @@ async def _disturb(store: Database, table: Any, chance: Random) -> None:
     async with store.transaction() as connection:
         buried, old = (str(one) for one in chance.sample(range(10), 2))
         await connection.execute(
-            text(f"UPDATE {name_of(table)} SET _deleted_at = :at, _deleted_reason = 'absent' WHERE id = :id"),
+            text(f"UPDATE {quoted_name(table)} SET _deleted_at = :at, _deleted_reason = 'absent' WHERE id = :id"),
             {"at": at(chance.randint(0, 6)), "id": buried},
         )
         await connection.execute(
-            text(f"UPDATE {name_of(table)} SET _content_hash = substr(_content_hash, 1, 16) WHERE id = :id"),
+            text(f"UPDATE {quoted_name(table)} SET _content_hash = substr(_content_hash, 1, 16) WHERE id = :id"),
             {"id": old},
         )

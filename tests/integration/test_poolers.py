@@ -12,9 +12,9 @@ from embedded.postgres import Postgres
 from pco_store.alone import alone
 from pco_store.database import Database
 from pco_store.errors import DatabaseAddressWrong, LeaseLost, StoreUnavailable
-from pco_store.leases import open_run
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import NotOpened, Opened
 from pco_store.migrate import migrate
-from pco_store.openings import NotOpened, Opened
 from pco_store.schema_check import newest_migration
 from tests.integration.requests import run_request
 from tests.pooler import Pooler, running

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from pco_simulator.testing import SimulatorProcess
-from tasks.proof import Method
+from tasks.verification.proof import Method
 from tests.integration.mirrored_list import MirroredList, mirrored_list
 
 PEOPLE = 233
@@ -224,7 +224,7 @@ async def test_a_sample_of_a_long_list_needs_no_deep_offset(
     people: MirroredList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("proving", "listing"):
-        monkeypatch.setattr(f"tasks.{module}.DEEP_OFFSET", 90)
+        monkeypatch.setattr(f"tasks.verification.{module}.DEEP_OFFSET", 90)
     proof = await people.verify("sample", sample_pages=4)
     assert (proof.verdict, proof.facts["pages"]) == ("SampleAgrees", 4)
     assert max(one["offset"] for one in people.simulator.access_log()) <= 90

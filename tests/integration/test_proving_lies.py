@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from pco_simulator.testing import SimulatorProcess
-from tasks.proof import Method
+from tasks.verification.proof import Method
 from tests.integration.mirrored_list import MirroredList, mirrored_list
 
 PEOPLE = 233

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from pco_store.children import end_child
 from pco_store.database import Database
-from pco_store.fan_outs import await_children, complete_if_done, count_children
-from pco_store.leases import open_run
-from pco_store.ledger import RunHandle
-from pco_store.openings import Opened
-from pco_store.quarantine import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items
-from pco_store.superseded import resolve_superseded
+from pco_store.ledger.children import end_child
+from pco_store.ledger.fan_outs import await_children, complete_if_done, count_children
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import Opened
+from pco_store.ledger.quarantine import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items
+from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.superseded import resolve_superseded
 from tests.integration.fan_outs import MEMBERSHIPS, claim, insert, open_fan_out
 from tests.integration.mirror import at
 from tests.integration.requests import run_request

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from deployments.reproject import reproject_table
 from pco_catalog.catalog import Entity
 from pco_store.database import Database
-from pco_store.reprojection import ColumnMove, move_to_columns
-from tasks.transform import transform_page
+from pco_store.mirror.reprojection import ColumnMove, move_to_columns
+from tasks.rows.transform import transform_page
 from tests.integration.mirror import PEOPLE, PERSON, at, person, rows, stored, upsert
 
 WITHOUT = ("birthdate", "child", "first_name", "grade")

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from pco_simulator.testing import SimulatorProcess
-from pco_store.children import revive_children
-from pco_store.fan_outs import cancel_fan_out, complete_if_done, count_children, let_continue
-from pco_store.ledger import RunHandle
-from pco_store.results import list_unshown, note_unshown, show_later, was_shown
-from pco_store.run_facts import RunFacts, epoch_facts, fan_out_facts, run_facts
-from tasks.outcomes import end_of
+from pco_store.ledger.children import revive_children
+from pco_store.ledger.fan_outs import cancel_fan_out, complete_if_done, count_children, let_continue
+from pco_store.ledger.results import list_unshown, note_unshown, show_later, was_shown
+from pco_store.ledger.run_facts import RunFacts, epoch_facts, fan_out_facts, run_facts
+from pco_store.ledger.runs import RunHandle
+from tasks.reports.outcomes import end_of
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
 
 MEMBERSHIPS = "groups.Membership"

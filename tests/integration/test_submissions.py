@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from pco_store.children import (
+from pco_store.database import Database
+from pco_store.errors import LeaseLost
+from pco_store.ledger.children import (
     child_key,
     claim_children,
     end_child,
@@ -20,11 +22,9 @@ from pco_store.children import (
     insert_children,
     renew_children,
 )
-from pco_store.database import Database
-from pco_store.errors import LeaseLost
-from pco_store.fan_outs import complete_if_done, count_children
-from pco_store.ledger import RunHandle
-from pco_store.submissions import (
+from pco_store.ledger.fan_outs import complete_if_done, count_children
+from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.submissions import (
     look_at,
     take_back_expired,
     take_pending,

@@ -7,11 +7,12 @@ from sqlalchemy import text
 
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.leases import RunLease, open_run
-from pco_store.ledger import PageReceipt
-from pco_store.page_commit import commit_page
-from pco_store.quarantine import Quarantined, put_quarantined
-from pco_store.tombstones import bury, find_missing
+from pco_store.ledger.answers import settle_run
+from pco_store.ledger.leases import RunLease, open_run
+from pco_store.ledger.missing import find_missing
+from pco_store.ledger.page_commit import commit_page
+from pco_store.ledger.quarantine import Quarantined, put_quarantined
+from pco_store.ledger.runs import PageReceipt
 from tests.integration.mirror import PEOPLE, at, person, rows, stored, upsert
 from tests.integration.requests import run_request
 from tests.integration.test_ledger import RECEIPT
@@ -60,23 +61,23 @@ async def test_what_was_written_meanwhile_or_put_aside_is_not_missing(store: Dat
     await lease.release()
 
 
-async def test_a_row_that_was_seen_after_the_look_is_not_buried(store: Database) -> None:
+async def test_a_row_that_was_seen_after_the_look_is_not_marked_as_deleted(store: Database) -> None:
     lease = await walked(store, "1")
     await upsert(store, rows(person(3, updated=2, first_name="Seen"), observed=6))
     async with store.transaction() as connection:
-        assert await bury(connection, lease.run, PEOPLE, ["2", "3"], reason="absent", absent_at=at(5)) == 1
-        assert await bury(connection, lease.run, PEOPLE, ["2", "3"], reason="absent", absent_at=at(5)) == 0
+        assert await settle_run(connection, lease.run, PEOPLE, {}, [("absent", ["2", "3"], at(5))]) == 1
+        assert await settle_run(connection, lease.run, PEOPLE, {}, [("absent", ["2", "3"], at(5))]) == 0
     people = await stored(store)
     assert {one: people[one]._deleted_at for one in ("1", "2", "3")} == {"1": None, "2": at(5), "3": None}
     assert (await stored(store, org_id="mercy"))["9"]._deleted_at is None
     await lease.release()
 
 
-async def test_nobody_is_buried_by_a_run_that_was_taken_over(store: Database) -> None:
+async def test_a_run_that_was_taken_over_marks_nobody_as_deleted(store: Database) -> None:
     lease = await walked(store, "1")
     late = replace(lease.run, fence=lease.run.fence - 1)
     with pytest.raises(LeaseLost):
         async with store.transaction() as connection:
-            await bury(connection, late, PEOPLE, ["2"], reason="absent", absent_at=at(5))
+            await settle_run(connection, late, PEOPLE, {}, [("absent", ["2"], at(5))])
     assert (await stored(store))["2"]._deleted_at is None
     await lease.release()

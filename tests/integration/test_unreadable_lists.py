@@ -13,17 +13,17 @@ from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
 from pco_client.errors import PcoError, ServerFault
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.quarantine import OpenItem, list_quarantined
-from pco_store.superseded import resolve_superseded
-from tasks.alike import MOST_ALIKE, EndlessListError
-from tasks.collection import read_collection
-from tasks.isolation import MOST_PAGES_ASIDE, MOST_UNANSWERED
-from tasks.page_processing import PageProcessing
-from tasks.pages import PageRef, apply_page
-from tasks.part_walks import PartWalks
-from tasks.parts import Part
-from tasks.sync_context import SyncContext
-from tasks.window import WHOLE, Window
+from pco_store.ledger.quarantine import OpenItem, list_quarantined
+from pco_store.ledger.superseded import resolve_superseded
+from pco_walks.alike import MOST_ALIKE, EndlessListError
+from pco_walks.part_walks import PartWalks
+from pco_walks.parts import Part
+from pco_walks.window import WHOLE, Window
+from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.collection import read_collection
+from tasks.pages.isolation import MOST_PAGES_ASIDE, MOST_UNANSWERED
+from tasks.pages.processing import PageProcessing
+from tasks.pages.sync_context import SyncContext
 from tests.integration.mirror import person, stored
 from tests.integration.syncing import page_of, people_sync, read_all
 

@@ -13,10 +13,10 @@ from sqlalchemy import text
 from pco_catalog import Entity, load_catalog
 from pco_store.database import Database
 from pco_store.errors import StatementRefused
-from pco_store.tables import mirror_table
-from tasks.transform import restore_json, transform_page
+from pco_store.mirror.tables import mirror_table
+from tasks.rows.transform import restore_json, transform_page
 from tests.integration.mirror import PEOPLE, at, person, rows, stored, upsert
-from tests.unit.tasks.test_transform import JSON
+from tests.unit.tasks.rows.test_transform import JSON
 
 ON_ONE_DATABASE = [HealthCheck.function_scoped_fixture]
 """Each example works for a church of its own, so that the examples may share the test's database."""

@@ -21,7 +21,7 @@ from deployments.verify import (
 )
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
-from tasks.proof import Proof
+from tasks.verification.proof import Proof
 
 
 def options(org_id: str = "grace", *entities: str, **more: Any) -> argparse.Namespace:

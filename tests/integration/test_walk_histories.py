@@ -27,17 +27,17 @@ from pco_simulator.settings import Settings
 from pco_simulator.simulator import Simulator
 from pco_simulator.world import World
 from pco_store.database import Database
-from pco_store.leases import open_run
-from pco_store.ledger import RunWindow
-from pco_store.openings import Opened, RunRequest
-from pco_store.tables import mirror_table
-from tasks.collection import read_collection
-from tasks.page_processing import PageProcessing
-from tasks.pages import PageRef, apply_page
-from tasks.part_walks import PartWalks
-from tasks.parts import Part
-from tasks.sync_context import SyncContext, entered
-from tasks.window import Mode, Window, choose_window
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import Opened, RunRequest
+from pco_store.ledger.runs import RunWindow
+from pco_store.mirror.tables import mirror_table
+from pco_walks.part_walks import PartWalks
+from pco_walks.parts import Part
+from pco_walks.window import Mode, Window, choose_window
+from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.collection import read_collection
+from tasks.pages.processing import PageProcessing
+from tasks.pages.sync_context import SyncContext, entered
 from tests.histories import histories
 from tests.likeness import differences, record_differences
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from pco_store.database import Database
-from pco_store.leases import open_run
-from pco_store.ledger import RunHandle, RunWindow
-from pco_store.openings import Opened
-from pco_store.watermarks import advance_watermark, read_watermark
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import Opened
+from pco_store.ledger.runs import RunHandle, RunWindow
+from pco_store.ledger.watermarks import advance_watermark, read_watermark
 from tests.integration.mirror import at
 from tests.integration.requests import run_request
 

@@ -7,9 +7,9 @@ from sqlalchemy import text
 
 from pco_catalog import load_catalog
 from pco_store.database import Database
-from pco_store.tables import mirror_table
-from pco_store.upsert import upsert_rows
-from tasks.transform import transform_page
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.upsert import upsert_rows
+from tasks.rows.transform import transform_page
 from tests.integration.mirror import at
 
 

@@ -11,20 +11,20 @@ from sqlalchemy import text
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import chain_to
 from pco_simulator.testing import SimulatorProcess
-from pco_store.children import claim_children
-from pco_store.fan_outs import await_children, complete_if_done
-from pco_store.leases import open_run
-from pco_store.ledger import FanOutPlan, RunHandle
-from pco_store.openings import FAN_OUT_SCOPE, Opened
-from tasks.children import ChildrenReport, ChildWork, run_children
-from tasks.deletions import Deletions, ManyDeletions
-from tasks.deletions_below import find_deletions_below
+from pco_store.ledger.children import claim_children
+from pco_store.ledger.fan_outs import await_children, complete_if_done
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened
+from pco_store.ledger.runs import FanOutPlan, RunHandle
+from tasks.deletions.below_parents import find_deletions_below
+from tasks.deletions.from_a_list import Deletions, ManyDeletions
+from tasks.fan_out.children import ChildrenReport, ChildWork, run_children
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
-from tasks.page_processing import directly
-from tasks.run_opening import run_request, run_window
-from tasks.run_walk import begin_walk, finish_walk
+from tasks.pages.processing import directly
+from tasks.pages.run_walk import begin_walk, finish_walk
+from tasks.pages.sync_context import Spawn
+from tasks.runs.opening import run_request, run_window
 from tasks.settings import SyncSettings
-from tasks.sync_context import Spawn
 from tests.likeness import differences
 
 ORG = "grace"

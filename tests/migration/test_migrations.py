@@ -13,10 +13,10 @@ from sqlalchemy import Connection, text
 from embedded.postgres import Postgres
 from pco_store.database import Database
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StatementRefused
-from pco_store.ledger_tables import LEDGER_SCHEMA
+from pco_store.ledger.tables import LEDGER_SCHEMA
 from pco_store.migrate import migrate
+from pco_store.mirror.tables import all_mirror_tables, metadata
 from pco_store.schema_check import VERSIONS, check_schema, known_migrations, newest_migration
-from pco_store.tables import all_mirror_tables, metadata
 
 MIGRATIONS_TABLE = "migrations"
 

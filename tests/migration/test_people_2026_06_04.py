@@ -14,7 +14,7 @@ from pco_catalog import load_catalog
 from pco_store.database import Database
 from pco_store.migrate import migrate
 from pco_store.schema_check import VERSIONS
-from tasks.reprojection import reproject
+from tasks.rows.reprojection import reproject
 
 MIGRATION = "0008"
 

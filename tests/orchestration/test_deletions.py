@@ -176,7 +176,7 @@ def test_asking_that_was_interrupted_goes_on_where_it_was_with_what_it_was_told(
     mirrored: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever continues it neither asks for thousands again, nor forgets that a person accepted that many."""
-    monkeypatch.setattr("tasks.asking.PER_CHECKPOINT", 10)
+    monkeypatch.setattr("tasks.deletions.absence.PER_CHECKPOINT", 10)
     gone = ids_of(world)[:60]
     delete(world, gone)
     world.faults([{"kind": "401", "path": f"/people/v2/people/{gone[35]}", "permanent": True}])

@@ -9,7 +9,7 @@ from rich.console import Console
 from deployments.reproject import reproject
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
-from tasks.summary import SyncSummary
+from tasks.reports.sync_summary import SyncSummary
 from tests.church import PEOPLE, Church
 
 OLDEST = "2018-08-01"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from deployments.quarantine import show_quarantine
 from flows.replay_quarantine import replay_quarantine
-from tasks.replay_summary import ReplaySummary
+from tasks.reports.replay_summary import ReplaySummary
 from tests.church import PEOPLE, Church
 
 

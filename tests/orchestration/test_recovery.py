@@ -20,12 +20,12 @@ import tasks.stopping
 from flows.sync_entity import sync_entity
 from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
-from pco_store.openings import FAN_OUT_SCOPE, ORGANIZATION, sync_key
+from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, sync_key
+from tasks.deployment_runs import start_sync
 from tasks.lifespan import opened_resources
-from tasks.recovery import Recovered, recover
-from tasks.restarting import MOST_RESTARTS
+from tasks.recovery.restarting import MOST_RESTARTS
+from tasks.recovery.sweep import Recovered, recover
 from tasks.settings import read_settings
-from tasks.starting import start_sync
 from tasks.stopping import mark_crashed
 from tests.church import PEOPLE, Church, read_flow_run
 from tests.crash.sync_process import SyncProcess

@@ -8,9 +8,9 @@ from prefect.exceptions import ParameterTypeError
 from embedded.server_process import free_port
 from flows.sync_entity import sync_entity
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StoreUnavailable
+from pco_walks.window import ModeNotPossibleError
 from tasks.credentials import UnknownOrganizationError
 from tasks.settings import SettingsError
-from tasks.window import ModeNotPossibleError
 from tests.church import PEOPLE, Church
 
 IMPOSSIBLE = {

@@ -7,8 +7,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from deployments.ended import failure_of
 from deployments.watch_fan_out import EndedBeforeItBeganError, FanOutView, has_ended_badly, is_begun, is_over
-from pco_store.fan_outs import FanOutCounts
-from pco_store.results import LedgerRun
+from pco_store.ledger.fan_outs import FanOutCounts
+from pco_store.ledger.results import LedgerRun
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from pco_catalog.ancestors import columns_of, ids_in, is_shared, own_ids, own_ids_in
 from pco_catalog.catalog import Entity, load_catalog
-from pco_store.links import name_of_list, shared_list
-from pco_store.tables import mirror_table
+from pco_store.mirror.links import name_of_list, shared_list
+from pco_store.mirror.tables import mirror_table
 
 CATALOG = load_catalog()
 BELOW = [(entity, path) for entity in CATALOG.entities() for path in entity.list_paths if "{" in path]

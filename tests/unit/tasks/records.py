@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pco_catalog.catalog import Attribute, Entity, Relationship
-from tasks.transform import TransformedPage, restore_json, transform_page
+from tasks.rows.transform import TransformedPage, restore_json, transform_page
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

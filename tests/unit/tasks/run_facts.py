@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pco_store.run_facts import RunFacts
+from pco_store.ledger.run_facts import RunFacts
 
 
 def run_facts(**known: Any) -> RunFacts:

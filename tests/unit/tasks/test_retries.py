@@ -17,10 +17,10 @@ from pco_client import errors as client
 from pco_client.governor import GovernorUnavailable
 from pco_client.redis_trouble import RedisRefused
 from pco_store import errors as store
-from tasks.alike import EndlessListError
-from tasks.newest_first import WalkStuckError
+from pco_walks.alike import EndlessListError
+from pco_walks.newest_first import WalkStuckError
+from pco_walks.window import ModeNotPossibleError
 from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, part_delays, retried, retry_delays
-from tasks.window import ModeNotPossibleError
 
 RETRY, STOP = Decision.RETRY, Decision.STOP
 

@@ -1,0 +1,165 @@
+"""A fan-out as a whole: how far its children are, and when it is done."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.errors import LeaseLost
+from pco_store.ledger.children import FIRST_PENDING
+from pco_store.ledger.openings import handle_of
+from pco_store.ledger.results import note_unshown
+from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.superseded import resolve_superseded, resolve_superseded_below
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FanOutCounts:
+    """The children of a fan-out by what they are doing, and `state` of the fan-out itself.
+
+    `quarantined` counts what it and its children have put aside and nothing has settled.
+    """
+
+    state: str
+    children: int
+    pending: int
+    submitted: int
+    running: int
+    completed: int
+    absent: int
+    forbidden: int
+    cancelled: int
+    dead: int
+    quarantined: int
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left to be run."""
+        return self.state not in ("running", "awaiting") or (
+            self.state == "awaiting" and not self.pending + self.submitted + self.running
+        )
+
+
+async def count_children(connection: AsyncConnection, root_id: int) -> FanOutCounts:
+    """How far a fan-out is. Raises `LookupError` for a run that is none."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT state, children, pending, submitted, running, completed, absent, forbidden, cancelled, dead,
+                   (SELECT count(*) FROM sync.quarantine AS item JOIN sync.runs AS run USING (run_id)
+                    WHERE item.org_id = fan_outs.org_id AND item.resolved_at IS NULL
+                      AND :root_id IN (run.run_id, run.parent_run_id)) AS quarantined
+            FROM sync.fan_outs WHERE run_id = :root_id
+            """
+        ),
+        {"root_id": root_id},
+    )
+    row = result.one_or_none()
+    if row is None:
+        raise LookupError(f"run {root_id} is no fan-out")
+    return FanOutCounts(**row._mapping)
+
+
+async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | None:
+    """The fan-out with this key, to read from: the handle does not hold the fence."""
+    result = await connection.execute(
+        text("SELECT * FROM sync.runs WHERE key = :key AND fan_out IS NOT NULL"), {"key": key}
+    )
+    row = result.one_or_none()
+    return None if row is None else handle_of(row)
+
+
+async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
+    """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`.
+
+    What earlier runs had put aside of the outermost parents is settled by that.
+    """
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'awaiting', error = NULL, lease_until = now()
+            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', 'awaiting')
+            """
+        ),
+        {"run_id": root.run_id, "fence": root.fence},
+    )
+    if result.rowcount != 1:
+        raise LeaseLost(root.key, root.fence)
+    if root.fan_out is not None:
+        await resolve_superseded(connection, root, entity=root.fan_out.below[0])
+
+
+async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
+    """Complete a fan-out whose last child is done; whether this was it.
+
+    The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us. What
+    earlier fan-outs had put aside in the lists that this one has read is settled by that.
+    """
+    await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
+    result = await connection.execute(
+        text(
+            f"""
+            UPDATE sync.runs SET state = 'completed', completed_at = now()
+            WHERE run_id = :root_id AND state = 'awaiting' AND {FIRST_PENDING} IS NULL
+              AND (SELECT count(*) FROM sync.runs AS child
+                   WHERE child.parent_run_id = :root_id AND child.state IN ('submitted', 'running')) = 0
+            """  # noqa: S608 - own constants
+        ),
+        {"root_id": root_id},
+    )
+    if result.rowcount:
+        await resolve_superseded_below(connection, root_id)
+        await note_unshown(connection, root_id)
+    return bool(result.rowcount)
+
+
+async def cancel_fan_out(connection: AsyncConnection, root_id: int) -> bool:
+    """Let no child start any more, and the running ones stop at their next lease; whether there was anything to stop.
+
+    `sync_children` under the same key continues it.
+    """
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'cancelled', fence = fence + 1, lease_until = now()
+            WHERE run_id = :root_id AND fan_out IS NOT NULL AND state IN ('running', 'awaiting', 'failed')
+            """
+        ),
+        {"root_id": root_id},
+    )
+    if result.rowcount:
+        await note_unshown(connection, root_id)
+    return bool(result.rowcount)
+
+
+async def let_continue(connection: AsyncConnection, root_id: int) -> bool:
+    """Whoever comes first may continue a fan-out that was cancelled or has failed; whether it was one of these.
+
+    It stands as abandoned from here on, so the recovery continues it if nobody else does.
+    """
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'running', fence = fence + 1, error = NULL, lease_until = now()
+            WHERE run_id = :root_id AND fan_out IS NOT NULL AND state IN ('cancelled', 'failed')
+            """
+        ),
+        {"root_id": root_id},
+    )
+    return bool(result.rowcount)
+
+
+async def unfinished_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
+    """The fan-outs whose children shall go on, to read from."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT * FROM sync.runs
+            WHERE fan_out IS NOT NULL AND (state = 'awaiting' OR (state IN ('running', 'failed') AND EXISTS (
+                SELECT FROM sync.runs AS child
+                WHERE child.parent_run_id = runs.run_id AND child.state IN ('pending', 'submitted', 'running'))))
+            ORDER BY run_id
+            """
+        )
+    )
+    return [handle_of(row) for row in result]

@@ -1,0 +1,208 @@
+"""Holding a run: proof of life by a session lock, and by time where a session proves nothing.
+
+The holder keeps one connection open that has an advisory lock on the run's key, and notes in the run that it has it.
+When its process dies, Postgres sees the connection end and drops the lock, so a restart may take over at once. Where
+sessions are shared (a pooler that lends a connection for each transaction) nothing is locked and nothing noted, and
+the lease decides, as it does when the process only sleeps: after `lease_until` anybody may take over. The fence makes
+either takeover safe.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.database import Database, end_session, unavailable_means_retry
+from pco_store.errors import LeaseLost, StatementRefused, StoreUnavailable
+from pco_store.ledger.openings import (
+    ORGANIZATION,
+    NotOpened,
+    Opened,
+    RunRequest,
+    close_epoch_of_church,
+    close_run,
+    find_run,
+    left_unfinished,
+    open_new,
+    refuse_another_plan,
+    take_over,
+)
+from pco_store.ledger.runs import RunHandle
+
+_KEY: Final = "hashtextextended('hold:' || :key, 0)"
+_HAS_LOCK: Final = f"""
+SELECT EXISTS (SELECT FROM pg_locks, (SELECT {_KEY} AS number) AS hold
+               WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objsubid = 1
+                 AND classid::bigint = (number >> 32) & 4294967295 AND objid::bigint = number & 4294967295)
+"""  # noqa: S608 - own constants
+
+
+@dataclass(kw_only=True)
+class RunLease:
+    """The hold on a run. Renew it well before `lease_seconds` are over; release it when the run is finished."""
+
+    database: Database
+    run: RunHandle
+    lease_seconds: float
+    _session: AsyncConnection | None
+    _is_locked: bool
+
+    async def renew(self) -> None:
+        """Hold for another `lease_seconds`, unless we ended the run ourselves.
+
+        Raises `LeaseLost` when the run was taken over, `StoreUnavailable`.
+        """
+        await self._extend()
+        was_locked = self._is_locked
+        await self._prove_life()
+        if self._is_locked is not was_locked:
+            await self._extend()
+
+    async def release(self) -> None:
+        """Give up the proof of life. The run's state is the caller's to set."""
+        session, self._session, self._is_locked = self._session, None, False
+        if session is not None:
+            await end_session(session)
+
+    async def _extend(self) -> None:
+        with unavailable_means_retry():
+            async with self.database.transaction() as connection:
+                result = await connection.execute(
+                    text(
+                        """
+                        UPDATE sync.runs
+                        SET lease_until = now() + make_interval(secs => :lease_seconds), session_locked = :is_locked
+                        WHERE run_id = :run_id AND fence = :fence AND state IN ('running', 'awaiting')
+                        """
+                    ),
+                    {
+                        "lease_seconds": self.lease_seconds,
+                        "is_locked": self._is_locked,
+                        "run_id": self.run.run_id,
+                        "fence": self.run.fence,
+                    },
+                )
+                if result.rowcount != 1 and not await self._has_our_fence(connection):
+                    raise LeaseLost(self.run.key, self.run.fence)
+
+    async def _has_our_fence(self, connection: AsyncConnection) -> bool:
+        """Whether nobody took over: then it was we who ended the run, and only its report is still under way."""
+        fence = await connection.scalar(
+            text("SELECT fence FROM sync.runs WHERE run_id = :run_id"), {"run_id": self.run.run_id}
+        )
+        return bool(fence == self.run.fence)
+
+    async def _prove_life(self) -> None:
+        """Take the session lock again if its connection was lost, for instance in a restart of Postgres."""
+        if self._session is not None and self._is_locked:
+            try:
+                if await _ask(self._session, _HAS_LOCK, self.run.key):
+                    return
+                await self.database.share_sessions()  # another session has answered
+            except StatementRefused:
+                await self.database.share_sessions()
+            except StoreUnavailable:
+                pass
+            await self.release()
+        if self._session is None:
+            self._session = await _new_session(self.database)
+        if self._session is not None:
+            self._is_locked = await _try_lock(self._session, self.run.key)
+
+
+async def open_run(database: Database, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
+    """Decide about a request and hold the run if it is ours; race-free between any number of processes.
+
+    Safe to repeat by the same flow run when the answer was lost. Raises `StoreUnavailable`, `PlanDiffers`.
+    """
+    session = await _new_session(database)
+    held = is_locked = False
+    try:
+        with unavailable_means_retry():
+            async with database.transaction() as connection:
+                found = await find_run(connection, request)
+                decision = await _decide(connection, session, found, request)
+                if isinstance(decision, Opened):
+                    if session is not None:
+                        is_locked = await _try_lock(session, decision.run.key)  # before others can see the run
+                    await _note_lock(connection, decision.run, is_locked=is_locked)
+        if isinstance(decision, NotOpened):
+            return decision, None
+        held = True
+        return decision, RunLease(
+            database=database,
+            run=decision.run,
+            lease_seconds=request.lease_seconds,
+            _session=session,
+            _is_locked=is_locked,
+        )
+    finally:
+        if not held and session is not None:
+            await end_session(session)
+
+
+async def _decide(
+    connection: AsyncConnection, session: AsyncConnection | None, found: Row[Any] | None, request: RunRequest
+) -> Opened | NotOpened:
+    if found is None:
+        left = await left_unfinished(connection, request) if request.epoch is None else None
+        return Opened(run=await open_new(connection, request), continued=False, left=left)
+    if request.on_conflict == "restart":
+        await close_run(connection, found.run_id)
+        if request.entity == ORGANIZATION:
+            await close_epoch_of_church(connection, request.org_id, found.epoch)
+        return Opened(run=await open_new(connection, request), continued=False)
+    refuse_another_plan(found, request)
+    if found.state in ("completed", "awaiting"):
+        return _not_opened(found, "running" if found.state == "awaiting" else "completed")
+    is_held = found.state == "running" and found.is_leased and not _is_the_same(found, request)
+    if is_held and not await _is_proven_dead(connection, session, found):
+        return _not_opened(found, "running")
+    dead = found.flow_run_id if found.state == "running" and found.flow_run_id != request.flow_run_id else None
+    return Opened(run=await take_over(connection, found.run_id, request), continued=True, taken_from=dead)
+
+
+async def _is_proven_dead(connection: AsyncConnection, session: AsyncConnection | None, found: Row[Any]) -> bool:
+    """Whether the holder had locked its session, and the lock is gone. Who could lock none is given its lease."""
+    if not found.session_locked:
+        return False
+    if session is not None:
+        return await _try_lock(session, found.key)
+    return await _ask(connection, f"SELECT pg_try_advisory_xact_lock({_KEY})", found.key)
+
+
+async def _note_lock(connection: AsyncConnection, run: RunHandle, *, is_locked: bool) -> None:
+    await connection.execute(
+        text("UPDATE sync.runs SET session_locked = :is_locked WHERE run_id = :run_id"),
+        {"is_locked": is_locked, "run_id": run.run_id},
+    )
+
+
+def _is_the_same(found: Row[Any], request: RunRequest) -> bool:
+    """Whether the request opened the run itself, and the answer to its commit was lost on the way."""
+    return request.flow_run_id is not None and (found.owner, found.flow_run_id) == (request.owner, request.flow_run_id)
+
+
+def _not_opened(found: Row[Any], why: Any) -> NotOpened:
+    return NotOpened(why=why, key=found.key, epoch=found.epoch, flow_run_id=found.flow_run_id, owner=found.owner)
+
+
+async def _new_session(database: Database) -> AsyncConnection | None:
+    """A connection that keeps its session; None where they are shared."""
+    if not await database.has_own_sessions():
+        return None
+    with unavailable_means_retry():
+        session = await database.sessions.connect()
+        await session.execution_options(isolation_level="AUTOCOMMIT")
+        return session
+
+
+async def _try_lock(session: AsyncConnection, key: str) -> bool:
+    return await _ask(session, f"SELECT pg_try_advisory_lock({_KEY})", key)
+
+
+async def _ask(connection: AsyncConnection, question: str, key: str) -> bool:
+    with unavailable_means_retry():
+        answer: bool | None = await connection.scalar(text(question), {"key": key})
+    return bool(answer)

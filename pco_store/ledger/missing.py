@@ -1,0 +1,48 @@
+"""What is in the mirror and on no page of a complete run."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.ledger.runs import RunHandle
+from pco_store.mirror.tombstones import quoted_name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingRecords:
+    """What is in the mirror and was not in the collection that a run has read.
+
+    `live` counts the mirror's rows without a tombstone, the missing ones included; `witnesses` are ids that the run has
+    seen last, if it has seen any.
+    """
+
+    ids: tuple[str, ...]
+    live: int
+    witnesses: tuple[str, ...]
+
+
+async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table) -> MissingRecords:
+    """Compare the mirror with the ids on the run's pages, which must be all that there are.
+
+    Rows that somebody wrote since the run began are not missing, nor are records that it has put into quarantine.
+    """
+    name, living = quoted_name(table), "org_id = :org_id AND _deleted_at IS NULL"
+    # EXCEPT sorts or hashes, whatever Postgres thinks of the arrays; of a join it tried every row with every id.
+    result = await connection.execute(
+        text(
+            f"""
+            WITH missing AS (
+                SELECT id FROM {name} WHERE {living} AND _synced_at < :began_at
+                EXCEPT (SELECT unnest(ids) FROM sync.pages WHERE run_id = :run_id
+                        UNION ALL SELECT record_id FROM sync.quarantine WHERE run_id = :run_id))
+            SELECT (SELECT count(*) FROM {name} WHERE {living}) AS live,
+                ARRAY(SELECT id FROM missing ORDER BY id) AS ids,
+                ARRAY(SELECT ids[1] FROM sync.pages WHERE run_id = :run_id AND cardinality(ids) > 0
+                      ORDER BY committed_at DESC LIMIT 3) AS witnesses
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {"run_id": run.run_id, "org_id": run.org_id, "began_at": run.started_at},
+    )
+    row = result.one()
+    return MissingRecords(ids=tuple(row.ids), live=row.live, witnesses=tuple(dict.fromkeys(row.witnesses)))

@@ -1,0 +1,281 @@
+"""What a complete fan-out did not list below any parent, and what was found out about it: once for each fan-out."""
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.ancestors import ids_in, is_shared, path_below
+from pco_catalog.chains import Level
+from pco_store.ledger.openings import handle_of
+from pco_store.ledger.results import note_unshown
+from pco_store.ledger.runs import RunHandle
+from pco_store.mirror.links import forget_unlisted, name_of_list
+from pco_store.mirror.tables import mirror_table
+from pco_store.mirror.tombstones import mark_deleted, quoted_name
+
+FIRST_WAIT_SECONDS: Final = 60.0
+"""Before somebody else is asked to find out what was deleted; asking goes on where the last one came to."""
+
+
+_UNSETTLED: Final = """
+            WHERE root.fan_out IS NOT NULL AND root.state = 'completed'
+              AND (root.deletions IS NULL OR root.deletions ->> 'verdict' = 'requested')
+              AND NOT EXISTS (SELECT FROM sync.runs AS child
+                              WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingBelow:
+    """What is in the mirror and was listed below no parent.
+
+    `live` counts the mirror's rows without a tombstone; `witnesses` are records that were listed, with their scopes;
+    `unread` counts the parents that could not be read.
+    """
+
+    ids: tuple[str, ...]
+    live: int
+    unread: int
+    witnesses: tuple[tuple[str, str], ...]
+
+
+async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
+    """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
+
+    They are given again if nothing was found out, after waits that double, for as long as a day; after that they are
+    marked as given up, until somebody starts them again. One with dead or cancelled children is not complete.
+    """
+    await _give_up(connection)
+    result = await connection.execute(
+        text(
+            f"""
+            UPDATE sync.runs AS root
+            SET deletions = '{{"verdict": "requested"}}', restarts = root.restarts + 1,
+                not_before = now() + make_interval(secs => :first * power(2, least(root.restarts, 12)))
+            {_UNSETTLED}
+              AND (root.deletions IS NULL OR coalesce(root.not_before <= now(), true))
+              AND root.completed_at > now() - interval '1 day'
+            RETURNING *
+            """  # noqa: S608 - own constant
+        ),
+        {"first": FIRST_WAIT_SECONDS},
+    )
+    return [handle_of(row) for row in result]
+
+
+async def _give_up(connection: AsyncConnection) -> None:
+    """Prefect shows them as spreading, and they are so no longer."""
+    result = await connection.execute(
+        text(
+            f"""
+            UPDATE sync.runs AS root SET deletions = '{{"verdict": "requested", "given_up": true}}'
+            {_UNSETTLED}
+              AND root.deletions ->> 'given_up' IS NULL AND root.completed_at <= now() - interval '1 day'
+            RETURNING run_id
+            """  # noqa: S608 - own constant
+        )
+    )
+    for run_id in result.scalars().all():
+        await note_unshown(connection, run_id)
+
+
+async def settled_deletions(connection: AsyncConnection, root_id: int) -> Mapping[str, Any] | None:
+    """What was found out about a fan-out's missing records; None as long as nobody has."""
+    told: Mapping[str, Any] | None = await connection.scalar(
+        text("SELECT deletions FROM sync.runs WHERE run_id = :root_id AND deletions ->> 'verdict' <> 'requested'"),
+        {"root_id": root_id},
+    )
+    return told
+
+
+async def is_complete(connection: AsyncConnection, root_id: int) -> bool:
+    """Whether all parents were read, and all children are done."""
+    return bool(
+        await connection.scalar(
+            text(
+                """
+                SELECT state = 'completed' AND NOT EXISTS (
+                    SELECT FROM sync.runs AS child
+                    WHERE child.parent_run_id = :root_id AND child.state NOT IN ('completed', 'absent', 'forbidden'))
+                FROM sync.runs WHERE run_id = :root_id
+                """
+            ),
+            {"root_id": root_id},
+        )
+    )
+
+
+async def find_missing_below(connection: AsyncConnection, root: RunHandle, table: Table) -> MissingBelow:
+    """Compare the mirror with the ids on the pages of a complete fan-out's children.
+
+    Rows that somebody wrote since it began are not missing, nor are records that it has put into quarantine. A child
+    that is absent had no list, because its parent is gone.
+    """
+    name, living = quoted_name(table), "org_id = :org_id AND _deleted_at IS NULL"
+    children = "SELECT run_id FROM sync.runs WHERE parent_run_id = :root_id AND entity = :entity"
+    result = await connection.execute(
+        text(
+            f"""
+            WITH child AS MATERIALIZED ({children}),
+            missing AS (
+                SELECT id FROM {name} WHERE {living} AND _synced_at < :began_at
+                EXCEPT (SELECT unnest(ids) FROM sync.pages WHERE run_id IN (SELECT run_id FROM child)
+                        UNION ALL SELECT record_id FROM sync.quarantine WHERE run_id IN (SELECT run_id FROM child)))
+            SELECT (SELECT count(*) FROM {name} WHERE {living}) AS live,
+                ARRAY(SELECT id FROM missing ORDER BY id) AS ids,
+                (SELECT count(*) FROM sync.runs WHERE parent_run_id = :root_id AND state = 'forbidden') AS unread
+            """  # noqa: S608 - names from the catalogue
+        ),
+        _values(root),
+    )
+    row = result.one()
+    witnesses = await connection.execute(
+        text(
+            """
+            SELECT run.scope, page.ids[1] AS id FROM sync.runs AS run JOIN sync.pages AS page USING (run_id)
+            WHERE run.parent_run_id = :root_id AND run.entity = :entity AND cardinality(page.ids) > 0
+            ORDER BY page.committed_at DESC LIMIT 3
+            """
+        ),
+        _values(root),
+    )
+    return MissingBelow(
+        ids=tuple(row.ids),
+        live=row.live,
+        unread=row.unread,
+        witnesses=tuple((one.scope, one.id) for one in witnesses),
+    )
+
+
+async def former_lists(
+    connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]
+) -> dict[str, list[list[str]]]:
+    """In which lists these records stood, as far as the mirror knows, in two parts: the two times they are asked for.
+
+    First where this fan-out would have listed them: below the parents in their rows, or those of their links where many
+    parents share them. Then, if that parent's list was read, in the other lists that their rows name: the record may
+    have moved to another parent meanwhile. Below a parent that is gone its records are gone. A record of which no list
+    is known is left out.
+    """
+    entity, table = level.entity, mirror_table(level.entity)
+    own = [path for path in entity.list_paths if "{" in path and not is_shared(entity, path)]
+    columns = ", ".join(_scope_of(path) for path in own) or "NULL"
+    rows = await connection.execute(
+        text(
+            f"SELECT id, ARRAY[{columns}]::text[] AS scopes FROM {quoted_name(table)} "  # noqa: S608 - from the catalogue
+            "WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[]))"
+        ),
+        {"org_id": root.org_id, "ids": list(ids)},
+    )
+    stood = {
+        row.id: {path: scope for path, scope in zip(own, row.scopes, strict=True) if scope is not None} for row in rows
+    }
+    linked = await _linked_scopes(connection, root, level, ids) if level.is_shared else {}
+    read = await _read_scopes(
+        connection, root, {scopes[level.path] for scopes in stood.values() if level.path in scopes}
+    )
+    found = {}
+    for one, scopes in stood.items():
+        others = [path_below(path, scope) for path, scope in scopes.items() if path != level.path]
+        if level.is_shared:
+            first = then = [*map(level.path_of, linked.get(one, [])), *others]
+        elif level.path in scopes:
+            first = [level.path_of(scopes[level.path])]
+            then = others if others and scopes[level.path] in read else first
+        else:
+            continue
+        if first:
+            found[one] = [first, then]
+    return found
+
+
+async def _read_scopes(connection: AsyncConnection, root: RunHandle, scopes: Set[str]) -> set[str]:
+    """Of these parents, those whose lists a fan-out has read."""
+    if not scopes:
+        return set()
+    read = await connection.execute(
+        text(
+            "SELECT scope FROM sync.runs WHERE parent_run_id = :root_id AND entity = :entity AND state = 'completed' "
+            "AND scope = ANY(CAST(:scopes AS text[]))"
+        ),
+        {"root_id": root.run_id, "entity": root.entity, "scopes": sorted(scopes)},
+    )
+    return set(read.scalars())
+
+
+async def _linked_scopes(
+    connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]
+) -> dict[str, list[str]]:
+    parent, name = name_of_list(level.path)
+    links = await connection.execute(
+        text(
+            """
+            SELECT id, array_agg(scope ORDER BY unlisted_at DESC NULLS FIRST, seen_at DESC) AS scopes FROM sync.links
+            WHERE org_id = :org_id AND entity = :entity AND parent = :parent AND list = :list
+                AND id = ANY(CAST(:ids AS text[]))
+            GROUP BY id
+            """
+        ),
+        {"org_id": root.org_id, "entity": root.entity, "parent": parent, "list": name, "ids": list(ids)},
+    )
+    return {row.id: row.scopes for row in links}
+
+
+def _scope_of(path: str) -> str:
+    """The ids in a path, from the columns of a row; null if one of them is not known."""
+    quoted = [f'"{name}"' for name in ids_in(path)]
+    return " || '/' || ".join(quoted)
+
+
+async def settle(
+    connection: AsyncConnection,
+    root: RunHandle,
+    level: Level,
+    *,
+    verdict: str,
+    missing: int,
+    unplaced: int = 0,
+    absent: Sequence[tuple[Sequence[str], datetime]] = (),
+) -> int | None:
+    """Give the absent ones their tombstones, and write down what was found out, once; how many got one.
+
+    `absent` has them by when they were last looked for; `unplaced` are missing, too, and nobody knows where they were
+    listed. What stood in no list is forgotten if all is decided. None, and nothing is done, if children were added or
+    revived meanwhile, or somebody else has settled it.
+    """
+    open_still = await connection.scalar(
+        text(
+            "SELECT state = 'completed' AND (deletions IS NULL OR deletions ->> 'verdict' = 'requested') "
+            "FROM sync.runs WHERE run_id = :root_id FOR UPDATE"
+        ),
+        {"root_id": root.run_id},
+    )
+    if not open_still:
+        return None
+    deleted = 0
+    table = mirror_table(level.entity)
+    for ids, at in absent:
+        deleted += await mark_deleted(connection, root.org_id, table, ids, reason="absent", absent_at=at)
+    told = {"verdict": verdict, "missing": missing, "deleted": deleted} | ({"unplaced": unplaced} if unplaced else {})
+    await connection.execute(
+        text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),
+        {"told": json.dumps(told), "root_id": root.run_id},
+    )
+    await note_unshown(connection, root.run_id)
+    if level.is_shared and verdict in ("none", "confirmed"):
+        await forget_unlisted(connection, root.org_id, level.entity, level.path)
+    return deleted
+
+
+def _values(root: RunHandle) -> dict[str, object]:
+    return {
+        "root_id": root.run_id,
+        "org_id": root.org_id,
+        "entity": root.entity,
+        "began_at": root.started_at,
+    }

@@ -1,0 +1,300 @@
+"""Who may run an epoch: one statement of the rules that all entrances share (a deployment, the UI, Python)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.errors import PlanDiffers
+from pco_store.ledger.plans import compared, decisions_of
+from pco_store.ledger.runs import FanOutPlan, RunHandle, RunWindow
+
+ConflictPolicy = Literal["join", "reject", "restart"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What somebody wants to run. Without an `epoch` an unfinished one with the same decisions is continued, else one
+    opens.
+
+    `window` and `page_size` are used only when a new epoch opens. Of `fan_out` and `plan`, what decides the result is
+    the epoch's (`pco_store.ledger.plans`); the rest is that of whoever runs it last.
+    """
+
+    org_id: str
+    entity: str
+    scope: str = ""
+    epoch: str | None = None
+    mode: str
+    on_conflict: ConflictPolicy
+    window: RunWindow
+    page_size: int
+    owner: str
+    flow_run_id: str | None
+    lease_seconds: float
+    fan_out: FanOutPlan | None = None
+    plan: Mapping[str, Any] | None = None
+
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """The parameters that decide the result."""
+        return decisions_of(self.mode, self.plan, None if self.fan_out is None else asdict(self.fan_out))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """The run is ours. `continued` says that an earlier execution had begun it.
+
+    `taken_from` is the flow run that held it and did not end it, so that it must be dead. `left` says of an unfinished
+    turn why it was not continued instead.
+    """
+
+    run: RunHandle
+    continued: bool
+    taken_from: str | None = None
+    left: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotOpened:
+    """The run is not started again; `why` is what it is doing, `flow_run_id` who does or did it."""
+
+    why: Literal["running", "completed"]
+    key: str
+    epoch: str
+    flow_run_id: str | None
+    owner: str
+
+
+FAN_OUT_SCOPE: Final = "*"
+"""The scope of a fan-out itself; that of its children is their parent's id, and of a plain sync it is empty."""
+
+ORGANIZATION: Final = "organization"
+"""Stands where an entity is due, for the run that mirrors a whole church. No entity is called so."""
+
+
+UNFINISHED: Final = "('running', 'awaiting', 'failed', 'cancelled')"
+
+_FOUND: Final = """
+    SELECT *, lease_until > now() AS is_leased FROM sync.runs
+    WHERE org_id = :org_id AND entity = :entity AND scope = :scope
+"""
+
+
+def sync_key(org_id: str, entity: str, epoch: str, scope: str = "") -> str:
+    """The idempotency key of a sync; no clock in it.
+
+    An epoch may hold colons and a scope may not, so the scope has to stand in every key of a fan-out, its own included.
+    """
+    if entity == ORGANIZATION:
+        return f"sync-organization:{org_id}:{epoch}"
+    if scope:
+        return f"sync-children:{org_id}:{entity}:{scope}:{epoch}"
+    return f"sync-entity:{org_id}:{entity}:{epoch}"
+
+
+async def find_run(connection: AsyncConnection, request: RunRequest) -> Row[Any] | None:
+    """The run that the request is about, locked; None if it is a new epoch.
+
+    Requests for one (org, entity, scope) wait for each other here until their transactions end.
+    """
+    await connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('open:' || :name, 0))"),
+        {"name": f"{request.org_id}|{request.entity}|{request.scope}"},
+    )
+    if request.epoch is not None:
+        result = await connection.execute(
+            text(f"{_FOUND} AND epoch = :epoch AND state <> 'closed' ORDER BY turn DESC LIMIT 1 FOR UPDATE"),
+            {**_list_of(request), "epoch": request.epoch},
+        )
+        return result.one_or_none()
+    same = next((row.run_id for row in await _unfinished(connection, request) if not _difference(row, request)), None)
+    result = await connection.execute(
+        text(f"{_FOUND} AND run_id = :run_id AND state IN {UNFINISHED} FOR UPDATE"),
+        {**_list_of(request), "run_id": same},
+    )
+    return result.one_or_none()
+
+
+async def left_unfinished(connection: AsyncConnection, request: RunRequest) -> str | None:
+    """What a new turn leaves behind: the last unfinished one of its mode, which was begun with another plan."""
+    left = next((row for row in await _unfinished(connection, request) if _difference(row, request)), None)
+    if left is None:
+        return None
+    return (
+        f"{left.key} is unfinished and was begun with {_difference(left, request)}: it stays as it "
+        f"is, and its epoch {left.epoch} continues it"
+    )
+
+
+def refuse_another_plan(found: Row[Any], request: RunRequest) -> None:
+    """Raises `PlanDiffers` if the run was begun with other decisions than those of the request that names it."""
+    if difference := _difference(found, request):
+        raise PlanDiffers(found.key, difference)
+
+
+async def _unfinished(connection: AsyncConnection, request: RunRequest) -> Sequence[Row[Any]]:
+    result = await connection.execute(
+        text(f"{_FOUND} AND state IN {UNFINISHED} AND mode = :mode ORDER BY turn DESC"),
+        {**_list_of(request), "mode": request.mode},
+    )
+    return result.all()
+
+
+def _list_of(request: RunRequest) -> dict[str, str]:
+    return {"org_id": request.org_id, "entity": request.entity, "scope": request.scope}
+
+
+def _difference(row: Row[Any], request: RunRequest) -> str:
+    begun = decisions_of(row.mode, row.plan, row.fan_out)
+    return compared(begun, request.decisions, is_list=request.entity != ORGANIZATION)
+
+
+async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandle:
+    """Open a new epoch; an unnamed one is called after its turn.
+
+    That of a church is called after itself: its syncs have the same epoch, and turns of their own.
+    """
+    turn = await connection.scalar(
+        text(
+            "SELECT coalesce(max(turn), 0) + 1 FROM sync.runs "
+            "WHERE org_id = :org_id AND entity = :entity AND scope = :scope"
+        ),
+        {"org_id": request.org_id, "entity": request.entity, "scope": request.scope},
+    )
+    name = ORGANIZATION if request.entity == ORGANIZATION else "turn"
+    epoch = request.epoch if request.epoch is not None else f"{name}-{turn}"
+    result = await connection.execute(
+        text(
+            """
+            INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
+                flow_run_id, window_attribute, window_since, window_until, page_size, fan_out, plan)
+            VALUES (:org_id, :entity, :scope, :epoch, :key, :turn, 'running', :mode, 1, :owner,
+                now() + make_interval(secs => :lease_seconds), :flow_run_id, :window_attribute, :window_since,
+                :window_until, :page_size, CAST(:fan_out AS jsonb), CAST(:plan AS jsonb))
+            RETURNING *
+            """
+        ),
+        {
+            "org_id": request.org_id,
+            "entity": request.entity,
+            "scope": request.scope,
+            "epoch": epoch,
+            "key": sync_key(request.org_id, request.entity, epoch, request.scope),
+            "turn": turn,
+            "mode": request.mode,
+            "owner": request.owner,
+            "lease_seconds": request.lease_seconds,
+            "flow_run_id": request.flow_run_id,
+            "window_attribute": request.window.attribute,
+            "window_since": request.window.since,
+            "window_until": request.window.until,
+            "page_size": request.page_size,
+            **_written(request),
+        },
+    )
+    return handle_of(result.one())
+
+
+async def take_over(connection: AsyncConnection, run_id: int, request: RunRequest) -> RunHandle:
+    """Become the run's only writer: the fence moves, and whoever held it cannot commit any more."""
+    result = await connection.execute(
+        text(
+            """
+            UPDATE sync.runs
+            SET state = 'running', fence = fence + 1, owner = :owner, flow_run_id = :flow_run_id, error = NULL,
+                not_before = NULL, submission = NULL, lease_until = now() + make_interval(secs => :lease_seconds),
+                fan_out = coalesce(CAST(:fan_out AS jsonb), fan_out), plan = coalesce(CAST(:plan AS jsonb), plan)
+            WHERE run_id = :run_id RETURNING *
+            """
+        ),
+        {
+            "run_id": run_id,
+            "owner": request.owner,
+            "flow_run_id": request.flow_run_id,
+            "lease_seconds": request.lease_seconds,
+            **_written(request),
+        },
+    )
+    return handle_of(result.one())
+
+
+def _written(request: RunRequest) -> dict[str, str | None]:
+    return {
+        "fan_out": None if request.fan_out is None else json.dumps(asdict(request.fan_out)),
+        "plan": None if request.plan is None else json.dumps(dict(request.plan)),
+    }
+
+
+async def close_run(connection: AsyncConnection, run_id: int) -> None:
+    """Give up an epoch and its children: the keys become free, and their holders cannot commit any more.
+
+    What PCO had said of single records is forgotten.
+
+    It waits for pages that are being committed; these may add children, so it looks again until there are none.
+    """
+    while True:
+        closed = await connection.execute(
+            text(
+                """
+                UPDATE sync.runs
+                SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
+                WHERE run_id IN (SELECT run_id FROM sync.runs
+                                 WHERE (run_id = :run_id OR parent_run_id = :run_id) AND state <> 'closed'
+                                 ORDER BY run_id FOR UPDATE)
+                """
+            ),
+            {"run_id": run_id},
+        )
+        if not closed.rowcount:
+            break
+    await connection.execute(text("DELETE FROM sync.answers WHERE run_id = :run_id"), {"run_id": run_id})
+
+
+async def close_epoch_of_church(connection: AsyncConnection, org_id: str, epoch: str) -> None:
+    """Give up the lists and fan-outs of a church's epoch: it begins anew, and they with it."""
+    lists = await connection.execute(
+        text(
+            "SELECT run_id FROM sync.runs WHERE org_id = :org_id AND epoch = :epoch AND turn IS NOT NULL "
+            "AND state <> 'closed' ORDER BY run_id"
+        ),
+        {"org_id": org_id, "epoch": epoch},
+    )
+    for run_id in lists.scalars().all():
+        await close_run(connection, run_id)
+
+
+def handle_of(row: Row[Any]) -> RunHandle:
+    """The handle for a row of sync.runs."""
+    return RunHandle(
+        run_id=row.run_id,
+        token=str(row.token),
+        org_id=row.org_id,
+        entity=row.entity,
+        scope=row.scope,
+        epoch=row.epoch,
+        key=row.key,
+        fence=row.fence,
+        mode=row.mode,
+        window=RunWindow(attribute=row.window_attribute, since=row.window_since, until=row.window_until),
+        page_size=row.page_size,
+        started_at=row.started_at,
+        parent_run_id=row.parent_run_id,
+        fan_out=None if row.fan_out is None else _fan_out(row.fan_out),
+        attempts=row.attempts,
+        parts=row.parts,
+        plan=row.plan,
+    )
+
+
+def _fan_out(told: Mapping[str, Any]) -> FanOutPlan:
+    """As far as this program understands it: a newer one may have written more."""
+    return FanOutPlan(
+        below=tuple(told.get("below") or ()),
+        groups_per_run=told.get("groups_per_run", 1),
+        most_under_way=told.get("most_under_way", 200),
+        many_deletions=told.get("many_deletions", "stop"),
+    )

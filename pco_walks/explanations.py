@@ -1,0 +1,105 @@
+"""How each resource is read, and why, in words for people: from what the catalogue says. Pure."""
+
+from dataclasses import dataclass
+
+from pco_catalog.ancestors import columns_of, ids_in, own_ids
+from pco_catalog.catalog import Catalog, Entity
+from pco_catalog.chains import Chain, Level, chains_to
+from pco_walks.window import LOOKBACK, can_be_ranged, delta_attribute
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """One way to read an entity, for people: which walk, on what it relies, what it costs, and whose ids it tells.
+
+    `ancestors` are the columns of a row that this way fills; one in brackets is kept as a link, because many parents
+    share the record.
+    """
+
+    way: str
+    walk: str
+    relies_on: str
+    because: str
+    requests: str
+    ancestors: tuple[str, ...] = ()
+
+
+def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
+    """Every way there is to read an entity, the usual ones first."""
+    told = [] if entity.list_path is None else [_explain_full(entity), _explain_delta(entity)]
+    return told + [_explain_chain(chain) for chain in chains_to(catalog, entity)]
+
+
+def _explain_full(entity: Entity) -> Explained:
+    if can_be_ranged(entity, "created_at"):
+        return Explained(
+            way="full",
+            walk="frozen window, pages side by side, back to front; above 25,000 records divided into windows of time",
+            relies_on="where[created_at][lte], total_count; order by id",
+            because="PCO filters this list by created_at, so nothing can enter it while it is read",
+            requests="a page per 100 records; one or two more for each 20,000 of a long list",
+            ancestors=_named_by_records(entity),
+        )
+    return Explained(
+        way="full",
+        walk="strict: one page at a time, back to front",
+        relies_on="order by id",
+        because="PCO does not filter this list by created_at, so only the order proves that nothing was missed",
+        requests="a page per 100 records, and the first one twice",
+        ancestors=_named_by_records(entity),
+    )
+
+
+def _explain_delta(entity: Entity) -> Explained:
+    attribute = delta_attribute(entity)
+    if attribute is None:
+        return Explained(
+            way="delta",
+            walk="none",
+            relies_on="",
+            because="PCO neither filters nor orders this list by a time of change; the full walk finds what changed",
+            requests="",
+        )
+    if not can_be_ranged(entity, attribute):
+        return Explained(
+            way="delta",
+            walk="newest first: from the last change down to the watermark, pages overlapping by one record",
+            relies_on="order=-updated_at",
+            because="PCO orders this list by updated_at, but ignores where[updated_at]",
+            requests="a page per 99 records that changed, one at least",
+            ancestors=_named_by_records(entity),
+        )
+    minutes = int(LOOKBACK.total_seconds() // 60)
+    append_only = "; it never changes, or only the full walk sees that" if attribute == "created_at" else ""
+    return Explained(
+        way="delta",
+        walk=f"window from {minutes} minutes before the watermark until now",
+        relies_on=f"where[{attribute}][gte] and [lte], total_count; order by id",
+        because=f"PCO filters this list by {attribute}{append_only}",
+        requests="a page per 100 records that are new, one at least",
+        ancestors=_named_by_records(entity),
+    )
+
+
+def _explain_chain(chain: Chain) -> Explained:
+    parents = " > ".join(chain.names)
+    last = chain.levels[-1]
+    return Explained(
+        way=f"below {parents}",
+        walk=f"a list for each {last.parent.name}: {last.path}",
+        relies_on="the same as in full, for each list",
+        because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
+        requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
+        ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_path(last)])),
+    )
+
+
+def _named_by_records(entity: Entity) -> tuple[str, ...]:
+    """The ancestors that every record of the entity names itself, whichever way it is read."""
+    columns = columns_of(entity)
+    return tuple(name for name in columns.ancestors if name not in columns.told)
+
+
+def _named_by_path(level: Level) -> list[str]:
+    own = own_ids(level.entity, level.path)
+    return [name if name in own else f"({name})" for name in ids_in(level.path)]

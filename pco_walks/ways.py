@@ -1,0 +1,43 @@
+"""How each resource is read, and why: chosen from what the catalogue says, never coded per entity. Pure."""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Literal
+
+from pco_catalog.catalog import Catalog, Entity
+from pco_catalog.chains import Chain, chain_to
+from pco_walks.window import Mode, delta_attribute
+
+OrganizationMode = Literal["full", "delta", "rest"]
+"""full: everything there is. delta: what changed, where PCO can tell. rest: all that no delta can tell."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """How an entity is read: from its list at top level in a `mode`, or below its parents along a `chain`."""
+
+    entity: Entity
+    mode: Mode = "full"
+    chain: Chain | None = None
+
+
+def ways_of(
+    catalog: Catalog, entities: Sequence[Entity], *, mode: OrganizationMode, known: Set[str]
+) -> tuple[list[Way], list[Way]]:
+    """What is read at top level, and what below parents, in this order.
+
+    `known` are the entities that have a watermark; one without has to be read in full before a delta can follow it.
+    """
+    top, below = [], []
+    for entity in entities:
+        has_delta = entity.list_path is not None and delta_attribute(entity) is not None
+        if entity.list_path is None:
+            if mode != "delta":
+                below.append(Way(entity=entity, chain=chain_to(catalog, entity)))
+        elif mode == "full":
+            top.append(Way(entity=entity))
+        elif mode == "delta" and has_delta:
+            top.append(Way(entity=entity, mode="delta" if entity.name in known else "full"))
+        elif mode == "rest" and not has_delta:
+            top.append(Way(entity=entity))
+    return top, below

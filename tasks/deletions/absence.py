@@ -1,0 +1,165 @@
+"""Asks PCO for single records, to learn which are gone: twice, and beside witnesses that must be shown."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pco_client.client import PcoClient
+from pco_client.errors import NotFound, SkipError
+from pco_store.ledger.answers import read_answers, record_answers
+from pco_store.ledger.runs import RunHandle
+from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.patience import patiently
+from tasks.retries import POISONOUS, delays_of, retried
+from tasks.settings import SyncSettings
+
+PATIENCE_WITH_ONE: Final = 2
+"""Retries of a record that PCO cannot render: it is there, or the witness will tell that nothing can be read."""
+
+PER_CHECKPOINT: Final = 200
+"""Records that are asked for, twice, between two checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Absent:
+    """Records that are gone, and when they were last looked for, by the database's clock."""
+
+    ids: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Where a run keeps what it was told."""
+
+    resources: Resources
+    run: RunHandle
+
+    async def read(self) -> dict[str, datetime | None]:
+        """When PCO last said that there is no such record, or None for one that it showed."""
+        return await patiently(self.resources, lambda connection: read_answers(connection, self.run.run_id))
+
+    async def record(self, asked: Sequence[str], absent: Absent) -> None:
+        """Raises `LeaseLost`, `StoreUnavailable`."""
+        await patiently(
+            self.resources,
+            lambda connection: record_answers(connection, self.run, asked, absent=absent.ids, at=absent.at),
+        )
+
+
+class Asking:
+    """Asks for the records of one list or of several. `witnesses` are paths of records that PCO has just shown."""
+
+    def __init__(
+        self,
+        client: PcoClient,
+        settings: SyncSettings,
+        *,
+        api_version: str,
+        lane: str,
+        clock_offset: timedelta,
+        witnesses: Sequence[str],
+    ) -> None:
+        self._client = client
+        self._api_version = api_version
+        self._lane = lane
+        self._clock_offset = clock_offset
+        self._witnesses = witnesses
+        self._delays = delays_of(settings)
+        self._room = asyncio.Semaphore(settings.pages_in_flight)
+        self.requests = 0
+
+    async def find_absent(
+        self,
+        paths: Mapping[str, Sequence[str]],
+        checkpoints: Checkpoints,
+        *,
+        then: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[Absent] | None:
+        """Of the records by id, those that PCO answers 404 for at each of their paths, both times they are asked for.
+
+        The second time at the paths in `then`, if those are given. They are asked for in batches, and what a batch has
+        shown is written down: whoever continues does not ask again.
+
+        None: PCO does not show a witness before, between and after, so a 404 proves nothing. Raises the errors of the
+        client that are not about one record, and the store's.
+        """
+        known = await checkpoints.read()
+        left = [one for one in paths if one not in known]
+        for start in range(0, len(left), PER_CHECKPOINT):
+            batch = left[start : start + PER_CHECKPOINT]
+            absent = await self._ask(batch, paths, paths if then is None else then)
+            if absent is None:
+                return None
+            await checkpoints.record(batch, absent)
+            known |= dict.fromkeys(batch) | dict.fromkeys(absent.ids, absent.at)
+        by_time: dict[datetime, list[str]] = defaultdict(list)
+        for one in paths:
+            if (at := known[one]) is not None:
+                by_time[at].append(one)
+        return [Absent(ids=tuple(ids), at=at) for at, ids in by_time.items()]
+
+    async def _ask(
+        self, batch: Sequence[str], first: Mapping[str, Sequence[str]], then: Mapping[str, Sequence[str]]
+    ) -> Absent | None:
+        at = datetime.now(UTC)
+        gone = list(batch)
+        for asked in (first, then):
+            if not await self._sees_a_witness():
+                return None
+            at = datetime.now(UTC) + self._clock_offset
+            gone = await self._absent_of(gone, asked)
+        if not await self._sees_a_witness():
+            return None
+        return Absent(ids=tuple(gone), at=at)
+
+    async def _sees_a_witness(self) -> bool:
+        for path in self._witnesses:
+            if await retried(lambda _, path=path: self._is_shown(path), delays=self._delays):  # type: ignore[misc]
+                return True
+        return False
+
+    async def _absent_of(self, ids: Sequence[str], paths: Mapping[str, Sequence[str]]) -> list[str]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = {one: group.create_task(self._is_absent(paths[one])) for one in ids}
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [one for one, task in asked.items() if task.result()]
+
+    async def _is_absent(self, paths: Sequence[str]) -> bool:
+        """Whether PCO says of each path that there is no such record."""
+        async with self._room:
+            for path in paths:
+                if not await self._is_gone_from(path):
+                    return False
+            return True
+
+    async def _is_gone_from(self, path: str) -> bool:
+        """Whether PCO says that there is no such record. One that it cannot render, now or ever, is not absent."""
+
+        async def look(attempt: int) -> bool:
+            try:
+                return await self._is_shown(path) is False
+            except POISONOUS:
+                if attempt <= PATIENCE_WITH_ONE:
+                    raise
+                return False
+
+        return await retried(look, delays=self._delays)
+
+    async def _is_shown(self, path: str) -> bool | None:
+        """None: PCO answers neither with the record nor that there is none."""
+        self.requests += 1
+        try:
+            await self._client.fetch_document(path, api_version=self._api_version, lane=self._lane)
+        except NotFound:
+            return False
+        except SkipError as error:
+            sync_logger().info("whether it is deleted is not known: %s", error)
+            return None
+        return True

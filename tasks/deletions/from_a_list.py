@@ -1,0 +1,127 @@
+"""After a complete walk: which records are gone from PCO, asked one by one before any is marked as deleted.
+
+PCO has no feed of deletions. What a complete walk did not show may be deleted; or the credential lost a permission, or
+the list leaves it out. So each missing record is asked for by its id, twice, and a record that the walk did show is
+asked for before, between and after: as long as that one is answered, a 404 says something about the other. Where PCO
+shows deleted records by a filter, those that it shows are known without asking.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal
+
+from pco_store.ledger.answers import Found, settle_run
+from pco_store.ledger.missing import find_missing
+from pco_store.ledger.missing_below import settled_deletions
+from pco_store.ledger.runs import RunHandle
+from tasks.deletions.absence import Asking, Checkpoints
+from tasks.deletions.deleted_filter import find_shown_as_deleted
+from tasks.lifespan import Resources
+from tasks.pages.sync_context import SyncContext
+from tasks.patience import patiently
+from tasks.retries import delays_of
+
+ManyDeletions = Literal["stop", "accept"]
+"""stop: more missing records than are likely to have been deleted are left for a person to decide about."""
+
+LIKELY_ROWS: Final = 50
+LIKELY_SHARE: Final = 0.05
+"""So many missing records, or this share of the table if that is more, may be deletions without anybody being asked."""
+
+Verdict = Literal["none", "confirmed", "too_many", "list_is_empty", "not_provable", "parents_unread"]
+
+_DECIDE: Final = "look at them, then start a new turn with many_deletions 'accept'"
+UNSETTLED: Final[dict[Verdict, str]] = {
+    "too_many": f"they are more than are likely to have been deleted; {_DECIDE}",
+    "list_is_empty": f"the list is empty, and may only be hidden; {_DECIDE}",
+    "not_provable": "PCO does not show any record of this list when it is asked for by its id",
+    "parents_unread": "some parents may not be read, and what is missing may be below them",
+}
+"""Verdicts by which nothing was marked as deleted, and why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deletions:
+    """What came of the missing records. `deleted` have their tombstone now; `requests` is what asking has cost.
+
+    `unplaced` are missing beside them, and nobody knows below which parents they were: nothing is decided about those.
+    """
+
+    verdict: Verdict = "none"
+    missing: int = 0
+    deleted: int = 0
+    requests: int = 0
+    unplaced: int = 0
+
+    @property
+    def unsettled(self) -> str | None:
+        """What a person has to know, if something is missing and was not marked as deleted."""
+        why = UNSETTLED.get(self.verdict)
+        return why and f"{self.missing} records are missing and not marked as deleted: {why}"
+
+
+def many_deletions_of(run: RunHandle) -> ManyDeletions:
+    """What the run was begun with, whoever continues it."""
+    told = run.fan_out.many_deletions if run.fan_out is not None else (run.plan or {}).get("many_deletions")
+    return "accept" if told == "accept" else "stop"
+
+
+async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyDeletions) -> Deletions:
+    """Mark as deleted what is missing from a walk that is complete, and that PCO answers 404 for, twice.
+
+    Safe to repeat, and continued where it was interrupted. Raises the client's errors that are not about one record,
+    `LeaseLost`, and the store's errors.
+    """
+    settled = await patiently(resources, lambda connection: settled_deletions(connection, sync.run.run_id))
+    if settled is not None:
+        return told_before(settled)
+    missing = await patiently(resources, lambda connection: find_missing(connection, sync.run, sync.table))
+    if not missing.ids:
+        return Deletions()
+    if are_too_many(missing.ids, live=missing.live) and many == "stop":
+        return Deletions(verdict="too_many", missing=len(missing.ids))
+    if not missing.witnesses and many == "stop":
+        return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    known = await find_shown_as_deleted(
+        sync, missing.ids, alive=missing.witnesses, delays=delays_of(resources.settings)
+    )
+    destroyed = known.ids if known else ()
+    asking = Asking(
+        sync.client,
+        resources.settings,
+        api_version=sync.entity.api_version,
+        lane=sync.lane,
+        clock_offset=sync.clock_offset,
+        # Where there is no witness, the product itself has to do.
+        witnesses=[f"{sync.path}/{one}" for one in missing.witnesses] or [f"/{sync.entity.product}/v2"],
+    )
+    left = {one: [f"{sync.path}/{one}"] for one in missing.ids if one not in set(destroyed)}
+    absent = await asking.find_absent(left, Checkpoints(resources=resources, run=sync.run)) if left else []
+    found: list[Found] = [("destroyed", known.ids, known.at)] if known else []
+    found += [("absent", one.ids, one.at) for one in absent or ()]
+    verdict: Verdict = "not_provable" if absent is None else "confirmed"
+    settle = partial(
+        settle_run,
+        run=sync.run,
+        table=sync.table,
+        told={"verdict": verdict, "missing": len(missing.ids)},
+        found=found,
+    )
+    deleted = await patiently(resources, settle)
+    return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+
+
+def told_before(settled: Mapping[str, Any]) -> Deletions:
+    """What the ledger says about a run whose missing records were settled."""
+    return Deletions(
+        verdict=settled["verdict"],
+        missing=settled["missing"],
+        deleted=settled["deleted"],
+        unplaced=settled.get("unplaced", 0),
+    )
+
+
+def are_too_many(missing: Sequence[str], *, live: int) -> bool:
+    """Whether so many records are missing that something else than deleting is more likely."""
+    return len(missing) > max(LIKELY_ROWS, LIKELY_SHARE * live)

@@ -1,0 +1,153 @@
+"""Start a sync as a deployment run, at most once per key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun
+
+from pco_store.errors import PlanDiffers
+from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, ConflictPolicy, sync_key
+from pco_store.ledger.plans import compared, decisions_of
+from pco_walks.window import Mode
+from tasks.deletions.from_a_list import ManyDeletions
+from tasks.fan_out.submitting import find_deployment
+from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
+
+DONE_BY_OTHERS: Final = ("AlreadyRunning", "Spreading")
+"""Names of completed states in which a run left work to others, who may have died or been cancelled since."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The flow run that does the work. `is_new` is false if it was there already."""
+
+    flow_run: FlowRun
+    is_new: bool
+
+
+async def start_sync(
+    org_id: str,
+    entity: str,
+    *,
+    deployment: str = SYNC_ENTITY,
+    epoch: str | None = None,
+    on_conflict: ConflictPolicy = "join",
+    mode: Mode = "full",
+    many_deletions: ManyDeletions = "stop",
+    is_abandoned: bool = False,
+) -> Started:
+    """Ask Prefect for a run of `sync_entity` on the work pool and return at once.
+
+    With an epoch, the sync's key is the run's idempotency key: however often it is asked for, there is one run until it
+    has ended without having completed; then the next one continues it. Without an epoch the run itself decides, by
+    the ledger, what is to be done. `is_abandoned`: the ledger says it is not done, whatever a run of that key says.
+
+    Raises `NotDeployedError`, and `PlanDiffers` if that run was asked for with parameters that give another result.
+    """
+    parameters = {
+        "org_id": org_id,
+        "entity": entity,
+        "mode": mode,
+        "on_conflict": on_conflict,
+        "many_deletions": many_deletions,
+    }
+    key = None if epoch is None else sync_key(org_id, entity, epoch)
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+
+
+async def start_fan_out(
+    org_id: str,
+    entity: str,
+    *,
+    deployment: str = SYNC_CHILDREN,
+    epoch: str | None = None,
+    on_conflict: ConflictPolicy = "join",
+    is_abandoned: bool = False,
+    **more: Any,
+) -> Started:
+    """The same for `sync_children`; `more` are its other parameters."""
+    parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
+    key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+
+
+async def start_organization(
+    org_id: str,
+    *,
+    deployment: str = SYNC_ORGANIZATION,
+    epoch: str | None = None,
+    on_conflict: ConflictPolicy = "join",
+    is_abandoned: bool = False,
+    **more: Any,
+) -> Started:
+    """The same for `sync_organization`; `more` are its other parameters."""
+    parameters = {"org_id": org_id, "on_conflict": on_conflict, **more}
+    key = None if epoch is None else sync_key(org_id, ORGANIZATION, epoch)
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+
+
+async def start_deployment(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
+    """Ask Prefect for a run of any deployment. Raises `NotDeployedError`."""
+    async with get_client() as client:
+        found = await find_deployment(client, deployment)
+        return await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+
+
+async def _start(
+    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, *, is_abandoned: bool
+) -> Started:
+    async with get_client() as client:
+        found = await find_deployment(client, deployment)
+        if key is None:
+            run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+            return Started(flow_run=run, is_new=True)
+        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, is_abandoned=is_abandoned)
+
+
+async def _once(
+    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, *, is_abandoned: bool
+) -> Started:
+    is_restart = parameters["on_conflict"] == "restart"
+    attempt = 1
+    while True:
+        attempt_key = key if attempt == 1 else f"{key}#{attempt}"
+        known = await client.read_flow_runs(flow_run_filter=_with_key(attempt_key), limit=1)
+        run = known[0] if known else None
+        if run is None:
+            run = await client.create_flow_run_from_deployment(
+                deployment_id, parameters=parameters, idempotency_key=attempt_key
+            )
+            return Started(flow_run=run, is_new=True)
+        if _is_over(run):
+            is_joined = _has_done_it(run) and not (is_abandoned or is_restart)
+        else:
+            is_joined = not is_restart or run.parameters.get("on_conflict") == "restart"
+        if is_joined:
+            if not is_abandoned:
+                _refuse_another_plan(run, parameters, key)
+            return Started(flow_run=run, is_new=False)
+        attempt += 1
+
+
+def _refuse_another_plan(run: FlowRun, parameters: Mapping[str, Any], key: str) -> None:
+    begun, wanted = (decisions_of(one.get("mode", "full"), one, None) for one in (run.parameters, parameters))
+    if run.parameters.get("below") and parameters.get("below"):  # left out it is the shortest way, which the flow finds
+        begun["below"], wanted["below"] = run.parameters["below"], parameters["below"]
+    if difference := compared(begun, wanted, is_list="entity" in parameters):
+        raise PlanDiffers(key, difference)
+
+
+def _with_key(key: str) -> FlowRunFilter:
+    return FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+
+
+def _is_over(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final()
+
+
+def _has_done_it(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_completed() and run.state.name not in DONE_BY_OTHERS

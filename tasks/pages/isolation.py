@@ -1,0 +1,171 @@
+"""Isolates the records for which PCO fails: halves a page until each stands alone, and puts only its place aside.
+
+An outage looks the same from one page, so the product itself is asked first. And a list of which nothing can be read
+has no bad records: it fails as a whole. So places are only put aside if another part of the page was answered, or,
+where every record of it is bad, if the list is answered at another place at that time. That may be so for a few pages
+of a run; a list of which more fail fails as a whole, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pco_client.documents import Page
+from pco_client.errors import PcoError
+from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
+from pco_store.ledger.runs import PageReceipt, check_fence, record_page, shown_elsewhere
+from pco_walks.walk import PageReading
+from tasks.pages.apply_page import PageRef, page_request, reading_of
+from tasks.pages.processing import ProcessPage
+from tasks.pages.sync_context import SyncContext
+from tasks.retries import POISONOUS
+
+MOST_UNANSWERED: Final = 24
+"""So many parts of a page may fail before one is answered. One bad record costs eight at most, of a page of 100."""
+
+MOST_PAGES_ASIDE: Final = 2
+"""So many pages of a part of a run may be put aside as a whole."""
+
+
+@dataclass(kw_only=True)
+class _Halving:
+    sync: SyncContext
+    page: PageRef
+    process_part: ProcessPage
+    answered: list[PageReading] = field(default_factory=list)
+    places: list[tuple[PageRef, PcoError]] = field(default_factory=list)
+    failures: int = 0
+
+
+async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:
+    """Read what can be read of the page, put aside the places that cannot, and commit both as one reading of the page.
+
+    Raises the error if neither the page nor another place of its list is answered, or the product itself does not
+    answer: the sync can be continued later.
+    """
+    await sync.client.fetch_document(f"/{sync.entity.product}/v2", api_version=sync.entity.api_version, lane=sync.lane)
+    halving = _Halving(sync=sync, page=page, process_part=process_part, failures=1)
+    await _halve(page, error, halving)
+    elsewhere = None if halving.answered else await _show_elsewhere(sync, page)
+    if not halving.answered and elsewhere is None:
+        raise error
+    whole = isolated_reading(page, halving.answered, elsewhere)
+    await _commit(sync, page, whole, halving.places)
+    sync.counters.quarantined += len(halving.places)
+    return whole
+
+
+def isolated_reading(page: PageRef, answered: Sequence[PageReading], elsewhere: Page | None = None) -> PageReading:
+    """What a page showed of which these parts were answered; its rows stand in the ledger entries of the parts.
+
+    If none was, the count is what PCO said `elsewhere` in the list.
+    """
+    shown = (*answered, *(() if elsewhere is None else (elsewhere,)))
+    counts = [one.total_count for one in shown if one.total_count is not None]
+    end = page.offset + page.size
+    ends_here = min(counts) <= end if counts else any(one.next_offset is None for one in answered)
+    return PageReading(
+        offset=page.offset,
+        size=page.size,
+        reading=page.reading,
+        rows=0,
+        next_offset=None if ends_here else end,
+        total_count=min(counts, default=None),
+        reached=any(one.reached for one in answered),
+        seen_before=sum(one.seen_before for one in answered),
+    )
+
+
+async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
+    """A record of the list that is in front of this page or behind it; None if PCO shows none now.
+
+    Nor is it looked for where enough pages were put aside, or where pages prove each other by the records they share.
+    """
+    if sync.windows[page.part].is_newest_first:
+        return None
+    async with sync.database.transaction() as connection:
+        place, aside = await shown_elsewhere(connection, sync.run, page.part)
+    if aside >= MOST_PAGES_ASIDE:
+        return None
+    other = replace(page, offset=page.offset + page.size if place is None else place, size=1)
+    try:
+        fetched = await sync.client.fetch_page(
+            page_request(sync, other), expected_type=sync.entity.resource, lane=sync.lane
+        )
+    except POISONOUS:
+        return None
+    sync.counters.requests += fetched.requests
+    return fetched.page if fetched.page.records else None
+
+
+async def _halve(page: PageRef, error: PcoError, halving: _Halving) -> None:
+    if page.size == 1:
+        halving.places.append((page, error))
+        return
+    half = page.size // 2
+    parts = [
+        replace(page, offset=page.offset + half, size=page.size - half),
+        replace(page, size=half),
+    ]
+    for part in parts:
+        try:
+            halving.answered.append(reading_of(PageReceipt(**await halving.process_part(part))))
+        except POISONOUS as part_error:
+            halving.failures += 1
+            is_doubted = halving.failures == MOST_UNANSWERED + 1 and not halving.answered
+            if is_doubted and await _show_elsewhere(halving.sync, halving.page) is None:
+                raise
+            await _halve(part, part_error, halving)
+
+
+async def _commit(
+    sync: SyncContext, page: PageRef, whole: PageReading, places: Sequence[tuple[PageRef, PcoError]]
+) -> None:
+    run = sync.run
+    async with sync.database.transaction() as connection:
+        await check_fence(connection, run)
+        if page.reading > 1:
+            await resolve_read_again(
+                connection, run.run_id, part=page.part, reading=page.reading, offset=page.offset, size=page.size
+            )
+        await put_quarantined(
+            connection,
+            [
+                Quarantined(
+                    org_id=run.org_id,
+                    entity=page.entity,
+                    run_id=run.run_id,
+                    reading=place.reading,
+                    offset=place.offset,
+                    record_id=None,
+                    reason=f"cannot be fetched: {why}",
+                    raw=None,
+                    part=page.part,
+                )
+                for place, why in places
+            ],
+        )
+        await record_page(connection, run, _receipt_of(page, whole, quarantined=len(places)), [])
+
+
+def _receipt_of(page: PageRef, reading: PageReading, *, quarantined: int) -> PageReceipt:
+    """A ledger entry that carries what the walk needs; rows and counts stand in the parts' own entries."""
+    return PageReceipt(
+        reading=reading.reading,
+        offset=reading.offset,
+        page_size=reading.size,
+        rows=reading.rows,
+        new=0,
+        changed=0,
+        unchanged=0,
+        stale=0,
+        misfits=0,
+        quarantined=quarantined,
+        next_offset=reading.next_offset,
+        total_count=reading.total_count,
+        requests=0,
+        waited_seconds=0.0,
+        part=page.part,
+        reached=reading.reached,
+        seen_before=reading.seen_before,
+    )

@@ -1,0 +1,53 @@
+"""The two ways to process a page: as a Prefect task of its own, or directly where many small lists share a flow run."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from tasks.lifespan import Resources
+from tasks.pages.apply_page import PageRef, apply_page, process_page
+from tasks.pages.sync_context import current_sync
+from tasks.retries import delays_of, part_delays, retried
+from tasks.settings import SyncSettings
+
+ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
+"""Applies a page of the current sync and gives its receipt (`PageReceipt` as a dict)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageProcessing:
+    """`whole` reads a page with all its retries; `part` reads parts of a page that could not be read, with few.
+
+    `delays` are the waits in seconds between the tries of whatever else is asked.
+    """
+
+    whole: ProcessPage
+    part: ProcessPage
+    delays: Sequence[float]
+
+
+async def as_tasks(resources: Resources) -> PageProcessing:
+    """One Prefect task per page: named, cached, retried and shown by Prefect."""
+    configure = partial(process_page.with_options, result_storage=await resources.receipts())
+    delays = delays_of(resources.settings)
+    of_parts = part_delays(first=resources.settings.retry_first_seconds)
+    return PageProcessing(
+        whole=configure(retries=len(delays), retry_delay_seconds=delays),
+        part=configure(retries=len(of_parts), retry_delay_seconds=of_parts),
+        delays=delays,
+    )
+
+
+def directly(settings: SyncSettings) -> PageProcessing:
+    """The same steps and retries without a task: the ledger remembers, Prefect shows the flow run only."""
+    return PageProcessing(
+        whole=partial(_process, delays=delays_of(settings)),
+        part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
+        delays=delays_of(settings),
+    )
+
+
+async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:
+    sync = current_sync()
+    return asdict(await retried(lambda attempt: apply_page(sync, page, attempt=attempt), delays=delays))

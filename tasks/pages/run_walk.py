@@ -1,0 +1,89 @@
+"""A run of the ledger as a walk: what was committed is replayed, the rest is read."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from prefect.context import TagsContext
+
+from pco_catalog.catalog import Entity
+from pco_client.client import PcoClient
+from pco_store.ledger.runs import PageReceipt, RunHandle, committed_pages, seen_ids
+from pco_store.mirror.links import SharedList
+from pco_store.mirror.tables import mirror_table
+from pco_walks.part_walks import PartWalks
+from pco_walks.parts import Part, decode_parts
+from pco_walks.walk import PageReading
+from pco_walks.window import Window
+from tasks.lifespan import Resources
+from tasks.pages.apply_page import reading_of
+from tasks.pages.collection import read_collection
+from tasks.pages.processing import PageProcessing
+from tasks.pages.sync_context import Spawn, SyncContext, entered
+
+
+async def begin_walk(
+    resources: Resources,
+    client: PcoClient,
+    run: RunHandle,
+    entity: Entity,
+    *,
+    path: str,
+    in_flight: int,
+    parents: Mapping[str, str] | None = None,
+    shared: SharedList | None = None,
+    spawn: Spawn | None = None,
+    is_new: bool = False,
+    on_completing: Callable[[bool], None] | None = None,
+) -> tuple[SyncContext, PartWalks]:
+    """The walks of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones."""
+    parts, why = _parts_of(run)
+    committed: list[PageReceipt] = []
+    seen: dict[int, set[str]] = {}
+    if not is_new:
+        async with resources.database.transaction() as connection:
+            committed = await committed_pages(connection, run)
+            for part in parts:
+                if part.window.is_newest_first or part.window.is_all_until:
+                    seen[part.number] = await seen_ids(connection, run, part.number)
+    sync = SyncContext(
+        run=run,
+        entity=entity,
+        path=path,
+        table=mirror_table(entity),
+        windows={part.number: part.window for part in parts},
+        client=client,
+        database=resources.database,
+        in_flight=in_flight,
+        part_records=resources.settings.part_records,
+        is_new=is_new,
+        clock_offset=await resources.clock_offset(),
+        parents=parents or {},
+        shared=shared,
+        spawn=spawn,
+        on_completing=on_completing,
+        seen=seen,
+        committed={(one.part, one.reading, one.offset, one.page_size): one for one in committed},
+    )
+    sync.counters.fallback = why
+    walks = PartWalks(parts, page_size=run.page_size)
+    readings: dict[int, list[PageReading]] = defaultdict(list)
+    for receipt in committed:
+        readings[receipt.part].append(reading_of(receipt))
+    walks.replay(readings)
+    return sync, walks
+
+
+def _parts_of(run: RunHandle) -> tuple[list[Part], str]:
+    if run.parts is not None:
+        return decode_parts(run.parts)
+    window = Window(attribute=run.window.attribute, since=run.window.since, until=run.window.until)
+    return [Part(number=0, window=window)], ""
+
+
+async def finish_walk(walks: PartWalks, sync: SyncContext, processing: PageProcessing) -> None:
+    """Read what is left. The first error that is not one page's own fault is raised.
+
+    The tags of the flow run are not repeated on every page's task run.
+    """
+    with entered(sync), TagsContext(current_tags=set()):
+        await read_collection(walks, sync, processing=processing)

@@ -1,0 +1,163 @@
+"""What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Table
+
+from pco_catalog.catalog import Entity
+from pco_catalog.chains import Level
+from pco_client.client import PcoClient
+from pco_client.documents import Page
+from pco_store.database import Database
+from pco_store.ledger.children import NewChildren
+from pco_store.ledger.runs import PageReceipt, RunHandle, RunWindow
+from pco_store.mirror.links import SharedList
+from pco_walks.alike import Alike
+from pco_walks.window import Window
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What happened in this execution and is not in the ledger: it restarts with the process.
+
+    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, and
+    `corrected_until` the end of the window that follows from it. `nothing_hidden`: the window's filter hides no record.
+    `fallback` says why not the best walk was taken.
+    """
+
+    pages: int = 0
+    rows: int = 0
+    retries: int = 0
+    quarantined: int = 0
+    waited_seconds: float = 0.0
+    requests: int = 0
+    answered_at: datetime | None = None
+    corrected_until: datetime | None = None
+    window_ignored: bool = False
+    nothing_hidden: bool = False
+    order_ignored: bool = False
+    fallback: str = ""
+    alike: Alike = field(default_factory=Alike)
+    unknown_attributes: set[str] = field(default_factory=set)
+    processed_as_version: str | None = None
+    included_ignored: int = 0
+
+    def note(self, page: Page, *, asked_version: str) -> None:
+        """What PCO did differently from what it was asked: another API version, records that nobody asked for."""
+        self.included_ignored += page.included_count
+        if page.processed_as_version not in (None, asked_version):
+            self.processed_as_version = page.processed_as_version
+
+    def note_all(self, other: "Counters") -> None:
+        """The same of another sync of the entity."""
+        self.unknown_attributes |= other.unknown_attributes
+        self.included_ignored += other.included_ignored
+        self.processed_as_version = other.processed_as_version or self.processed_as_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spawn:
+    """What every record of a page gets in a fan-out: a child that reads the list `level` below it."""
+
+    root: RunHandle
+    level: Level
+    window: RunWindow
+    parent_scope: str
+
+    def children_of(self, ids: Sequence[str]) -> NewChildren:
+        """The children of these records."""
+        return NewChildren(
+            org_id=self.root.org_id,
+            epoch=self.root.epoch,
+            final_entity=self.root.entity,
+            root_id=self.root.run_id,
+            entity=self.level.entity.name,
+            scopes=tuple(self.level.scope_below(self.parent_scope, one) for one in ids),
+            window=self.window,
+            page_size=self.root.page_size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncContext:
+    """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
+
+    `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
+    `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
+    records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
+    size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
+    page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
+    others, too. With `on_completing`, a list of one page completes the run with its page: it is told True before, and
+    False if that failed.
+    """
+
+    run: RunHandle
+    entity: Entity
+    path: str
+    table: Table
+    windows: dict[int, Window]
+    client: PcoClient
+    database: Database
+    in_flight: int
+    part_records: int = 25_000
+    is_new: bool = False
+    clock_offset: timedelta = timedelta()
+    parents: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedList | None = None
+    spawn: Spawn | None = None
+    on_completing: Callable[[bool], None] | None = None
+    seen: dict[int, set[str]] = field(default_factory=dict)
+    committed: Mapping[tuple[int, int, int, int], PageReceipt] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+
+    @contextmanager
+    def completing(self, completes_run: bool) -> Iterator[None]:
+        """The block completes the run, if so, unless it raises."""
+        if not completes_run or self.on_completing is None:
+            yield
+            return
+        self.on_completing(True)
+        try:
+            yield
+        except BaseException:
+            self.on_completing(False)
+            raise
+
+    @property
+    def has_quarantined(self) -> bool:
+        """Something of the run is in quarantine, by this execution or an earlier one."""
+        return self.counters.quarantined > 0 or any(one.quarantined for one in self.committed.values())
+
+    @property
+    def settled_run(self) -> RunHandle:
+        """The run with the window that it was read in, in the end."""
+        if self.counters.corrected_until is None:
+            return self.run
+        return replace(self.run, window=replace(self.run.window, until=self.counters.corrected_until))
+
+    @property
+    def lane(self) -> str:
+        """Under which name this sync takes its share of the rate budget."""
+        return f"{self.run.org_id}:{self.entity.name}"
+
+
+_current: ContextVar[SyncContext] = ContextVar("pco_sync_context")
+
+
+def current_sync() -> SyncContext:
+    """The sync this task belongs to. Raises `LookupError` outside of one."""
+    return _current.get()
+
+
+@contextmanager
+def entered(sync: SyncContext) -> Iterator[SyncContext]:
+    """Tasks started inside belong to `sync`."""
+    token = _current.set(sync)
+    try:
+        yield sync
+    finally:
+        _current.reset(token)

@@ -1,0 +1,210 @@
+"""What the sync of a whole church did, entity by entity: its return value, its table in the UI and on the terminal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import httpx
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import Completed, Failed
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.ledger.results import LedgerRun
+from pco_store.ledger.run_facts import RunFacts, epoch_facts
+from tasks.logs import sync_logger
+from tasks.reports.outcomes import SPREADING, Outcome, deletions_of, end_of
+from tasks.reports.progress import artifact_key
+
+INCOMPLETE: Final = "CompletedIncomplete"
+ORDER: Final[tuple[Outcome, ...]] = ("completed", "incomplete", "cancelled", "spreading", "unreadable", "failed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How the flow run of one entity ended, and why if not well: what is known where the ledger shows no end."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+class EntitySummary(BaseModel):
+    """One entity's numbers. `lists` were read: one at top level, or one below each parent; `rows` are its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entity: str
+    outcome: Outcome
+    lists: int = 0
+    pages: int = 0
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    requests: int = 0
+    reason: str = ""
+
+
+class OrganizationSummary(BaseModel):
+    """The numbers of one epoch of a church. `requests` are those that brought pages.
+
+    `outcome` is the worst of its entities': failed if one failed, incomplete if anything is left for a person.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Outcome | Literal["already_running", "already_completed"]
+    key: str
+    org_id: str
+    epoch: str
+    mode: str
+    reason: str = ""
+    entities: tuple[EntitySummary, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """Requests of all entities."""
+        return sum(one.requests for one in self.entities)
+
+    def of(self, outcome: Outcome) -> list[EntitySummary]:
+        """The entities that ended so."""
+        return [one for one in self.entities if one.outcome == outcome]
+
+    @property
+    def told(self) -> str:
+        """The whole in one line, with the name of everything that is not complete."""
+        counts = [f"{len(self.of(one))} {one}" for one in ORDER if self.of(one)]
+        rows = sum(one.rows for one in self.entities)
+        line = f"{', '.join(counts) or 'nothing to do'}; {rows} rows in {self.requests} requests"
+        named = [
+            f"{outcome}: {', '.join(one.entity for one in self.of(outcome))}"
+            for outcome in ORDER[1:]
+            if self.of(outcome)
+        ]
+        return ". ".join([line, *named])
+
+    @property
+    def state_name(self) -> str | None:
+        """The name of the Completed state, where there is something to say."""
+        return {"incomplete": INCOMPLETE, "spreading": SPREADING}.get(self.outcome)
+
+
+def summarize_organization(
+    run: LedgerRun, ended: Mapping[str, Ended], facts: Sequence[RunFacts], *, seconds: float = 0.0
+) -> OrganizationSummary:
+    """The summary of a church that is over: by the ledger, and where that shows no end, by how its flow runs ended."""
+    by_entity = {one.entity: one for one in facts}
+    entities = tuple(
+        _summarize(entity, ended.get(entity), by_entity.get(entity))
+        for entity in sorted(ended.keys() | by_entity.keys())
+    )
+    return OrganizationSummary(
+        outcome=_worst({one.outcome for one in entities}),
+        key=run.key,
+        org_id=run.org_id,
+        epoch=run.epoch,
+        mode=run.mode,
+        entities=entities,
+        seconds=round(seconds, 3),
+    )
+
+
+def ended_in(result: Mapping[str, Any] | None) -> dict[str, Ended]:
+    """What a church's run wrote down at its end of the entities that the ledger may know nothing of."""
+    return {name: Ended(**told) for name, told in (result or {}).get("ended", {}).items()}
+
+
+def result_of(ended: Mapping[str, Ended], *, seconds: float) -> dict[str, Any]:
+    """The same, to be written down."""
+    told = {name: {"outcome": end.outcome, "reason": end.reason} for name, end in ended.items()}
+    return {"ended": told, "seconds": round(seconds, 3)}
+
+
+def organization_of(run: LedgerRun, facts: Sequence[RunFacts], *, joined: bool = False) -> OrganizationSummary:
+    """A church's epoch as the ledger shows it now: what has been replayed or resolved since its end is."""
+    summary = summarize_organization(
+        run, ended_in(run.result), facts, seconds=float((run.result or {}).get("seconds", 0.0))
+    )
+    outcome, reason = summary.outcome, ""
+    if run.state in ("running", "awaiting"):
+        outcome = "already_running" if joined else "spreading"
+    elif run.state == "cancelled":
+        outcome, reason = "cancelled", "cancelled; started again it continues"
+    elif run.state == "failed":
+        outcome, reason = "failed", "" if summary.of("failed") else run.error or "it failed"
+    elif joined and outcome == "completed":
+        outcome = "already_completed"
+    return summary.model_copy(update={"outcome": outcome, "reason": reason})
+
+
+async def read_organization(
+    connection: AsyncConnection, run: LedgerRun, *, joined: bool = False
+) -> OrganizationSummary:
+    """The same, read from the ledger."""
+    facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
+    known = ended_in(run.result)
+    return organization_of(run, [one for one in facts if not known or one.entity in known], joined=joined)
+
+
+def organization_state(summary: OrganizationSummary, message: str) -> State[OrganizationSummary]:
+    """The state of a church's flow run that ends with this summary."""
+    if summary.outcome == "failed":
+        return Failed(message=message, data=summary)
+    return Completed(name=summary.state_name, message=message, data=summary)
+
+
+def _worst(outcomes: set[Outcome]) -> Outcome:
+    if "failed" in outcomes:
+        return "failed"
+    if outcomes & {"incomplete", "unreadable", "cancelled"}:
+        return "incomplete"
+    return "spreading" if "spreading" in outcomes else "completed"
+
+
+def _summarize(entity: str, ended: Ended | None, facts: RunFacts | None) -> EntitySummary:
+    if facts is None:
+        assert ended is not None, "an entity has an end or a run"
+        return EntitySummary(entity=entity, outcome=ended.outcome, reason=ended.reason)
+    end, deletions = end_of(facts), deletions_of(facts)
+    outcome, reason = end.outcome, end.reason
+    if facts.state in ("failed", "running") and ended is not None and ended.outcome in ("unreadable", "failed"):
+        outcome, reason = ended.outcome, ended.reason
+        if outcome == "unreadable" and facts.pages:
+            reason = f"refused after {facts.pages} pages: {reason}"
+    return EntitySummary(
+        entity=entity,
+        outcome=outcome,
+        lists=facts.lists,
+        pages=facts.pages,
+        rows=facts.rows,
+        new=facts.new,
+        changed=facts.changed,
+        unchanged=facts.unchanged,
+        missing=deletions.missing,
+        deleted=deletions.deleted,
+        quarantined=facts.quarantined,
+        requests=facts.requests,
+        reason=reason,
+    )
+
+
+def organization_artifact(summary: OrganizationSummary) -> tuple[str, list[dict[str, str]], str]:
+    """The table artifact, a row for each entity: its key, its rows, and what it says."""
+    key = artifact_key("organization", summary.org_id, summary.mode)
+    table = [{name: str(value) for name, value in one.model_dump().items()} for one in summary.entities]
+    return key, table or [{"entity": "none"}], f"{summary.org_id}, epoch {summary.epoch}: {summary.told}"
+
+
+async def publish_organization(summary: OrganizationSummary) -> None:
+    """The table artifact: a row for each entity."""
+    key, table, told = organization_artifact(summary)
+    try:
+        await acreate_table_artifact(table, key=key, description=told)
+    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+        sync_logger().warning("the table of the church was not written (%s)", type(error).__name__)

@@ -1,0 +1,142 @@
+"""How work ended: one verdict, of which state, summary, artifact, terminal and exit code are made.
+
+It is made from what the ledger shows, by `end_of` and nowhere else, so that whoever asks gets the same answer: the flow
+run that did the work, one that joins it, the church's run, a terminal, the recovery. docs/verdicts.md lists them.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from pco_store.ledger.run_facts import RunFacts
+from tasks.deletions.from_a_list import Deletions, told_before
+
+Outcome = Literal["completed", "incomplete", "unreadable", "cancelled", "failed", "spreading"]
+"""incomplete: done, and something is left for a person. unreadable: PCO shows nothing of it to this credential.
+cancelled: stopped by a person before all was read. spreading: not over, its children or another run go on."""
+
+SPREADING: Final = "Spreading"
+DEAD: Final = "CompletedWithDeadChildren"
+UNREADABLE: Final = "CompletedWithUnreadableLists"
+MISSING: Final = "CompletedWithMissing"
+QUARANTINE: Final = "CompletedWithQuarantine"
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """`name` is the state's in Prefect, where it is not the type's own; `reason` says what is left, and why."""
+
+    outcome: Outcome
+    name: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    outcome: Outcome
+    name: str | None
+    reason: str
+
+
+def end_of(facts: RunFacts) -> End:
+    """The end of a sync or a fan-out, as the ledger shows it; what weighs most gives outcome and name."""
+    if facts.state == "failed":
+        return End(outcome="failed", reason=facts.error or "it failed")
+    if facts.state == "cancelled":
+        return End(outcome="cancelled", reason=_stopped(facts))
+    if facts.state == "closed":
+        return End(outcome="cancelled", reason="given up: somebody has begun this epoch again from the start")
+    if not facts.is_over:
+        return End(outcome="spreading", name=SPREADING, reason=_under_way(facts))
+    left = _left(facts)
+    if not left:
+        return End(outcome="completed")
+    return End(outcome=left[0].outcome, name=left[0].name, reason="; ".join(one.reason for one in left))
+
+
+def state_of(end: End, message: str, data: R) -> State[R]:
+    """The state of the flow run that ends so."""
+    if end.outcome == "failed":
+        return Failed(message=message, data=data)
+    if end.outcome == "cancelled":
+        return Cancelled(message=message, data=data)
+    return Completed(name=end.name, message=message, data=data)
+
+
+def joined_name(end: End) -> str | None:
+    """The name of a flow run that was not started again: what is left of the other one, or that there was one."""
+    return {"completed": "AlreadyCompleted", "spreading": "AlreadyRunning"}.get(end.outcome, end.name)
+
+
+def deletions_of(facts: RunFacts) -> Deletions:
+    """What was found out about missing records, as far as it was."""
+    known = facts.deletions or {}
+    if known.get("verdict") in (None, "requested"):
+        return Deletions()
+    return told_before(known)
+
+
+def _left(facts: RunFacts) -> list[_Left]:
+    left = []
+    if facts.dead:
+        left.append(
+            _Left(
+                "incomplete",
+                DEAD,
+                f"{_lists(facts, facts.dead)} failed for good, `replay` reads them again{_why(facts)}",
+            )
+        )
+    if facts.cancelled:
+        outcome: Outcome = "incomplete" if facts.dead else "cancelled"
+        left.append(_Left(outcome, None, f"{_lists(facts, facts.cancelled)} were cancelled, `replay` reads them"))
+    if facts.forbidden:
+        refused = f"Planning Center does not show {_lists(facts, facts.forbidden)} to this credential"
+        why = "" if facts.dead else _why(facts)
+        left.append(_Left("incomplete" if facts.lists else "unreadable", UNREADABLE, refused + why))
+    if (unsettled := deletions_of(facts).unsettled) and not facts.is_settled:
+        left.append(_Left("incomplete", MISSING, unsettled))
+    if facts.quarantined:
+        left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
+    if facts.is_unsettled and not facts.is_settled:
+        left.append(_not_looked_for(facts))
+    return left
+
+
+def _not_looked_for(facts: RunFacts) -> _Left:
+    if (facts.deletions or {}).get("given_up"):
+        why = "for a day, nobody could look for what is missing from the lists; started again with its epoch it looks"
+        return _Left("incomplete", MISSING, why)
+    return _Left("spreading", SPREADING, "what is missing from the lists is still to be looked for")
+
+
+def _in_quarantine(count: int) -> str:
+    return f"{count} records are in quarantine, in the table sync.quarantine"
+
+
+def _lists(facts: RunFacts, count: int) -> str:
+    return f"all {count} lists" if count == facts.children else f"{count} of {facts.children} lists"
+
+
+def _why(facts: RunFacts) -> str:
+    return f" ({facts.why})" if facts.why else ""
+
+
+def _stopped(facts: RunFacts) -> str:
+    if facts.is_fan_out:
+        return f"cancelled with {facts.done} of {facts.children} lists read; started again it continues"
+    return "cancelled; started again it continues"
+
+
+def _under_way(facts: RunFacts) -> str:
+    if facts.state == "running" or not facts.is_fan_out:
+        return "another flow run is reading it"
+    return f"{facts.done} of {facts.children} lists are read, the others follow"
+
+
+def as_table(numbers: dict[str, Any]) -> list[dict[str, str]]:
+    """A summary as the rows of a table artifact."""
+    return [{"what": name.replace("_", " "), "value": str(value)} for name, value in numbers.items()]

@@ -1,0 +1,123 @@
+"""What a flow asks the ledger for, and what it tells it at the end."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import Entity
+from pco_store.database import Database
+from pco_store.errors import LeaseLost, StoreUnavailable
+from pco_store.ledger.leases import RunLease, open_run
+from pco_store.ledger.openings import ConflictPolicy, NotOpened, Opened, RunRequest
+from pco_store.ledger.runs import FanOutPlan, FinalState, RunHandle, RunWindow, abandon_run, finish_run
+from pco_store.ledger.watermarks import WatermarkReading, read_watermark
+from pco_store.schema_check import check_schema
+from pco_walks.window import Mode, choose_window
+from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.patience import patiently, while_the_ledger_is_away
+from tasks.recovery.signs_of_life import current_flow_run, owner
+from tasks.stopping import is_stopped_by_person, mark_crashed
+
+__all__ = ["owner"]
+
+LONGEST_ERROR = 2000
+"""Characters of an error that the ledger keeps."""
+
+
+def current_flow_run_id() -> str | None:
+    """The flow run we are in."""
+    run = current_flow_run()
+    return None if run is None else str(run.id)
+
+
+def run_window(entity: Entity, *, mode: Mode, until: datetime, watermark: datetime | None) -> RunWindow:
+    """The window of a run of `entity`, as the ledger keeps it. Raises `ModeNotPossibleError`."""
+    window = choose_window(entity, mode=mode, until=until, watermark=watermark)
+    return RunWindow(attribute=window.attribute, since=window.since, until=window.until)
+
+
+async def run_request(
+    resources: Resources,
+    *,
+    org_id: str,
+    entity: Entity,
+    read_entity: Entity,
+    scope: str,
+    epoch: str | None,
+    on_conflict: ConflictPolicy,
+    mode: Mode,
+    fan_out: FanOutPlan | None = None,
+    plan: Mapping[str, Any] | None = None,
+) -> RunRequest:
+    """A request for a run of `entity` that reads the list of `read_entity`; its window ends now, by the database
+    or, where that was found to be wrong, by PCO.
+
+    Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
+    """
+
+    async def read(connection: AsyncConnection) -> WatermarkReading:
+        await check_schema(connection)
+        return await read_watermark(connection, org_id=org_id, entity=entity.name)
+
+    known = await patiently(resources, read)
+    return RunRequest(
+        org_id=org_id,
+        entity=entity.name,
+        scope=scope,
+        epoch=epoch,
+        mode=mode,
+        on_conflict=on_conflict,
+        window=run_window(read_entity, mode=mode, until=known.now + resources.pco_ahead, watermark=known.watermark),
+        page_size=resources.settings.page_size,
+        owner=owner(),
+        flow_run_id=current_flow_run_id(),
+        lease_seconds=resources.settings.lease_seconds,
+        fan_out=fan_out,
+        plan=plan,
+    )
+
+
+async def checked_schema(resources: Resources) -> None:
+    """Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`."""
+    await patiently(resources, check_schema)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error as the ledger keeps it."""
+    told = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else type(error).__name__
+    return told[:LONGEST_ERROR]
+
+
+async def opened_run(resources: Resources, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
+    """`open_run`, waiting for a ledger that is away. Raises `PlanDiffers`, and `StoreUnavailable` in the end."""
+    opened, lease = await while_the_ledger_is_away(resources, lambda: open_run(resources.database, request))
+    if isinstance(opened, Opened) and opened.left:
+        sync_logger().warning("%s is a new turn: %s", opened.run.key, opened.left)
+    if isinstance(opened, Opened) and opened.taken_from:
+        await mark_crashed([opened.taken_from], "its process is dead; another run continues its work")
+    return opened, lease
+
+
+async def close_unfinished(database: Database, run: RunHandle, error: BaseException) -> None:
+    """Tell the ledger that nobody works on the run any more, so that the next start continues it at once.
+
+    failed: by an error; cancelled: by a person. If only our process has to go, the recovery may continue it.
+    """
+    try:
+        if isinstance(error, Exception):
+            await _finish(database, run, "failed", error)
+        elif await is_stopped_by_person():
+            await _finish(database, run, "cancelled", error)
+        else:
+            async with database.transaction() as connection:
+                await abandon_run(connection, run)
+    except (LeaseLost, StoreUnavailable) as unsaid:
+        sync_logger().warning("the ledger was not told that %s ended: %s", run.key, unsaid)
+
+
+async def _finish(database: Database, run: RunHandle, state: FinalState, error: BaseException) -> None:
+    async with database.transaction() as connection:
+        await finish_run(connection, run, state, error=reason_of(error))

@@ -1,0 +1,5 @@
+"""Compares a mirror with Planning Center, and never claims more than it compared.
+
+Enter by `proving.prove`. `listing`, `counting` and `whole_list` read Planning Center, `comparison` and `proof` are
+pure. Nothing here changes the mirror.
+"""

@@ -1,0 +1,314 @@
+"""Compares the mirror of one list with Planning Center, by counts, by some pages or by all of them; keeps the proof.
+
+What changes meanwhile is no difference: a record that was created or changed after the mirror was last complete is only
+counted; and whatever differs is requested once more by its id, and compared with the row as it is by then.
+"""
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import Entity
+from pco_client.client import PcoClient
+from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
+from pco_client.rate_limit import DEEP_OFFSET
+from pco_store.ledger.proofs import (
+    MirrorCounts,
+    MirroredRow,
+    MirrorState,
+    Stretch,
+    count_mirror,
+    creation_times,
+    live_rows,
+    mirror_state,
+    put_proof,
+    rows_by_id,
+    rows_of,
+    values_by_id,
+)
+from pco_store.mirror.tables import mirror_table
+from pco_walks.window import ONE_SECOND, WHOLE, Window, can_be_ranged
+from tasks.lifespan import Resources
+from tasks.patience import patiently
+from tasks.verification.comparison import Difference, Moment, Shown, are_in_order, compare, is_same, needs_values
+from tasks.verification.counting import Counted, Counting
+from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel
+from tasks.verification.proof import Evidence, Method, Proof, facts_of
+from tasks.verification.whole_list import WholeList
+
+T = TypeVar("T")
+MOST_REQUESTED: Final = 100
+"""Differences of a kind that are looked at once more; more than these are not taken for chance."""
+
+
+class NotMirroredError(Exception):
+    """The entity was never read completely, so there is nothing to compare."""
+
+
+async def read_mirror_state(resources: Resources, org_id: str, entity: Entity) -> MirrorState:
+    """What is known of the mirror. Raises `NotMirroredError` if it was never complete, and the errors of the store."""
+    state = await patiently(resources, lambda connection: mirror_state(connection, org_id, entity.name))
+    if state.as_of is None:
+        raise NotMirroredError(
+            f"{entity.name} of {org_id} was never read completely, so there is nothing to compare; sync it first"
+        )
+    return state
+
+
+async def prove(
+    resources: Resources,
+    client: PcoClient,
+    org_id: str,
+    entity: Entity,
+    *,
+    method: Method,
+    sample_pages: int,
+    seed: int,
+    flow_run_id: str | None = None,
+) -> Proof:
+    """Compare, and keep the proof in `sync.proofs`.
+
+    An answer of PCO that leaves the list unread is a verdict, Unknown. Raises `NotMirroredError`, and the errors that
+    are not about this list: a refused credential, no network, no budget, no database.
+    """
+    began = time.monotonic()
+    state = await read_mirror_state(resources, org_id, entity)
+    listing = Listing(client=client, settings=resources.settings, entity=entity, org_id=org_id)
+    work = _Proving(resources=resources, listing=listing, state=state)
+    evidence = await work.run(method, sample_pages=sample_pages, chance=random.Random(seed))  # noqa: S311
+    facts = facts_of(evidence, seed=seed, flow_run_id=flow_run_id)
+    seconds = round(time.monotonic() - began, 3)
+    proof_id = await patiently(
+        resources,
+        lambda connection: put_proof(
+            connection,
+            org_id=org_id,
+            entity=entity.name,
+            method=method,
+            verdict=evidence.verdict,
+            facts=facts,
+            requests=listing.requests,
+            seconds=seconds,
+        ),
+    )
+    return Proof(
+        proof_id=proof_id,
+        org_id=org_id,
+        entity=entity.name,
+        method=method,
+        verdict=evidence.verdict,
+        message=evidence.message,
+        facts=facts,
+        requests=listing.requests,
+        seconds=seconds,
+    )
+
+
+@dataclass(kw_only=True)
+class _Proving:
+    resources: Resources
+    listing: Listing
+    state: MirrorState
+    found: Difference = field(default_factory=Difference)
+    hidden: int = 0
+    unstorable: int = 0
+    listed: int = 0
+    pages: int = 0
+
+    async def run(self, method: Method, *, sample_pages: int, chance: random.Random) -> Evidence:
+        counting = Counting(listing=self.listing, moment=self._moment, read_mirror=self._count_mirror)
+        try:
+            if method == "count":
+                counted = await counting.count()
+            elif method == "sample":
+                counted = await self._compare_some(counting, sample_pages, chance)
+            else:
+                counted = await self._compare_all(counting)
+        except (Unauthorized, Unreachable, WaitError):
+            raise
+        except PcoError as error:
+            mirror = await self._count_mirror()
+            doubt = f"Planning Center did not show the list: {error}"
+            counted, self.found = Counted(said=None, mirrored=mirror.live, doubt=doubt), Difference()
+        quarantine = (await read_mirror_state(self.resources, self.listing.org_id, self._entity)).quarantine
+        self.found.unmirrored -= quarantine.record_ids
+        found = self.found
+        return Evidence(
+            method=method,
+            as_of=self._as_of,
+            mirror_count=counted.mirrored,
+            pco_count=counted.said,
+            surplus=counted.surplus,
+            doubt=counted.doubt,
+            pages=self.pages,
+            same=len(found.same),
+            newer=max(len(found.newer), counted.newer),
+            added=len(found.added),
+            hidden=self.hidden,
+            listed=self.listed,
+            quarantined=quarantine.count,
+            unstorable=self.unstorable,
+            unmirrored=tuple(found.unmirrored),
+            ghosts=tuple(found.ghosts),
+            outdated=tuple(found.outdated),
+        )
+
+    @property
+    def _as_of(self) -> datetime:
+        assert self.state.as_of is not None, "what was never complete is not compared"
+        return self.state.as_of
+
+    def _moment(self) -> Moment:
+        ahead = max(self.resources.pco_ahead, timedelta())
+        return Moment(as_of=self._as_of, began=self.state.now, now=datetime.now(UTC) + ahead)
+
+    @property
+    def _entity(self) -> Entity:
+        return self.listing.entity
+
+    @property
+    def _table(self) -> Table:
+        return mirror_table(self._entity)
+
+    async def _in_mirror(self, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        return await patiently(self.resources, step)
+
+    async def _count_mirror(self) -> MirrorCounts:
+        cut = self._as_of + ONE_SECOND
+        return await self._in_mirror(
+            lambda connection: count_mirror(connection, self._table, self.listing.org_id, cut=cut)
+        )
+
+    async def _compare_all(self, counting: Counting) -> Counted:
+        """Every page, whatever was created when; and every row of the mirror that none of them shows."""
+        first = await self.listing.page()
+        doubt = await counting.doubt_all(first)
+        whole = WholeList(listing=self.listing, take=self._compare_by_ids)
+        doubt = await whole.read(first) or doubt
+        live = await self._in_mirror(lambda connection: live_rows(connection, self._table, self.listing.org_id))
+        for identity in live.keys() - whole.keys:
+            kind = self.found.newer if live[identity] >= self.state.now else self.found.ghosts
+            kind.add(identity)
+        self.pages, self.listed, self.unstorable = whole.pages, len(whole.keys), len(whole.rejected)
+        again = await self._look_again()
+        return Counted(said=whole.total, mirrored=len(live), doubt=doubt or again)
+
+    async def _compare_some(self, counting: Counting, sample_pages: int, chance: random.Random) -> Counted:
+        """The first page, the last one, and some in between; without a deep offset where there is another way."""
+        first = await self.listing.page()
+        lasts = [first]
+        places = await self._places(first, sample_pages, chance)
+        await self._compare_page(WHOLE, first, opens=True, closes=first.next_offset is None)
+
+        async def take(window: Window, page: ListedPage) -> None:
+            is_last = window == WHOLE and (window, page.offset) == places[-1]
+            lasts.extend([page] if is_last else [])
+            await self._compare_page(window, page, opens=False, closes=is_last and page.next_offset is None)
+
+        await self.listing.each(places, take)
+        self.pages = 1 + len(places)
+        doubt = await self._look_again()
+        counted = await counting.judge(lasts[-1], await self._count_mirror(), added=len(self.found.added))
+        return replace(counted, doubt=counted.doubt or doubt)
+
+    async def _places(self, first: ListedPage, sample_pages: int, chance: random.Random) -> list[tuple[Window, int]]:
+        total = first.total or 0
+        last_offset = (total - 1) // PAGE * PAGE if total else 0
+        if last_offset == 0 or first.next_offset is None:
+            return []
+        if total > DEEP_OFFSET and can_be_ranged(self._entity, "created_at"):
+            shares = [*sorted(chance.random() for _ in range(sample_pages - 2)), 1 - PAGE / 2 / total]
+            times = await self._in_mirror(
+                lambda connection: creation_times(connection, self._table, self.listing.org_id, shares=shares)
+            )
+            cut = self._as_of + ONE_SECOND
+            return [
+                (Window(attribute="created_at", since=at.replace(microsecond=0), until=None, before=cut), 0)
+                for at in dict.fromkeys(times)
+            ]
+        between = range(PAGE, last_offset, PAGE)
+        chosen = sorted(chance.sample(between, min(sample_pages - 2, len(between))))
+        return [(WHOLE, offset) for offset in (*chosen, last_offset)]
+
+    async def _compare_page(self, window: Window, page: ListedPage, *, opens: bool, closes: bool) -> None:
+        """A page with the rows between its ends; the first and the last one with what is before and behind, too."""
+        self.unstorable += len(page.rejected)
+        self.listed += len(page.keys)
+        ids = page.ids
+        if not ids and not (opens and closes):
+            return
+        if not (page.is_inside and are_in_order(ids)):
+            await self._compare(page.records, await self._rows_by_id(ids))
+            return
+        stretch = Stretch(
+            first=None if opens or not ids else ids[0],
+            last=None if closes or not ids else ids[-1],
+            created_since=window.since,
+            created_before=window.before,
+        )
+        rows = await self._in_mirror(lambda connection: rows_of(connection, self._table, self.listing.org_id, stretch))
+        await self._compare(page.records, {one: row for one, row in rows.items() if one not in page.rejected})
+
+    async def _compare_by_ids(self, page: ListedPage) -> None:
+        await self._compare(page.records, await self._rows_by_id(page.ids))
+
+    async def _compare(self, shown: Sequence[Shown], rows: Mapping[str, MirroredRow]) -> None:
+        self.found |= compare(
+            shown,
+            rows,
+            entity=self._entity,
+            moment=self._moment(),
+            quarantined=self.state.quarantine.record_ids,
+            values=await self._values(rows),
+        )
+
+    async def _values(self, rows: Mapping[str, MirroredRow]) -> Mapping[str, Mapping[str, Any]]:
+        ids = needs_values(rows)
+        if not ids:
+            return {}
+        return await self._in_mirror(lambda connection: values_by_id(connection, self._table, self.listing.org_id, ids))
+
+    async def _rows_by_id(self, ids: Sequence[str]) -> dict[str, MirroredRow]:
+        return await self._in_mirror(lambda connection: rows_by_id(connection, self._table, self.listing.org_id, ids))
+
+    async def _look_again(self) -> str:
+        """Whatever differs is requested by its id, and compared with the row as it is by then.
+
+        Of very many only some are. If those do not differ any more, the others prove nothing; why, is returned.
+        """
+        found, doubts = self.found, []
+        for name, kind in (("unmirrored", found.unmirrored), ("outdated", found.outdated), ("ghosts", found.ghosts)):
+            ids = sorted(kind)[:MOST_REQUESTED]
+            others = kind.difference(ids)
+            hidden = self.hidden
+            await self._look_at(ids, kind)
+            if others and (kind <= others or self.hidden > hidden):
+                kind -= others
+                doubts.append(f"{len(others)} {name} that were not looked at again, while others were none")
+        return "; ".join(doubts)
+
+    async def _look_at(self, ids: Sequence[str], kind: set[str]) -> None:
+        records = dict(zip(ids, await in_parallel([self._record(one) for one in ids]), strict=True))
+        rows = await self._rows_by_id(ids)
+        values = await self._values(rows)
+        kind.difference_update(one for one, shown in records.items() if not isinstance(shown, UnclearError))
+        for identity, shown in records.items():
+            row = rows.get(identity)
+            if isinstance(shown, Shown):
+                if kind is self.found.ghosts and row is not None:
+                    self.hidden += is_same(shown, row, self._entity, values.get(identity))
+                await self._compare([shown], {} if row is None else {identity: row})
+            elif shown is None and row is not None:
+                self.found.ghosts.add(identity)
+
+    async def _record(self, identity: str) -> Shown | UnclearError | None:
+        try:
+            return await self.listing.record(identity)
+        except UnclearError as error:
+            return error
