@@ -304,7 +304,7 @@ def test_a_server_that_fails_for_another_reason_is_not_started_again() -> None:
 
 
 def test_the_servers_of_a_demo_end_although_nobody_reads_what_it_prints(home: Path) -> None:
-    services = Services(home)
+    services = Services(usable_home(home / "demo"))  # not those of the other tests
     services.redis.start()
     reader, writer = os.pipe()
     os.close(reader)
