@@ -1,4 +1,4 @@
-"""The plain statement of an upsert does what the long one does, whatever stands in the table (`pco_store.upsert`)."""
+"""The plain statement of an upsert does what the long one does, whatever stands in the table."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
