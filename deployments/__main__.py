@@ -335,12 +335,13 @@ def _worker(options: argparse.Namespace, services: Services, __: Console) -> int
 def _connect(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
     from deployments.connect import address_of, connect
-    from deployments.prefect_trouble import check_prefect
+    from deployments.prefect_trouble import check_prefect, shown
     from tasks.credentials import is_live
 
     address = address_of(options.org_id, options.base_url)
     if not is_live(address):
-        console.print(f"the token will be sent to {address}, not to Planning Center", highlight=False, soft_wrap=True)
+        warning = f"the token will be sent to {shown(address)}, not to Planning Center"
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
     check_prefect()
     console.print(
         "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True

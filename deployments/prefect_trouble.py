@@ -81,4 +81,4 @@ def shown(url: str) -> str:
             return url
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     except ValueError:
-        return "the address in PREFECT_API_URL"
+        return "the address that is set"
