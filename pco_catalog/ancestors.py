@@ -60,7 +60,8 @@ class Columns:
 @lru_cache(maxsize=512)
 def columns_of(entity: Entity) -> Columns:
     """The columns of an entity that some ways of reading it do not know."""
-    ancestors = tuple(dict.fromkeys(name for path in entity.list_paths for name in own_ids(entity, path)))
+    paths = dict.fromkeys((*entity.list_paths, *([entity.sideload.path] if entity.sideload else [])))
+    ancestors = tuple(dict.fromkeys(name for path in paths for name in own_ids(entity, path)))
     to_one = {name: one for name, one in entity.relationships.items() if not one.many}
     pointers = {
         name: f"{name}_id"

@@ -65,13 +65,33 @@ class Relationship:
         return self.rendered and not self.on_request
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sideload:
+    """A kind of record that is read with each record of its `owner`, by an `include` that brings all of them.
+
+    `include` names a relationship of the owner, or one of a record that is included itself (`refund.notes`). `path` is
+    where PCO shows the same below one owner, whose id is the last one in it.
+    """
+
+    owner: str
+    entity: str
+    include: str
+    path: str
+
+    @property
+    def owner_column(self) -> str:
+        """What the owner's id is called in the path, and in the rows of records that have one owner: donation_id."""
+        return re.findall(r"{(\w+)}", self.path)[-1]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entity:
     """A kind of record that PCO has. `list_path` is None when it is listed only below a parent.
 
     `api_version` is the pinned date of its product. `single_paths` are where PCO shows one record of a kind that it
-    lists nowhere. `shared_ids` are, by path, the names in a path that lists the same record below many parents, as far
-    as they are not the record's own. Entities are one object each, so they compare by identity.
+    lists nowhere; `sideload` is how it is read with its owner. `shared_ids` are, by path, the names in a path that
+    lists the same record below many parents, as far as they are not the record's own. Entities are one object each, so
+    they compare by identity.
     """
 
     name: str
@@ -91,6 +111,12 @@ class Entity:
     filters_by_path: Mapping[str, frozenset[str]] = field(default_factory=dict)
     incremental: str | None
     shared_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sideload: Sideload | None = None
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether there is a way to read all of its records, so that there is a table for them."""
+        return bool(self.list_paths) or self.sideload is not None
 
     @property
     def schema_name(self) -> str:
@@ -118,10 +144,14 @@ class Entity:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalog:
-    """All entities by name, and the dates of the API versions that each product is known to have, oldest first."""
+    """All entities by name, and the dates of the API versions that each product is known to have, oldest first.
+
+    `sideloads` are what is read with each owner, by the owner's name; what is included by another comes after it.
+    """
 
     by_name: Mapping[str, Entity]
     versions: Mapping[str, tuple[str, ...]]
+    sideloads: Mapping[str, tuple[Sideload, ...]] = field(default_factory=dict)
 
     def entity(self, name: str) -> Entity:
         """The entity called `name`, as `product.Resource`. Raises `UnknownEntity`."""
@@ -133,32 +163,42 @@ class Catalog:
         return found
 
     def entities(self, *, top_level_only: bool = False) -> tuple[Entity, ...]:
-        """All entities that have a list somewhere, or only those listed at top level, by name."""
+        """All entities that are mirrored, or only those listed at top level, by name."""
         return tuple(
             entity
             for _, entity in sorted(self.by_name.items())
-            if entity.list_path is not None or (entity.list_paths and not top_level_only)
+            if entity.list_path is not None or (entity.is_mirrored and not top_level_only)
         )
 
 
 @lru_cache(maxsize=1)
 def load_catalog() -> Catalog:
     """The catalogue, read once per process."""
-    return read_catalog(_read("catalog.json"), _read("shared_lists.json"))
+    return read_catalog(_read("catalog.json"), _read("shared_lists.json"), _read("sideloads.json")["complete"])
 
 
 def read_catalog(
-    described_products: Mapping[str, Any], shared_lists: Mapping[str, Sequence[str]] = MappingProxyType({})
+    described_products: Mapping[str, Any],
+    shared_lists: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    complete_includes: Mapping[str, Mapping[str, Mapping[str, str]]] = MappingProxyType({}),
 ) -> Catalog:
     """The catalogue that files of this form describe."""
     shared = {path: frozenset(names) for path, names in shared_lists.items()}
+    sideloads = {
+        owner: tuple(Sideload(owner=owner, include=include, **told) for include, told in sorted(includes.items()))
+        for owner, includes in complete_includes.items()
+    }
+    by_child = {one.entity: one for several in sideloads.values() for one in several}
     by_name = {}
     for product, described in described_products.items():
         for resource, facts in described["resources"].items():
-            entity = _entity(product, described["version"], resource, facts, shared)
+            sideload = by_child.get(f"{product}.{resource}")
+            entity = _entity(product, described["version"], resource, facts, shared, sideload)
             by_name[entity.name] = entity
     return Catalog(
-        by_name=by_name, versions={product: tuple(one["versions"]) for product, one in described_products.items()}
+        by_name=by_name,
+        versions={product: tuple(one["versions"]) for product, one in described_products.items()},
+        sideloads=sideloads,
     )
 
 
@@ -168,9 +208,15 @@ def _read(name: str) -> Mapping[str, Any]:
 
 
 def _entity(
-    product: str, version: str, resource: str, facts: Mapping[str, Any], shared: Mapping[str, frozenset[str]]
+    product: str,
+    version: str,
+    resource: str,
+    facts: Mapping[str, Any],
+    shared: Mapping[str, frozenset[str]],
+    sideload: Sideload | None,
 ) -> Entity:
     paths = tuple(facts["list_paths"])
+    singles = tuple(facts.get("single_paths", ()))
     return Entity(
         name=f"{product}.{resource}",
         product=product,
@@ -178,7 +224,7 @@ def _entity(
         api_version=version,
         list_path=next((path for path in paths if "{" not in path), None),
         list_paths=paths,
-        single_paths=tuple(facts.get("single_paths", ())),
+        single_paths=singles,
         attributes={
             name: Attribute(
                 type=one["type"],
@@ -204,5 +250,6 @@ def _entity(
         filters=frozenset(facts["filters"]),
         filters_by_path={path: frozenset(names) for path, names in facts.get("filters_by_path", {}).items()},
         incremental=facts["incremental"],
-        shared_ids={path: shared[path] for path in paths if path in shared},
+        shared_ids={path: shared[path] for path in (*paths, *singles) if path in shared},
+        sideload=sideload,
     )

@@ -14,8 +14,8 @@ class PatternMatchesNothingError(ValueError):
 def select_entities(catalog: Catalog, include: Sequence[str], exclude: Sequence[str]) -> tuple[Entity, ...]:
     """The entities that fit one of `include` (all, if it is empty) and none of `exclude`, products together.
 
-    A pattern is `product.Resource` with `*` and `?` as in file names; a product alone means all of it. Only what PCO
-    lists somewhere can be chosen. Raises `PatternMatchesNothingError`.
+    A pattern is `product.Resource` with `*` and `?` as in file names; a product alone means all of it. Only what is
+    mirrored can be chosen. Raises `PatternMatchesNothingError`.
     """
     listed = catalog.entities()
     for pattern in (*include, *exclude):
@@ -44,7 +44,7 @@ def where_shown(entity: Entity) -> str:
 
 def _misspelt(catalog: Catalog, pattern: str, listed: Sequence[Entity]) -> str:
     for one in catalog.by_name.values():
-        if not one.list_paths and one.name.lower() == pattern.lower():
+        if not one.is_mirrored and one.name.lower() == pattern.lower():
             return f"{one.name} is not mirrored: {where_shown(one)}"
     known = {one.product for one in listed} | {one.name for one in listed}
     close = difflib.get_close_matches(pattern, sorted(known), n=3, cutoff=0.6)

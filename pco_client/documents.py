@@ -41,14 +41,13 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """One answer of a list. `records` are as received: one that is malformed does not spoil the others.
+    """One answer of a list. `records` and `included` are as received: one that is malformed does not spoil the others.
 
-    `can_query_by`, `can_order_by` and `can_filter` belong to the path called and are None where PCO sends none.
+    `can_query_by`, `can_order_by`, `can_filter` and `can_include` belong to the path called, None where PCO sends none.
     `answered_at` is PCO's own time, to the second.
     """
 
     records: tuple[Json, ...]
-    included_count: int
     offset: int
     next_offset: int | None
     total_count: int | None
@@ -59,6 +58,8 @@ class Page:
     processed_as_version: str | None
     answered_at: datetime | None = None
     can_filter: frozenset[str] | None = None
+    can_include: frozenset[str] | None = None
+    included: tuple[Json, ...] = ()
 
 
 def read_resource(record: Json, *, expected_type: str) -> Resource:

@@ -4,6 +4,7 @@
     ├── RetryError            the same request may succeed later
     │   ├── Unreachable           no answer: refused, reset, timed out, name not found
     │   ├── ServerFault           500 502 503 504
+    │   │   └── TooMuchIncluded       504, or too many bytes, with what was to be included: ask for less at a time
     │   ├── UndecodableAnswer     HTML, half JSON or nothing where a document is due
     │   └── EdgeBlocked           403 with HTML: the network's edge, not a permission (#1293, #1313)
     ├── WaitError             the budget is spent
@@ -65,6 +66,13 @@ class Unreachable(RetryError):
 
 class ServerFault(RetryError):
     """PCO or its gateway failed: 500, 502, 503, 504."""
+
+
+class TooMuchIncluded(ServerFault):
+    """A page with what was to be included is too much: PCO answers 504 (#225, #874), or with more than is to be read.
+
+    The same request gets the same answer; a smaller page, or the page without it, may not.
+    """
 
 
 class UndecodableAnswer(RetryError):

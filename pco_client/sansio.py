@@ -19,6 +19,7 @@ from pco_client.errors import (
     PlanLacksFeature,
     RateLimited,
     ServerFault,
+    TooMuchIncluded,
     Unauthorized,
     UndecodableAnswer,
     UnexpectedDocument,
@@ -43,6 +44,9 @@ MOST_PER_PAGE: Final = 100
 
 GREATEST_LIST: Final = 100_000_000
 """No church has a list so long; a count or an offset beyond it says nothing."""
+
+LARGEST_ANSWER: Final = 24 * 2**20
+"""Bytes of a page with includes; decoded, that is ten times as much."""
 
 _DETAIL_LIMIT = 200
 
@@ -120,6 +124,8 @@ def build_document_request(
 def read_list(response: HttpResponse, *, request: PageRequest, expected_type: str) -> Page:
     """The page in a response. Raises the errors of `errors.py`."""
     context = _context(response, f"GET {request.path}")
+    if request.include and (response.status == 504 or len(response.body) > LARGEST_ANSWER):
+        raise TooMuchIncluded("a page with its includes is too much", **context)
     document = _read_document(response, context)
     records = document.get("data")
     if not isinstance(records, list):
@@ -141,13 +147,14 @@ def read_list(response: HttpResponse, *, request: PageRequest, expected_type: st
     included = document.get("included")
     return Page(
         records=tuple(records),
-        included_count=len(included) if isinstance(included, list) else 0,
         offset=request.offset,
         next_offset=next_offset,
         total_count=total_count,
         can_query_by=_names(meta.get("can_query_by")),
         can_order_by=_names(meta.get("can_order_by")),
         can_filter=_names(meta.get("can_filter")),
+        can_include=_names(meta.get("can_include")),
+        included=tuple(included) if isinstance(included, list) else (),
         rate=read_rate(response.headers),
         request_id=_request_id(response),
         processed_as_version=response.headers.get("x-pco-api-processed-as-version"),

@@ -6,7 +6,7 @@ the mirror. A place that PCO could not serve has no id to be asked for: only a f
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.ancestors import own_ids_in, path_below
 from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Level, level_of_list
 from pco_client.client import PcoClient
@@ -82,16 +83,24 @@ async def replay_items(resources: Resources, org_id: str, entity: str | None) ->
 
 def row_of(record: Json, *, item: OpenItem, entity: Entity, observed_at: datetime) -> dict[str, object] | None:
     """The row of one record, if it can be one; in the epoch of the run that had put it aside."""
-    level = _level_of(item, entity)
     page = transform_page(
         [record],
         entity=entity,
         org_id=item.org_id,
         epoch=item.epoch,
         observed_at=observed_at,
-        parents=level.parents_of(item.scope) if level is not None else {},
+        parents=_parents_of(item, entity),
     )
     return page.rows[0] if page.rows else None
+
+
+def _parents_of(item: OpenItem, entity: Entity) -> Mapping[str, str]:
+    """What the item's list, or the record with which it came, tells of it."""
+    if (level := _level_of(item, entity)) is not None:
+        return level.parents_of(item.scope)
+    if item.scope not in ("", FAN_OUT_SCOPE) and item.final_entity is None and entity.sideload is not None:
+        return own_ids_in(entity, entity.sideload.path, item.scope)
+    return {}
 
 
 def _level_of(item: OpenItem, entity: Entity) -> Level | None:
@@ -116,11 +125,23 @@ def _worth_asking(items: Sequence[OpenItem], fits: Sequence[_Fit]) -> list[tuple
     found = []
     for item in items:
         entity = load_catalog().by_name.get(item.entity)
-        if item.raw is None or item.quarantine_id in fitting or entity is None or entity.list_path is None:
+        if item.raw is None or item.quarantine_id in fitting or entity is None:
             continue
-        if item.record_id is not None and _SINGLE_ID.fullmatch(item.record_id):
+        if _single_path(item, entity) is not None:
             found.append((item, entity))
     return found
+
+
+def _single_path(item: OpenItem, entity: Entity) -> str | None:
+    """Where PCO shows the record alone; None where it cannot be asked for."""
+    if item.record_id is None or not _SINGLE_ID.fullmatch(item.record_id):
+        return None
+    if entity.list_path is not None:
+        return f"{entity.list_path}/{item.record_id}"
+    if entity.sideload is None or item.final_entity is not None or not _SINGLE_ID.fullmatch(item.scope):
+        return None
+    path = path_below(entity.sideload.path, item.scope)
+    return path if entity.sideload.path in entity.single_paths else f"{path}/{item.record_id}"
 
 
 async def _settle(connection: AsyncConnection, fits: Sequence[_Fit]) -> int:
@@ -163,11 +184,13 @@ class _Asking:
 
     async def _fit_of(self, client: PcoClient, item: OpenItem, entity: Entity) -> _Fit | None:
         async def look(attempt: int) -> _Fit | None:
+            path = _single_path(item, entity)
+            assert path is not None, "it was worth asking"
             self.requests += 1
             asked_at = datetime.now(UTC) + await self._resources.clock_offset()
             try:
                 document = await client.fetch_document(
-                    f"{entity.list_path}/{item.record_id}",
+                    path,
                     api_version=entity.api_version,
                     lane=f"{item.org_id}:{entity.name}",
                 )

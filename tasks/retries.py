@@ -10,7 +10,16 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from redis.exceptions import RedisError
 
-from pco_client.errors import PcoError, RetryError, ServerFault, SkipError, StopError, UndecodableAnswer, WaitError
+from pco_client.errors import (
+    PcoError,
+    RetryError,
+    ServerFault,
+    SkipError,
+    StopError,
+    TooMuchIncluded,
+    UndecodableAnswer,
+    WaitError,
+)
 from pco_client.governor import GovernorUnavailable
 from pco_client.redis_trouble import RedisRefused
 from pco_store.errors import LeaseLost, StoreUnavailable
@@ -34,6 +43,7 @@ TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
     (StopError, Decision.STOP),  # credential or request is wrong: the same request gets the same answer
     (SkipError, Decision.STOP),  # not there, or not for us
     (WaitError, Decision.RETRY),  # the budget did not come in the time one attempt may wait
+    (TooMuchIncluded, Decision.STOP),  # less at a time is what helps (`tasks.pages.isolation`)
     (RetryError, Decision.RETRY),
     (RedisRefused, Decision.STOP),  # address, user or server must be changed first
     (GovernorUnavailable, Decision.RETRY),

@@ -7,7 +7,7 @@ the lease decides, as it does when the process only sleeps: after `lease_until` 
 either takeover safe.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Row, text
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.database import Database, end_session, unavailable_means_retry
 from pco_store.errors import LeaseLost, StatementRefused, StoreUnavailable
+from pco_store.ledger.members import open_members
 from pco_store.ledger.openings import (
     ORGANIZATION,
     NotOpened,
@@ -147,12 +148,12 @@ async def _decide(
 ) -> Opened | NotOpened:
     if found is None:
         left = await left_unfinished(connection, request) if request.epoch is None else None
-        return Opened(run=await open_new(connection, request), continued=False, left=left)
+        return Opened(run=await _open(connection, request), continued=False, left=left)
     if request.on_conflict == "restart":
         await close_run(connection, found.run_id)
         if request.entity == ORGANIZATION:
             await close_epoch_of_church(connection, request.org_id, found.epoch)
-        return Opened(run=await open_new(connection, request), continued=False)
+        return Opened(run=await _open(connection, request), continued=False)
     refuse_another_plan(found, request)
     if found.state in ("completed", "awaiting"):
         return _not_opened(found, "running" if found.state == "awaiting" else "completed")
@@ -161,6 +162,11 @@ async def _decide(
         return _not_opened(found, "running")
     dead = found.flow_run_id if found.state == "running" and found.flow_run_id != request.flow_run_id else None
     return Opened(run=await take_over(connection, found.run_id, request), continued=True, taken_from=dead)
+
+
+async def _open(connection: AsyncConnection, request: RunRequest) -> RunHandle:
+    run = await open_new(connection, request)
+    return replace(run, members=await open_members(connection, run, request.sideloads))
 
 
 async def _is_proven_dead(connection: AsyncConnection, session: AsyncConnection | None, found: Row[Any]) -> bool:

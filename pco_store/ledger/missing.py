@@ -1,5 +1,6 @@
 """What is in the mirror and on no page of a complete run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Table, text
@@ -46,3 +47,17 @@ async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table
     )
     row = result.one()
     return MissingRecords(ids=tuple(row.ids), live=row.live, witnesses=tuple(dict.fromkeys(row.witnesses)))
+
+
+async def read_owners(
+    connection: AsyncConnection, org_id: str, table: Table, column: str, ids: Sequence[str]
+) -> dict[str, str]:
+    """Whose these records are, by the column that names their owner; without those of which it is not known."""
+    result = await connection.execute(
+        text(
+            f'SELECT id, "{column}" AS owner FROM {quoted_name(table)} '  # noqa: S608 - names from the catalogue
+            f'WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[])) AND "{column}" IS NOT NULL'
+        ),
+        {"org_id": org_id, "ids": list(ids)},
+    )
+    return {row.id: row.owner for row in result}

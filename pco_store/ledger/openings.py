@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.catalog import Sideload
 from pco_store.errors import PlanDiffers
 from pco_store.ledger.plans import compared, decisions_of
 from pco_store.ledger.runs import FanOutPlan, RunHandle, RunWindow
@@ -20,8 +21,9 @@ class RunRequest:
     """What somebody wants to run. Without an `epoch` an unfinished one with the same decisions is continued, else one
     opens.
 
-    `window` and `page_size` are used only when a new epoch opens. Of `fan_out` and `plan`, what decides the result is
-    the epoch's (`pco_store.ledger.plans`); the rest is that of whoever runs it last.
+    `window`, `page_size` and `sideloads` (what is read with the list's records) are used only when a new epoch opens.
+    Of `fan_out` and `plan`, what decides the result is the epoch's (`pco_store.ledger.plans`); the rest is that of
+    whoever runs it last.
     """
 
     org_id: str
@@ -37,6 +39,7 @@ class RunRequest:
     lease_seconds: float
     fan_out: FanOutPlan | None = None
     plan: Mapping[str, Any] | None = None
+    sideloads: tuple[Sideload, ...] = ()
 
     @property
     def decisions(self) -> dict[str, Any]:
@@ -230,7 +233,7 @@ def _written(request: RunRequest) -> dict[str, str | None]:
 
 
 async def close_run(connection: AsyncConnection, run_id: int) -> None:
-    """Give up an epoch and its children: the keys become free, and their holders cannot commit any more.
+    """Give up an epoch, its children and members: the keys become free, and their holders cannot commit any more.
 
     What PCO had said of single records is forgotten.
 
@@ -243,7 +246,9 @@ async def close_run(connection: AsyncConnection, run_id: int) -> None:
                 UPDATE sync.runs
                 SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
                 WHERE run_id IN (SELECT run_id FROM sync.runs
-                                 WHERE (run_id = :run_id OR parent_run_id = :run_id) AND state <> 'closed'
+                                 WHERE (run_id = :run_id OR parent_run_id = :run_id OR run_id = ANY(
+                                        SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id))
+                                   AND state <> 'closed'
                                  ORDER BY run_id FOR UPDATE)
                 """
             ),
@@ -287,6 +292,8 @@ def handle_of(row: Row[Any]) -> RunHandle:
         attempts=row.attempts,
         parts=row.parts,
         plan=row.plan,
+        members=tuple(row.members or ()),
+        read_with=row.read_with,
     )
 
 

@@ -47,14 +47,22 @@ async def commit_page(
 
     `completes_run` says that nothing of the run is left after this page. `shared` is the list to which the records are
     linked, and when it was requested. All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done
-    nothing then, when the run is not ours any more.
+    nothing then, when the run is not ours any more. The page of a member belongs in the transaction of its list's page,
+    behind that one, which has checked the fence.
     """
     values = column_values(table, rows)
     own = [getattr(receipt, name) for name, _ in CHECKPOINT]
     links = [] if shared is None else link_values(ids, *shared)
     own_values = [run.run_id, run.fence, list(ids), digest_of(ids), *own]
     for plain in (True, False) if is_plain(rows) else (False,):
-        statement = _statement(table, len(values), completes_run, is_shared=shared is not None, plain=plain)
+        statement = _statement(
+            table,
+            len(values),
+            completes_run,
+            is_shared=shared is not None,
+            is_member=run.read_with is not None,
+            plain=plain,
+        )
         recorded = await fetch(connection, statement, *values, *own_values, *links)
         if recorded:
             return replace(receipt, **recorded[0])
@@ -62,17 +70,19 @@ async def commit_page(
 
 
 @lru_cache(maxsize=1024)
-def _statement(table: Table, columns: int, completes_run: bool, *, is_shared: bool, plain: bool) -> str:
+def _statement(
+    table: Table, columns: int, completes_run: bool, *, is_shared: bool, is_member: bool, plain: bool
+) -> str:
     run_id, fence, ids, digest = (f"${columns + number}" for number in range(1, 5))
     own = ", ".join(f"${columns + 5 + place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT))
     names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
-    held = f"run_id = {run_id}::bigint AND fence = {fence}::bigint AND state = 'running'"
+    held = f"run_id = {run_id}::bigint AND fence = {fence}::bigint" + ("" if is_member else " AND state = 'running'")
     if plain:
         held += f" AND {PLAIN}"
     completed = "state = 'completed', lease_until = now(), completed_at = now()"
     ours = f"UPDATE sync.runs SET {completed} WHERE {held} RETURNING run_id"  # noqa: S608 - own constants
     if not completes_run:
-        ours = f"SELECT FROM sync.runs WHERE {held} FOR SHARE"
+        ours = f"SELECT FROM sync.runs WHERE {held}" + ("" if is_member else " FOR SHARE")
     links = ""
     if is_shared:
         first = columns + 5 + len(CHECKPOINT)

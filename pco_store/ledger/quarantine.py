@@ -13,6 +13,7 @@ class Quarantined:
     """One record (`raw` is its ASCII JSON text), or one place in a list that PCO cannot serve (`raw` is None).
 
     `observed_at`: when the request was sent that showed it; left out, the time of the transaction. `part`: of its run.
+    `owner`: the id of the record with which it came.
     """
 
     org_id: str
@@ -25,14 +26,15 @@ class Quarantined:
     raw: str | None
     observed_at: datetime | None = None
     part: int = 0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenItem:
     """One that nothing has settled yet, as it is listed.
 
-    `epoch` and `scope` are those of the run that put it aside; `final_entity` and `below` those of its fan-out, if it
-    had one.
+    `epoch` and `scope` are those of the run that put it aside, or the record with which it came; `final_entity` and
+    `below` those of its fan-out, if it had one.
     """
 
     quarantine_id: int
@@ -71,8 +73,8 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
         text(
             """
             INSERT INTO sync.quarantine
-                (org_id, entity, run_id, reading, "offset", record_id, reason, raw, part, created_at)
-            VALUES (:org_id, :entity, :run_id, :reading, :offset, :record_id, :reason, :raw, :part,
+                (org_id, entity, run_id, reading, "offset", record_id, reason, raw, part, owner, created_at)
+            VALUES (:org_id, :entity, :run_id, :reading, :offset, :record_id, :reason, :raw, :part, :owner,
                 coalesce(CAST(:observed_at AS timestamptz), now()))
             """
         ),
@@ -115,7 +117,7 @@ async def list_quarantined(
         text(
             """
             SELECT item.quarantine_id, item.org_id, item.entity, coalesce(run.epoch, '') AS epoch,
-                   coalesce(run.scope, '') AS scope, item."offset",
+                   coalesce(item.owner, run.scope, '') AS scope, item."offset",
                    item.record_id, item.reason, item.raw, item.created_at AS observed_at,
                    root.entity AS final_entity, root.fan_out -> 'below' AS below
             FROM sync.quarantine AS item LEFT JOIN sync.runs AS run USING (run_id)

@@ -16,7 +16,8 @@ class RunFacts:
     of the entity itself that were read. `requests` are all that brought pages. `quarantined` is what the run and its
     children have put aside and nothing has resolved. `deletions` is what was found out about missing records: it
     `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
-    `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end.
+    `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
+    is read with a list is as far as the list's run is.
     """
 
     run_id: int
@@ -66,9 +67,11 @@ class RunFacts:
 
 _FACTS: Final = """
     WITH head AS MATERIALIZED (
-        SELECT run_id, org_id, entity, scope, epoch, key, turn, state, mode, error, flow_run_id, deletions, result,
-               fan_out, fan_out IS NOT NULL AS is_fan_out
-        FROM sync.runs WHERE {condition}),
+        SELECT run_id, org_id, entity, scope, epoch, key, turn,
+               coalesce((SELECT list.state FROM sync.runs AS list WHERE list.run_id = run.read_with
+                           AND run.state = 'running'), state) AS state,
+               mode, error, flow_run_id, deletions, result, fan_out, fan_out IS NOT NULL AS is_fan_out
+        FROM sync.runs AS run WHERE {condition}),
     child AS (
         SELECT head.run_id, count(*) AS children,
                count(*) FILTER (WHERE child.state = 'pending') AS pending,

@@ -47,7 +47,8 @@ class RunHandle:
     """The right to write to a run, as long as `fence` is the run's.
 
     `fan_out` is set for a fan-out itself, `parent_run_id` for its children, `parts` once the run is read in other parts
-    than the one it began with; `plan` for the run of a whole church.
+    than the one it began with; `plan` for the run of a whole church. `members` are the runs that follow this one
+    (`pco_store.ledger.members`), `read_with` is the one that a member follows.
     """
 
     run_id: int
@@ -67,6 +68,8 @@ class RunHandle:
     attempts: int = 0
     parts: Mapping[str, Any] | None = None
     plan: Mapping[str, Any] | None = None
+    members: tuple[int, ...] = ()
+    read_with: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,7 +253,10 @@ async def shown_elsewhere(connection: AsyncConnection, run: RunHandle, part: int
 async def finish_run(
     connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None
 ) -> None:
-    """Close the run in this state; safe to repeat. Raises `LeaseLost` when it is not ours any more."""
+    """Close the run in this state; its members complete with it. Safe to repeat.
+
+    Raises `LeaseLost` when it is not ours any more.
+    """
     result = await connection.execute(
         text(
             """
@@ -264,6 +270,16 @@ async def finish_run(
     )
     if result.rowcount != 1:
         raise LeaseLost(run.key, run.fence)
+    if run.members and state == "completed":
+        await connection.execute(
+            text(
+                """
+                UPDATE sync.runs SET state = 'completed', lease_until = now(), completed_at = now()
+                WHERE run_id = ANY(CAST(:members AS bigint[])) AND state = 'running'
+                """
+            ),
+            {"members": list(run.members)},
+        )
 
 
 async def abandon_run(connection: AsyncConnection, run: RunHandle) -> None:

@@ -39,7 +39,9 @@ STATES = (
 class RunRow(SQLModel, table=True):
     """One epoch of one sync, or of one child of a fan-out: then it is its work item, too.
 
-    At most one execution at a time may write to it: the one that holds `fence`.
+    `members` are the runs of the kinds that its pages bring beside its own; theirs is `read_with`, and they have no
+    life of their own (`pco_store.ledger.members`). At most one execution at a time may write to it: the one that holds
+    `fence`.
     """
 
     __tablename__ = "runs"
@@ -90,6 +92,8 @@ class RunRow(SQLModel, table=True):
     result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     restarts: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)
     restarted_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    read_with: int | None = Field(default=None, sa_type=BigInteger)
+    members: list[int] | None = Field(default=None, sa_type=ARRAY(BigInteger))
 
 
 class PageRow(SQLModel, table=True):
@@ -146,7 +150,10 @@ class AnswerRow(SQLModel, table=True):
 
 
 class QuarantineRow(SQLModel, table=True):
-    """What could not be stored or fetched. `raw` is ASCII JSON text, so that anything fits; null if never seen."""
+    """What could not be stored or fetched. `raw` is ASCII JSON text, so that anything fits; null if never seen.
+
+    `owner` is the id of the record with which it came, if it came with one.
+    """
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -166,6 +173,20 @@ class QuarantineRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=DateTime(timezone=True), sa_column_kwargs=_NOW)
     resolved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     part: int = Field(default=0, sa_type=Integer, sa_column_kwargs={"server_default": text("0")})
+    owner: str | None = Field(default=None, sa_type=Text)
+
+
+class ListTraitsRow(SQLModel, table=True):
+    """What a church's list was found to be: `page_size`, if no larger page is answered, and the includes that PCO was
+    seen not to keep to, each with the reason and the time (`distrusted`)."""
+
+    __tablename__ = "list_traits"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    org_id: str = Field(primary_key=True, sa_type=Text)
+    entity: str = Field(primary_key=True, sa_type=Text)
+    page_size: int | None = Field(default=None, sa_type=Integer)
+    distrusted: dict[str, Any] = Field(sa_type=JSONB, sa_column_kwargs={"server_default": text("'{}'")})
 
 
 class WatermarkRow(SQLModel, table=True):

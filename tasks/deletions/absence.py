@@ -52,7 +52,10 @@ class Checkpoints:
 
 
 class Asking:
-    """Asks for the records of one list or of several. `witnesses` are paths of records that PCO has just shown."""
+    """Asks for the records of one list or of several. `witnesses` are paths of records that PCO has just shown.
+
+    `is_single`: a path is not one record's, but shows the only one that an owner has, and it may be another by now.
+    """
 
     def __init__(
         self,
@@ -63,12 +66,14 @@ class Asking:
         lane: str,
         clock_offset: timedelta,
         witnesses: Sequence[str],
+        is_single: bool = False,
     ) -> None:
         self._client = client
         self._api_version = api_version
         self._lane = lane
         self._clock_offset = clock_offset
         self._witnesses = witnesses
+        self._is_single = is_single
         self._delays = delays_of(settings)
         self._room = asyncio.Semaphore(settings.pages_in_flight)
         self.requests = 0
@@ -126,25 +131,25 @@ class Asking:
     async def _absent_of(self, ids: Sequence[str], paths: Mapping[str, Sequence[str]]) -> list[str]:
         try:
             async with asyncio.TaskGroup() as group:
-                asked = {one: group.create_task(self._is_absent(paths[one])) for one in ids}
+                asked = {one: group.create_task(self._is_absent(one, paths[one])) for one in ids}
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [one for one, task in asked.items() if task.result()]
 
-    async def _is_absent(self, paths: Sequence[str]) -> bool:
+    async def _is_absent(self, one: str, paths: Sequence[str]) -> bool:
         """Whether PCO says of each path that there is no such record."""
         async with self._room:
             for path in paths:
-                if not await self._is_gone_from(path):
+                if not await self._is_gone_from(path, one):
                     return False
             return True
 
-    async def _is_gone_from(self, path: str) -> bool:
+    async def _is_gone_from(self, path: str, one: str) -> bool:
         """Whether PCO says that there is no such record. One that it cannot render, now or ever, is not absent."""
 
         async def look(attempt: int) -> bool:
             try:
-                return await self._is_shown(path) is False
+                return await self._is_shown(path, one if self._is_single else None) is False
             except POISONOUS:
                 if attempt <= PATIENCE_WITH_ONE:
                     raise
@@ -152,14 +157,14 @@ class Asking:
 
         return await retried(look, delays=self._delays)
 
-    async def _is_shown(self, path: str) -> bool | None:
-        """None: PCO answers neither with the record nor that there is none."""
+    async def _is_shown(self, path: str, one: str | None = None) -> bool | None:
+        """None: PCO answers neither with the record nor that there is none. Any record will do if none is named."""
         self.requests += 1
         try:
-            await self._client.fetch_document(path, api_version=self._api_version, lane=self._lane)
+            document = await self._client.fetch_document(path, api_version=self._api_version, lane=self._lane)
         except NotFound:
             return False
         except SkipError as error:
             sync_logger().info("whether it is deleted is not known: %s", error)
             return None
-        return True
+        return one is None or str(document["data"].get("id")) == one

@@ -1,7 +1,7 @@
 """process_page: fetch a page, transform it, and commit its rows, links and checkpoint in one transaction."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,51 +15,16 @@ from pco_client.sansio import PageRequest
 from pco_store.ledger.children import insert_children
 from pco_store.ledger.page_commit import commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
-from pco_store.ledger.runs import PageReceipt, page_receipt
+from pco_store.ledger.runs import PageReceipt, check_fence, page_receipt
 from pco_walks.walk import PageReading
+from tasks.pages.companions import commit_companions, take_companions
+from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import SyncContext, current_sync
 from tasks.retries import JITTER, is_worth_a_retry
 from tasks.rows.transform import TransformedPage, transform_page
 
 PROCESS_PAGE: Final = "process-page"
 NEWEST_FIRST: Final = "-updated_at"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PageRef:
-    """Which page of which sync: all of a page task's identity, and nothing of its data.
-
-    `token` is drawn by the ledger when the epoch opens, so a receipt cached for an epoch that was closed, or for a
-    database that was replaced, is never taken for this one's.
-    """
-
-    org_id: str
-    entity: str
-    scope: str
-    epoch: str
-    token: str
-    offset: int
-    size: int
-    reading: int
-    part: int = 0
-    whole: bool = False
-    """Without the filter of the part's window."""
-
-    @property
-    def title(self) -> str:
-        """The task run's name in the UI."""
-        again = f" reading={self.reading}" if self.reading > 1 else ""
-        part = f" part={self.part}" if self.part else ""
-        scope = f" scope={self.scope}" if self.scope else ""
-        return f"{self.entity} org={self.org_id}{scope}{part} offset={self.offset}{again}"
-
-    @property
-    def cache_key(self) -> str:
-        """Under which Prefect keeps the receipt."""
-        return (
-            f"pco-sync/page/{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/{self.part}/"
-            f"{self.offset}+{self.size}/{self.reading}/{self.token}" + ("/whole" if self.whole else "")
-        )
 
 
 def _cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -100,7 +65,9 @@ async def process_page(page: PageRef) -> dict[str, Any]:
 
 
 async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageReceipt:
-    """Fetch one page, and commit its rows, its children, its quarantine and its checkpoint in one transaction.
+    """Fetch one page, and commit its rows, what comes with them, its children, its quarantine and its checkpoint.
+
+    All of it in one transaction.
 
     A page that the ledger holds is not fetched again. Raises the client's errors, `LeaseLost` when another execution
     has taken over, and the store's errors.
@@ -110,6 +77,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         return committed
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     observed_at = fetched.sent_at + sync.clock_offset
+    brought = await take_companions(sync, fetched, page, observed_at=observed_at) if sync.companions else []
     transformed = transform_page(
         fetched.page.records,
         entity=sync.entity,
@@ -122,7 +90,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         sync.counters.answered_at = fetched.page.answered_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
-    sync.counters.note(fetched.page, asked_version=sync.entity.api_version)
+    sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(page.include))
     if fetched.page.next_offset is not None:
         sync.counters.alike.note(part=page.part, offset=page.offset, ids=transformed.ids)
     quarantined = _quarantined(sync, page, transformed, observed_at)
@@ -147,7 +115,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     # The page alone is one statement; with what else comes of it, it is a transaction of several.
     is_read_again = page.reading > 1 and sync.has_quarantined
-    is_alone = not quarantined and children is None and not is_read_again
+    is_alone = not quarantined and children is None and not is_read_again and not sync.companions
     completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
@@ -161,6 +129,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                     size=page.size,
                 )
             await put_quarantined(connection, quarantined)
+            if sync.companions:
+                await check_fence(connection, sync.run)
             if children is not None:
                 await insert_children(connection, children)
             receipt = await commit_page(
@@ -173,11 +143,12 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                 completes_run=completes_run,
                 shared=None if sync.shared is None else (sync.shared, observed_at),
             )
+            await commit_companions(connection, sync, brought, receipt)
     if page.whole or (sync.windows[page.part].is_newest_first and (page.offset == 0 or receipt.seen_before)):
         sync.seen.setdefault(page.part, set()).update(transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
-    sync.counters.quarantined += receipt.quarantined
+    sync.counters.quarantined += receipt.quarantined + sum(len(one.quarantined) for one in brought)
     sync.counters.waited_seconds += receipt.waited_seconds
     return receipt
 
@@ -192,6 +163,7 @@ def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
         per_page=page.size,
         where=() if page.whole else window.where(),
         order=NEWEST_FIRST if window.is_newest_first else None,
+        include=page.include,
     )
 
 

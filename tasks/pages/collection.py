@@ -7,8 +7,9 @@ from pco_store.ledger.runs import PageReceipt
 from pco_walks.part_walks import PartWalks
 from pco_walks.walk import PageReading, PageToRead
 from tasks.background import interrupt
-from tasks.pages.apply_page import PageRef, reading_of
-from tasks.pages.isolation import isolate
+from tasks.pages.apply_page import reading_of
+from tasks.pages.isolation import isolate, read_in_parts
+from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.pages.replanning import replan
 from tasks.pages.sync_context import SyncContext
@@ -50,10 +51,14 @@ def _page(sync: SyncContext, part: int, turn: PageToRead) -> PageRef:
         reading=turn.reading,
         part=part,
         whole=turn.whole,
+        include=sync.included,
     )
 
 
 async def _read(sync: SyncContext, page: PageRef, processing: PageProcessing) -> tuple[int, PageReading]:
+    most = sync.counters.most_at_a_time
+    if most is not None and page.size > most:
+        return page.part, await read_in_parts(sync, page, most, processing.part)
     try:
         return page.part, reading_of(PageReceipt(**await processing.whole(page)))
     except POISONOUS as error:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pco_client.documents import Page
-from pco_client.errors import PcoError
+from pco_client.errors import PcoError, TooMuchIncluded
+from pco_store.ledger.members import note_page_size
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
 from pco_store.ledger.runs import PageReceipt, check_fence, record_page, shown_elsewhere
 from pco_walks.walk import PageReading
-from tasks.pages.apply_page import PageRef, page_request, reading_of
+from tasks.logs import sync_logger
+from tasks.pages.apply_page import page_request, reading_of
+from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import ProcessPage
 from tasks.pages.sync_context import SyncContext
 from tasks.retries import POISONOUS
@@ -46,6 +49,8 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
     await sync.client.fetch_document(f"/{sync.entity.product}/v2", api_version=sync.entity.api_version, lane=sync.lane)
     halving = _Halving(sync=sync, page=page, process_part=process_part, failures=1)
     await _halve(page, error, halving)
+    if isinstance(error, TooMuchIncluded) and halving.answered:
+        await _ask_for_less(sync, max(one.size for one in halving.answered))
     elsewhere = None if halving.answered else await _show_elsewhere(sync, page)
     if not halving.answered and elsewhere is None:
         raise error
@@ -53,6 +58,28 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
     await _commit(sync, page, whole, halving.places)
     sync.counters.quarantined += len(halving.places)
     return whole
+
+
+async def read_in_parts(sync: SyncContext, page: PageRef, most: int, process_part: ProcessPage) -> PageReading:
+    """Read a page in parts of so many records at most, from the last one to the first, and commit it as one reading."""
+    halving = _Halving(sync=sync, page=page, process_part=process_part)
+    for offset in reversed(range(page.offset, page.offset + page.size, most)):
+        size = min(most, page.offset + page.size - offset)
+        await _read_part(replace(page, offset=offset, size=size), halving)
+    if not halving.answered:
+        raise halving.places[0][1]
+    whole = isolated_reading(page, halving.answered)
+    await _commit(sync, page, whole, halving.places)
+    sync.counters.quarantined += len(halving.places)
+    return whole
+
+
+async def _ask_for_less(sync: SyncContext, size: int) -> None:
+    """Remember how many records PCO answers with, for the rest of this run and for those to come."""
+    sync.counters.most_at_a_time = size
+    sync_logger().warning("%s: more than %d records with what comes with them are too many", sync.run.key, size)
+    async with sync.database.transaction() as connection:
+        await note_page_size(connection, sync.run, size)
 
 
 def isolated_reading(page: PageRef, answered: Sequence[PageReading], elsewhere: Page | None = None) -> PageReading:
@@ -99,23 +126,26 @@ async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
 
 
 async def _halve(page: PageRef, error: PcoError, halving: _Halving) -> None:
+    if page.size == 1 and isinstance(error, TooMuchIncluded):
+        await _read_part(replace(page, include=()), halving)  # the lists of this one owner are read on their own
+        return
     if page.size == 1:
         halving.places.append((page, error))
         return
     half = page.size // 2
-    parts = [
-        replace(page, offset=page.offset + half, size=page.size - half),
-        replace(page, size=half),
-    ]
-    for part in parts:
-        try:
-            halving.answered.append(reading_of(PageReceipt(**await halving.process_part(part))))
-        except POISONOUS as part_error:
-            halving.failures += 1
-            is_doubted = halving.failures == MOST_UNANSWERED + 1 and not halving.answered
-            if is_doubted and await _show_elsewhere(halving.sync, halving.page) is None:
-                raise
-            await _halve(part, part_error, halving)
+    await _read_part(replace(page, offset=page.offset + half, size=page.size - half), halving)
+    await _read_part(replace(page, size=half), halving)
+
+
+async def _read_part(part: PageRef, halving: _Halving) -> None:
+    try:
+        halving.answered.append(reading_of(PageReceipt(**await halving.process_part(part))))
+    except POISONOUS as error:
+        halving.failures += 1
+        is_doubted = halving.failures == MOST_UNANSWERED + 1 and not halving.answered
+        if is_doubted and await _show_elsewhere(halving.sync, halving.page) is None:
+            raise
+        await _halve(part, error, halving)
 
 
 async def _commit(

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from tasks.lifespan import Resources
-from tasks.pages.apply_page import PageRef, apply_page, process_page
+from tasks.pages.apply_page import apply_page, process_page
+from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import current_sync
 from tasks.retries import delays_of, part_delays, retried
 from tasks.settings import SyncSettings

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 
 from prefect.context import TagsContext
 
-from pco_catalog.catalog import Entity
+from pco_catalog.catalog import Entity, load_catalog
 from pco_client.client import PcoClient
+from pco_store.ledger.members import Member, members_of
 from pco_store.ledger.runs import PageReceipt, RunHandle, committed_pages, seen_ids
 from pco_store.mirror.links import SharedList
 from pco_store.mirror.tables import mirror_table
@@ -18,7 +19,8 @@ from tasks.lifespan import Resources
 from tasks.pages.apply_page import reading_of
 from tasks.pages.collection import read_collection
 from tasks.pages.processing import PageProcessing
-from tasks.pages.sync_context import Spawn, SyncContext, entered
+from tasks.pages.sync_context import Companion, Spawn, SyncContext, entered
+from tasks.patience import patiently
 
 
 async def begin_walk(
@@ -37,6 +39,7 @@ async def begin_walk(
 ) -> tuple[SyncContext, PartWalks]:
     """The walks of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones."""
     parts, why = _parts_of(run)
+    members = await patiently(resources, lambda connection: members_of(connection, run)) if run.members else []
     committed: list[PageReceipt] = []
     seen: dict[int, set[str]] = {}
     if not is_new:
@@ -60,6 +63,8 @@ async def begin_walk(
         parents=parents or {},
         shared=shared,
         spawn=spawn,
+        companions={one.include: _companion(one) for one in members if one.dropped is None},
+        included=tuple(one.include for one in members),
         on_completing=on_completing,
         seen=seen,
         committed={(one.part, one.reading, one.offset, one.page_size): one for one in committed},
@@ -71,6 +76,12 @@ async def begin_walk(
         readings[receipt.part].append(reading_of(receipt))
     walks.replay(readings)
     return sync, walks
+
+
+def _companion(member: Member) -> Companion:
+    entity = load_catalog().entity(member.run.entity)
+    assert entity.sideload is not None, "it was opened as a member"
+    return Companion(sideload=entity.sideload, entity=entity, table=mirror_table(entity), run=member.run)
 
 
 def _parts_of(run: RunHandle) -> tuple[list[Part], str]:

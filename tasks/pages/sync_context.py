@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Table
 
-from pco_catalog.catalog import Entity
+from pco_catalog.catalog import Entity, Sideload
 from pco_catalog.chains import Level
 from pco_client.client import PcoClient
 from pco_client.documents import Page
@@ -26,7 +26,8 @@ class Counters:
 
     `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, and
     `corrected_until` the end of the window that follows from it. `nothing_hidden`: the window's filter hides no record.
-    `fallback` says why not the best walk was taken.
+    `fallback` says why not the best walk was taken. `most_at_a_time` is how many records PCO answers with, if those of
+    a whole page are too many.
     """
 
     pages: int = 0
@@ -40,15 +41,16 @@ class Counters:
     window_ignored: bool = False
     nothing_hidden: bool = False
     order_ignored: bool = False
+    most_at_a_time: int | None = None
     fallback: str = ""
     alike: Alike = field(default_factory=Alike)
     unknown_attributes: set[str] = field(default_factory=set)
     processed_as_version: str | None = None
     included_ignored: int = 0
 
-    def note(self, page: Page, *, asked_version: str) -> None:
+    def note(self, page: Page, *, asked_version: str, included: bool) -> None:
         """What PCO did differently from what it was asked: another API version, records that nobody asked for."""
-        self.included_ignored += page.included_count
+        self.included_ignored += 0 if included else len(page.included)
         if page.processed_as_version not in (None, asked_version):
             self.processed_as_version = page.processed_as_version
 
@@ -82,6 +84,16 @@ class Spawn:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Companion:
+    """A kind that comes with the records of a list: how, and the member of the list's run that keeps its pages."""
+
+    sideload: Sideload
+    entity: Entity
+    table: Table
+    run: RunHandle
+
+
 @dataclass(frozen=True, kw_only=True)
 class SyncContext:
     """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
@@ -91,8 +103,9 @@ class SyncContext:
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
     size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
     page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
-    others, too. With `on_completing`, a list of one page completes the run with its page: it is told True before, and
-    False if that failed.
+    others, too. `companions` are the kinds that come with its records, by include; one that is dropped is taken out,
+    and `included` keeps what every page of the run asks for. With `on_completing`, a list of one page completes the run
+    with its page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
@@ -109,6 +122,8 @@ class SyncContext:
     parents: Mapping[str, str] = field(default_factory=dict)
     shared: SharedList | None = None
     spawn: Spawn | None = None
+    companions: dict[str, Companion] = field(default_factory=dict)
+    included: tuple[str, ...] = ()
     on_completing: Callable[[bool], None] | None = None
     seen: dict[int, set[str]] = field(default_factory=dict)
     committed: Mapping[tuple[int, int, int, int], PageReceipt] = field(default_factory=dict)

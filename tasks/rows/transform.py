@@ -88,13 +88,15 @@ def transform_page(
     epoch: str,
     observed_at: datetime,
     parents: Mapping[str, str] = _NO_PARENTS,
+    parents_of_each: Sequence[Mapping[str, str]] | None = None,
 ) -> TransformedPage:
     """Turn the records of one page into rows; of a record that occurs twice, the newer (or later) one is kept.
 
-    `parents` are the ids in the list's path that are the records' own, by name (`donation`).
+    `parents` are the ids in the list's path that are the records' own, by name (`donation`);
+    `parents_of_each` are those of each record, where they came with others.
     """
     shape = _shape_of(entity)
-    from_path = {f"{name}_id": one for name, one in parents.items() if f"{name}_id" in shape.ancestors}
+    from_path = _from_path(parents, shape)
     page = TransformedPage()
     by_id: dict[str, dict[str, object]] = {}
     for place, record in enumerate(records):
@@ -107,6 +109,8 @@ def transform_page(
         row["org_id"] = org_id
         row["_epoch"] = epoch
         row["_synced_at"] = observed_at
+        if parents_of_each is not None:
+            from_path = _from_path(parents_of_each[place], shape)
         if absent or from_path:
             _tell(row, from_path, shape, absent=absent)
         known = by_id.get(resource.id)
@@ -192,6 +196,10 @@ def _shape_of(entity: Entity) -> _Shape:
         pointers=partly_known.pointers,
         empty=dict.fromkeys([*columns, *(f"{name}_id" for name in to_one), *partly_known.ancestors]),
     )
+
+
+def _from_path(parents: Mapping[str, str], shape: _Shape) -> dict[str, str]:
+    return {f"{name}_id": one for name, one in parents.items() if f"{name}_id" in shape.ancestors}
 
 
 def _tell(row: dict[str, object], from_path: Mapping[str, str], shape: _Shape, *, absent: frozenset[str]) -> None:

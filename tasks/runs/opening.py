@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_catalog.catalog import Entity
+from pco_catalog.catalog import Entity, load_catalog
 from pco_store.database import Database
 from pco_store.errors import LeaseLost, StoreUnavailable
 from pco_store.ledger.leases import RunLease, open_run
+from pco_store.ledger.members import Traits, read_traits
 from pco_store.ledger.openings import ConflictPolicy, NotOpened, Opened, RunRequest
 from pco_store.ledger.runs import FanOutPlan, FinalState, RunHandle, RunWindow, abandon_run, finish_run
 from pco_store.ledger.watermarks import WatermarkReading, read_watermark
@@ -58,11 +59,14 @@ async def run_request(
     Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
     """
 
-    async def read(connection: AsyncConnection) -> WatermarkReading:
-        await check_schema(connection)
-        return await read_watermark(connection, org_id=org_id, entity=entity.name)
+    sideloads = load_catalog().sideloads.get(entity.name, ()) if scope == "" else ()
 
-    known = await patiently(resources, read)
+    async def read(connection: AsyncConnection) -> tuple[WatermarkReading, Traits]:
+        await check_schema(connection)
+        traits = await read_traits(connection, org_id) if sideloads else Traits(page_sizes={}, distrusted=frozenset())
+        return await read_watermark(connection, org_id=org_id, entity=entity.name), traits
+
+    known, traits = await patiently(resources, read)
     return RunRequest(
         org_id=org_id,
         entity=entity.name,
@@ -71,12 +75,13 @@ async def run_request(
         mode=mode,
         on_conflict=on_conflict,
         window=run_window(read_entity, mode=mode, until=known.now + resources.pco_ahead, watermark=known.watermark),
-        page_size=resources.settings.page_size,
+        page_size=min(resources.settings.page_size, traits.page_sizes.get(entity.name, resources.settings.page_size)),
         owner=owner(),
         flow_run_id=current_flow_run_id(),
         lease_seconds=resources.settings.lease_seconds,
         fan_out=fan_out,
         plan=plan,
+        sideloads=traits.trusted(sideloads),
     )
 
 

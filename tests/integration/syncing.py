@@ -16,8 +16,9 @@ from pco_store.ledger.openings import Opened
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part
 from pco_walks.window import Window, choose_window
-from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.apply_page import apply_page
 from tasks.pages.collection import read_collection
+from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.pages.sync_context import SyncContext
 from tests.integration.mirror import PEOPLE, PERSON

@@ -18,8 +18,9 @@ from pco_store.ledger.leases import open_run
 from pco_store.mirror.upsert import fetch
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part
-from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.apply_page import apply_page
 from tasks.pages.collection import read_collection
+from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.retries import retried
 from tests.integration.mirror import stored

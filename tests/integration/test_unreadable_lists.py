@@ -19,9 +19,10 @@ from pco_walks.alike import MOST_ALIKE, EndlessListError
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part
 from pco_walks.window import WHOLE, Window
-from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.apply_page import apply_page
 from tasks.pages.collection import read_collection
 from tasks.pages.isolation import MOST_PAGES_ASIDE, MOST_UNANSWERED
+from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.pages.sync_context import SyncContext
 from tests.integration.mirror import person, stored

@@ -34,8 +34,9 @@ from pco_store.mirror.tables import mirror_table
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part
 from pco_walks.window import Mode, Window, choose_window
-from tasks.pages.apply_page import PageRef, apply_page
+from tasks.pages.apply_page import apply_page
 from tasks.pages.collection import read_collection
+from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.pages.sync_context import SyncContext, entered
 from tests.histories import histories

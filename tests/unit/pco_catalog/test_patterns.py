@@ -43,8 +43,8 @@ def test_a_pattern_that_fits_nothing_is_refused(include: list[str], exclude: lis
 
 
 def test_a_kind_that_pco_lists_nowhere_is_refused_with_the_place_where_it_is_shown() -> None:
-    told = r"giving\.Refund is not mirrored: PCO lists it nowhere, and shows it only at /giving/v2/donations/"
+    told = r"people\.ListStar is not mirrored: PCO lists it nowhere, and shows it only at /people/v2/lists/"
     with pytest.raises(PatternMatchesNothingError, match=told):
-        select_entities(CATALOG, ["giving.refund"], [])
+        select_entities(CATALOG, ["people.liststar"], [])
     with pytest.raises(PatternMatchesNothingError, match="shows it with others only"):
         select_entities(CATALOG, ["services.FolderPath"], [])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.pages.apply_page import PageRef
+from tasks.pages.page_ref import PageRef
 
 PAGE = PageRef(
     org_id="grace", entity="people.Person", scope="", epoch="turn-1", token="t", offset=300, size=100, reading=1
@@ -23,7 +23,7 @@ def test_the_title_says_below_which_parent_and_which_reading_it_is_when_that_mat
 @pytest.mark.parametrize("part", [one.name for one in fields(PageRef)])
 def test_every_part_of_the_identity_makes_another_cache_key(part: str) -> None:
     value = getattr(PAGE, part)
-    changed: Any = value + 1 if isinstance(value, int) else value + "x"
+    changed: Any = value + 1 if isinstance(value, int) else value + ("x" if isinstance(value, str) else ("x",))
     other = replace(PAGE, **{part: changed})
     assert other.cache_key != PAGE.cache_key
 

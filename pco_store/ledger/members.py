@@ -1,0 +1,171 @@
+"""Runs that have no life of their own: the kinds that come with a list's pages, each a member of the list's run.
+
+A member has the pages, totals, deletions and verdict of a run, so whatever reads the ledger needs no other way for it.
+It has no lease and no writer of its own: who holds the list's run writes its pages, in the same transaction, and it is
+running until the list's run completes. One whose include PCO was seen not to keep to is dropped: it has failed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import Sideload
+from pco_store.ledger.openings import handle_of, sync_key
+from pco_store.ledger.runs import RunHandle, check_fence
+
+DISTRUST_DAYS: Final = 30
+"""After that an include that was not kept to is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """The run of a kind that comes with a list by its `include`. `dropped` says why it does not count any more."""
+
+    run: RunHandle
+    include: str
+    dropped: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traits:
+    """What the lists of a church were found to be: records at a time, and includes that are not kept to, by list."""
+
+    page_sizes: Mapping[str, int]
+    distrusted: frozenset[tuple[str, str]]
+
+    def trusted(self, sideloads: Sequence[Sideload]) -> tuple[Sideload, ...]:
+        """Those that may be read with their owners; one that comes by an include that is not kept to may not."""
+        return tuple(
+            one
+            for one in sideloads
+            if self.distrusted.isdisjoint(((one.owner, one.include), (one.owner, one.include.rpartition(".")[0])))
+        )
+
+
+async def open_members(connection: AsyncConnection, run: RunHandle, sideloads: Sequence[Sideload]) -> tuple[int, ...]:
+    """Open the members of a run that opens; in its transaction. Their numbers, which the run keeps."""
+    if not sideloads:
+        return ()
+    result = await connection.execute(
+        text(
+            """
+            INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
+                page_size, started_at, read_with, plan)
+            SELECT :org_id, one.entity, '', :epoch, one.key,
+                (SELECT coalesce(max(turn), 0) + 1 FROM sync.runs AS earlier
+                 WHERE earlier.org_id = :org_id AND earlier.entity = one.entity AND earlier.scope = ''),
+                'running', :mode, 0, '', 'infinity', :page_size, :started_at, :run_id,
+                jsonb_build_object('include', one.include)
+            FROM unnest(CAST(:entities AS text[]), CAST(:keys AS text[]), CAST(:includes AS text[]))
+                AS one(entity, key, include)
+            RETURNING run_id
+            """
+        ),
+        {
+            "org_id": run.org_id,
+            "epoch": run.epoch,
+            "mode": run.mode,
+            "page_size": run.page_size,
+            "started_at": run.started_at,
+            "run_id": run.run_id,
+            "entities": [one.entity for one in sideloads],
+            "keys": [sync_key(run.org_id, one.entity, run.epoch) for one in sideloads],
+            "includes": [one.include for one in sideloads],
+        },
+    )
+    members = tuple(result.scalars())
+    await connection.execute(
+        text("UPDATE sync.runs SET members = CAST(:members AS bigint[]) WHERE run_id = :run_id"),
+        {"members": list(members), "run_id": run.run_id},
+    )
+    return members
+
+
+async def members_of(connection: AsyncConnection, run: RunHandle) -> list[Member]:
+    """The members of a run, as they were opened with it; in the order of their includes."""
+    if not run.members:
+        return []
+    result = await connection.execute(
+        text("SELECT * FROM sync.runs WHERE run_id = ANY(CAST(:members AS bigint[])) ORDER BY plan ->> 'include'"),
+        {"members": list(run.members)},
+    )
+    return [Member(run=handle_of(row), include=row.plan["include"], dropped=row.plan.get("dropped")) for row in result]
+
+
+async def drop_member(connection: AsyncConnection, run: RunHandle, include: str, reason: str) -> None:
+    """From now on the include is not used for this church: neither by this run, nor by those that open after it.
+
+    Safe to repeat. Raises `LeaseLost` when the list's run is not ours any more.
+    """
+    await check_fence(connection, run)
+    await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'failed', error = :reason, lease_until = now(),
+                plan = plan || jsonb_build_object('dropped', CAST(:reason AS text))
+            WHERE run_id = ANY(CAST(:members AS bigint[])) AND plan ->> 'include' = :include
+            """
+        ),
+        {"members": list(run.members), "include": include, "reason": reason},
+    )
+    await distrust(connection, org_id=run.org_id, entity=run.entity, include=include, reason=reason)
+
+
+async def distrust(connection: AsyncConnection, *, org_id: str, entity: str, include: str, reason: str) -> None:
+    """Runs of this list that open in the next `DISTRUST_DAYS` do not use the include."""
+    await connection.execute(
+        text(
+            """
+            INSERT INTO sync.list_traits AS traits (org_id, entity, distrusted)
+            VALUES (:org_id, :entity, jsonb_build_object(CAST(:include AS text),
+                jsonb_build_object('reason', CAST(:reason AS text), 'at', now())))
+            ON CONFLICT (org_id, entity) DO UPDATE SET distrusted = traits.distrusted || excluded.distrusted
+            """
+        ),
+        {"org_id": org_id, "entity": entity, "include": include, "reason": reason},
+    )
+
+
+async def note_page_size(connection: AsyncConnection, run: RunHandle, size: int) -> None:
+    """Runs of this list that open from now on ask for no more records at a time."""
+    await connection.execute(
+        text(
+            """
+            INSERT INTO sync.list_traits AS traits (org_id, entity, page_size) VALUES (:org_id, :entity, :size)
+            ON CONFLICT (org_id, entity) DO UPDATE SET page_size = least(traits.page_size, excluded.page_size)
+            """
+        ),
+        {"org_id": run.org_id, "entity": run.entity, "size": size},
+    )
+
+
+async def read_traits(connection: AsyncConnection, org_id: str) -> Traits:
+    """What is known of the lists of a church; distrust that is older than a month is forgotten: it gets a chance."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT entity, page_size, ARRAY(
+                SELECT one.key FROM jsonb_each(distrusted) AS one
+                WHERE CAST(one.value ->> 'at' AS timestamptz) > now() - make_interval(days => :days)) AS includes
+            FROM sync.list_traits WHERE org_id = :org_id
+            """
+        ),
+        {"org_id": org_id, "days": DISTRUST_DAYS},
+    )
+    rows = result.all()
+    return Traits(
+        page_sizes={row.entity: row.page_size for row in rows if row.page_size is not None},
+        distrusted=frozenset((row.entity, include) for row in rows for include in row.includes),
+    )
+
+
+async def keep_deletions_of_member(connection: AsyncConnection, member: RunHandle, told: dict[str, object]) -> None:
+    """What was found out about the records of a member's kind that its owners did not show."""
+    await connection.execute(
+        text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :run_id"),
+        {"told": json.dumps(told), "run_id": member.run_id},
+    )

@@ -1,0 +1,87 @@
+"""After a complete walk: which of the records that came with the list's are gone.
+
+They are asked for below the owners that their rows name, by the rules of every deletion (`from_a_list`): twice, beside
+witnesses, and not if there are too many. So an include that PCO cuts short never costs a row.
+"""
+
+from functools import partial
+
+from pco_catalog.ancestors import path_below
+from pco_store.ledger.answers import settle_run
+from pco_store.ledger.missing import MissingRecords, find_missing, read_owners
+from pco_store.ledger.missing_below import settled_deletions
+from tasks.deletions.absence import Asking, Checkpoints
+from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
+from tasks.lifespan import Resources
+from tasks.pages.sync_context import Companion, SyncContext
+from tasks.patience import patiently
+
+
+async def find_deletions_with_owners(
+    resources: Resources, sync: SyncContext, companion: Companion, *, many: ManyDeletions
+) -> Deletions:
+    """Mark as deleted what no owner of a complete walk showed, and that PCO answers 404 for, twice.
+
+    Safe to repeat, and continued where it was interrupted. Raises the client's errors that are not about one record,
+    `LeaseLost`, and the store's errors.
+    """
+    run, table = companion.run, companion.table
+    settled = await patiently(resources, lambda connection: settled_deletions(connection, run.run_id))
+    if settled is not None:
+        return told_before(settled)
+    missing = await patiently(resources, lambda connection: find_missing(connection, run, table))
+    if not missing.ids:
+        return Deletions()
+    if are_too_many(missing.ids, live=missing.live) and many == "stop":
+        return Deletions(verdict="too_many", missing=len(missing.ids))
+    if not missing.witnesses and many == "stop":
+        return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    owners = await _owners(resources, companion, missing)
+    is_single = companion.sideload.path in companion.entity.single_paths
+
+    def path_of(one: str) -> str:
+        path = path_below(companion.sideload.path, owners[one])
+        return path if is_single else f"{path}/{one}"
+
+    asking = Asking(
+        sync.client,
+        resources.settings,
+        api_version=companion.entity.api_version,
+        lane=sync.lane,
+        clock_offset=sync.clock_offset,
+        witnesses=[path_of(one) for one in missing.witnesses if one in owners] or [f"/{sync.entity.product}/v2"],
+        is_single=is_single,
+    )
+    asked = {one: [path_of(one)] for one in missing.ids if one in owners}
+    absent = await asking.find_absent(asked, Checkpoints(resources=resources, run=run)) if asked else []
+    verdict: Verdict = "not_provable" if absent is None else "confirmed"
+    unplaced = len(missing.ids) - len(asked)
+    deleted = await patiently(
+        resources,
+        partial(
+            settle_run,
+            run=run,
+            table=table,
+            told={"verdict": verdict, "missing": len(asked), "unplaced": unplaced},
+            found=[("absent", one.ids, one.at) for one in absent or ()],
+        ),
+    )
+    return Deletions(
+        verdict=verdict, missing=len(asked), deleted=deleted, requests=asking.requests, unplaced=unplaced
+    )
+
+
+async def _owners(resources: Resources, companion: Companion, missing: MissingRecords) -> dict[str, str]:
+    column = companion.sideload.owner_column
+    if column not in companion.table.columns:
+        return {}
+    return await patiently(
+        resources,
+        partial(
+            read_owners,
+            org_id=companion.run.org_id,
+            table=companion.table,
+            column=column,
+            ids=[*missing.ids, *missing.witnesses],
+        ),
+    )

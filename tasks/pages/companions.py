@@ -1,0 +1,156 @@
+"""What comes with a page's records: found in the answer, completed where it is not all there, committed with the page.
+
+An include is data that PCO may cut, drop or delay without saying so. Where a page does not tell everything of an owner,
+that owner's own list is read; where it tells too little of too many, or PCO does not offer the include any more, the
+kind is dropped from this run, and its lists are read per owner instead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_client.client import FetchedPage
+from pco_client.documents import Page
+from pco_store.ledger.members import drop_member
+from pco_store.ledger.page_commit import commit_page
+from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
+from pco_store.ledger.runs import PageReceipt
+from tasks.logs import sync_logger
+from tasks.pages.own_list import read_own_list
+from tasks.pages.page_ref import PageRef
+from tasks.pages.sync_context import Companion, SyncContext
+from tasks.rows.sideloaded import Sideloaded, divide_included, without_included
+from tasks.rows.transform import TransformedPage, transform_page
+
+MOST_UNTOLD: Final = 5
+"""Owners of one page whose own lists are read instead; if it tells too little of more, the include is not kept to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brought:
+    """The rows of one kind that came with a page, and what of them could not be rows."""
+
+    companion: Companion
+    rows: TransformedPage
+    quarantined: list[Quarantined]
+    count: int
+
+
+async def take_companions(
+    sync: SyncContext, fetched: FetchedPage, at: PageRef, *, observed_at: datetime
+) -> list[Brought]:
+    """The records of other kinds that came with a page; its own are left as any other request shows them.
+
+    If the page was requested without its includes, every owner's own lists are read. What PCO does not keep to is
+    dropped from the run. Raises the client's errors, `LeaseLost`, and the store's errors.
+    """
+    if at.include:
+        await _drop_what_is_not_offered(sync, fetched.page)
+    kinds = _divide(sync, fetched.page, asked=bool(at.include))
+    for kind in kinds:
+        if len(kind.untold) > MOST_UNTOLD:
+            reason = f"a page does not tell all {kind.sideload.include} of {len(kind.untold)} of its records"
+            await _drop(sync, kind.sideload.include, reason)
+    for kind in kinds:
+        if kind.sideload.include in sync.companions:
+            await _complete(sync, kind)
+    return [
+        _brought(sync, sync.companions[kind.sideload.include], kind, observed_at, at)
+        for kind in kinds
+        if kind.records and kind.sideload.include in sync.companions
+    ]
+
+
+async def commit_companions(
+    connection: AsyncConnection, sync: SyncContext, brought: Sequence[Brought], at: PageReceipt
+) -> None:
+    """Commit what came with the page at `at`, in the transaction that commits it, behind it."""
+    if at.reading > 1:
+        for companion in sync.companions.values():
+            await resolve_read_again(
+                connection,
+                companion.run.run_id,
+                part=at.part,
+                reading=at.reading,
+                offset=at.offset,
+                size=at.page_size,
+            )
+    for one in brought:
+        await put_quarantined(connection, one.quarantined)
+        receipt = replace(
+            at,
+            rows=one.count,
+            misfits=one.rows.misfits,
+            quarantined=len(one.quarantined),
+            requests=0,
+            waited_seconds=0.0,
+            total_count=None,
+        )
+        await commit_page(connection, one.companion.run, one.companion.table, one.rows.rows, receipt, one.rows.ids)
+
+
+def _divide(sync: SyncContext, page: Page, *, asked: bool) -> list[Sideloaded]:
+    pairs = [(one.sideload, one.entity) for one in sync.companions.values()]
+    kinds = divide_included(page.records, page.included if asked else (), pairs)
+    without_included(page.records, sync.entity, [one for one in sync.included if "." not in one])
+    for kind in kinds:
+        inner = f"{kind.sideload.include}."
+        without_included(kind.records, kind.entity, [one.removeprefix(inner) for one in sync.included if inner in one])
+    return kinds
+
+
+async def _drop_what_is_not_offered(sync: SyncContext, page: Page) -> None:
+    if page.can_include is None:
+        return
+    for include in list(sync.companions):
+        if include.partition(".")[0] not in page.can_include:
+            await _drop(sync, include, f"Planning Center does not offer {include} with this list any more")
+
+
+async def _drop(sync: SyncContext, include: str, reason: str) -> None:
+    if include not in sync.companions:
+        return
+    async with sync.database.transaction() as connection:
+        await drop_member(connection, sync.run, include, reason)
+    dropped = sync.companions.pop(include)
+    sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, dropped.entity.name, reason)
+
+
+async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
+    for owner in kind.untold:
+        own = await read_own_list(sync.client, kind.entity, kind.sideload.path, owner, lane=sync.lane)
+        sync.counters.requests += own.requests
+        for record in own.records:
+            kind.add(record, owner)
+
+
+def _brought(sync: SyncContext, companion: Companion, kind: Sideloaded, observed_at: datetime, at: PageRef) -> Brought:
+    rows = transform_page(
+        kind.records,
+        entity=companion.entity,
+        org_id=sync.run.org_id,
+        epoch=sync.run.epoch,
+        observed_at=observed_at,
+        parents_of_each=kind.parents(),
+    )
+    sync.counters.unknown_attributes |= {f"{companion.entity.resource}.{name}" for name in rows.unknown_attributes}
+    quarantined = [
+        Quarantined(
+            org_id=sync.run.org_id,
+            entity=companion.entity.name,
+            run_id=companion.run.run_id,
+            reading=at.reading,
+            offset=at.offset,
+            record_id=rejected.record_id,
+            reason=rejected.reason,
+            raw=rejected.raw,
+            observed_at=observed_at,
+            part=at.part,
+            owner=kind.owners[rejected.place],
+        )
+        for rejected in rows.rejected
+    ]
+    return Brought(companion=companion, rows=rows, quarantined=quarantined, count=len(kind.records))
