@@ -1,0 +1,111 @@
+"""Reads a list that a run of ours is about, and completes the run in the ledger."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import Entity
+from pco_client.client import PcoClient
+from pco_store.ledger.results import keep_deletions, keep_result
+from pco_store.ledger.run_facts import RunFacts, run_facts
+from pco_store.ledger.runs import RunHandle, RunTotals, finish_run, run_totals
+from pco_store.ledger.superseded import resolve_superseded
+from pco_store.ledger.watermarks import advance_watermark
+from tasks.deletions.from_a_list import Deletions, find_deletions, many_deletions_of
+from tasks.deletions.merges import follow_merges
+from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.pages.processing import PageProcessing
+from tasks.pages.run_walk import begin_walk, finish_walk
+from tasks.patience import patiently
+from tasks.reports.drift import tell_drift
+from tasks.reports.outcomes import End, end_of
+from tasks.reports.progress import ProgressReport, shown
+from tasks.reports.sync_summary import SyncSummary, summarize
+from tasks.runs.opening import close_unfinished, current_flow_run_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListRead:
+    """A list that was read to its end: the numbers, and the verdict."""
+
+    summary: SyncSummary
+    end: End
+
+
+async def read_list(
+    resources: Resources,
+    client: PcoClient,
+    entity: Entity,
+    run: RunHandle,
+    *,
+    processing: PageProcessing,
+    continued: bool,
+) -> ListRead:
+    """Read what is left of the list of `entity`, and close the run in the ledger whatever happens.
+
+    The run is ours, and its lease is kept by the caller. `continued`: an earlier execution had begun it. Raises the
+    errors of client and store.
+    """
+    started = time.monotonic()
+    assert entity.list_path is not None, "parameters admit listed entities only"
+    try:
+        sync, walks = await begin_walk(
+            resources,
+            client,
+            run,
+            entity,
+            path=entity.list_path,
+            in_flight=resources.settings.pages_in_flight,
+            is_new=not continued,
+        )
+        sync_logger().info(
+            "%s is %s, %d pages are done already", run.key, "continued" if continued else "opened", len(sync.committed)
+        )
+        report = ProgressReport(
+            sync=sync, walks=walks, redis=resources.redis, flow_run_id=current_flow_run_id() or "", started=started
+        )
+        async with shown(report):
+            await finish_walk(walks, sync, processing)
+            deletions = Deletions()
+            merged = await follow_merges(resources, run)
+            if run.mode == "full":
+                deletions = await find_deletions(resources, sync, many=many_deletions_of(run))
+            if sync.counters.corrected_until is not None and run.window.until is not None:
+                resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
+
+            async def complete(connection: AsyncConnection) -> ListRead:
+                totals, facts = await _complete(connection, sync.settled_run, deletions)
+                summary = summarize(
+                    sync,
+                    totals,
+                    deletions,
+                    facts,
+                    merged=merged,
+                    continued=continued,
+                    seconds=time.monotonic() - started,
+                    finished_at=datetime.now(UTC),
+                )
+                await keep_result(connection, run, summary.model_dump(mode="json"))
+                return ListRead(summary=summary, end=end_of(facts))
+
+            read = await patiently(resources, complete)  # the ledger first: Prefect may be away
+    except BaseException as error:
+        await close_unfinished(resources.database, run, error)
+        raise
+    tell_drift(sync.counters, entity)
+    return read
+
+
+async def _complete(connection: AsyncConnection, run: RunHandle, deletions: Deletions) -> tuple[RunTotals, RunFacts]:
+    totals = await run_totals(connection, run)
+    await advance_watermark(connection, run)
+    await finish_run(connection, run, "completed")
+    if run.mode == "full":
+        await keep_deletions(
+            connection, run, verdict=deletions.verdict, missing=deletions.missing, deleted=deletions.deleted
+        )
+        await resolve_superseded(connection, run, entity=run.entity)
+    return totals, await run_facts(connection, run.run_id)
