@@ -42,8 +42,13 @@ def check_entity(value: str) -> str:
 
 
 def listed_entity(name: str) -> Entity:
-    """The catalogue's entity, if PCO lists it at top level. Raises `ValueError` that names what may be meant."""
+    """The catalogue's entity whose list at top level is read for this one: its own, or its owners'.
+
+    Raises `ValueError` that names what may be meant.
+    """
     entity = load_catalog().entity(check_mirrored_entity(name))
+    if entity.sideload is not None:
+        return load_catalog().entity(entity.sideload.owner)
     if entity.list_path is None:
         raise ValueError(f"{name} is not listed at top level; PCO shows it only below its parent (`make fan-out`)")
     return entity
@@ -51,13 +56,13 @@ def listed_entity(name: str) -> Entity:
 
 def listed_entities() -> list[str]:
     """Every entity that `sync_entity` can mirror."""
-    return [entity.name for entity in load_catalog().entities(top_level_only=True)]
+    return [one.name for one in load_catalog().entities() if one.list_path is not None or one.sideload is not None]
 
 
 def check_mirrored_entity(value: str) -> str:
     """The value, if there is a table for it. Raises `ValueError`."""
     entity = load_catalog().entity(value)
-    if not entity.list_paths:
+    if not entity.is_mirrored:
         raise ValueError(f"{value} is not mirrored: {where_shown(entity)}")
     return value
 

@@ -27,6 +27,10 @@ from tasks.tagging import tagged
 __all__ = ["SyncRejectedError", "sync_entity"]
 
 
+class NotIncludedError(Exception):
+    """What is asked for did not come in full with its owners, and is read below each of them for the time being."""
+
+
 @flow_from_anywhere(
     name="sync-entity",
     flow_run_name="{entity} org={org_id}",
@@ -48,14 +52,16 @@ async def sync_entity(
 
     Args:
         org_id: Which church: the name of its credentials block, such as grace
-        entity: What to mirror: product.Resource in PCO's spelling
+        entity: What to mirror: product.Resource in PCO's spelling. What comes with the records of another list
+            (designations with donations) is read by reading that list
         epoch: Which turn. Leave it out: an unfinished turn is continued, else a new one is opened
         on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
         mode: full reads everything and finds deletions, delta reads what changed since the last complete sync
         many_deletions: If more than 5 % of all records (and more than 50) are missing: stop marks none of them as
             deleted and says so, accept believes it once each of them is confirmed
 
-    Raises the errors of settings, credentials, client and store; each says what was observed and what to do.
+    Raises `NotIncludedError`, and the errors of settings, credentials, client and store; each says what was observed
+    and what to do.
     """
     settings = read_settings()
     described = listed_entity(entity)
@@ -72,6 +78,11 @@ async def sync_entity(
             mode=mode,
             plan={"many_deletions": many_deletions},
         )
+        if entity != described.name and entity not in {one.entity for one in request.sideloads}:
+            raise NotIncludedError(
+                f"{entity} did not come in full with {described.name} when it was last read, so its lists are to be "
+                "read one by one: sync-children does that"
+            )
         opened, lease = await opened_run(resources, request)
         if isinstance(opened, NotOpened):
             return await _not_started(resources, opened, on_conflict)

@@ -81,7 +81,12 @@ class Sideload:
     @property
     def owner_column(self) -> str:
         """What the owner's id is called in the path, and in the rows of records that have one owner: donation_id."""
-        return re.findall(r"{(\w+)}", self.path)[-1]
+        return str(re.findall(r"{(\w+)}", self.path)[-1])
+
+    @property
+    def includes(self) -> frozenset[tuple[str, str]]:
+        """The list and its includes without which it is not read so: its own, and the one that this comes by."""
+        return frozenset(((self.owner, self.include), (self.owner, self.include.rpartition(".")[0])))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

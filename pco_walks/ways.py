@@ -22,14 +22,20 @@ class Way:
 
 
 def ways_of(
-    catalog: Catalog, entities: Sequence[Entity], *, mode: OrganizationMode, known: Set[str]
+    catalog: Catalog,
+    entities: Sequence[Entity],
+    *,
+    mode: OrganizationMode,
+    known: Set[str],
+    distrusted: Set[tuple[str, str]] = frozenset(),
 ) -> tuple[list[Way], list[Way]]:
     """What is read at top level, and what below parents, in this order.
 
-    `known` are the entities that have a watermark; one without has to be read in full before a delta can follow it.
+    `known` are the entities that have a watermark; one without has to be read in full before a delta can follow it. A
+    kind that comes with its owners is read by their list, unless PCO was seen not to keep to its include: `distrusted`.
     """
     top, below = [], []
-    for entity in entities:
+    for entity in _read_for(catalog, entities, distrusted):
         has_delta = entity.list_path is not None and delta_attribute(entity) is not None
         if entity.list_path is None:
             if mode != "delta":
@@ -41,3 +47,19 @@ def ways_of(
         elif mode == "rest" and not has_delta:
             top.append(Way(entity=entity))
     return top, below
+
+
+def comes_with_owner(entity: Entity, distrusted: Set[tuple[str, str]]) -> bool:
+    """Whether the records of a kind are read with their owners, whose list is read for them."""
+    return entity.sideload is not None and distrusted.isdisjoint(entity.sideload.includes)
+
+
+def _read_for(catalog: Catalog, entities: Sequence[Entity], distrusted: Set[tuple[str, str]]) -> list[Entity]:
+    """The entities to be read for these, each once; one that comes with its owners, and not now, needs a list."""
+    read: dict[str, Entity] = {}
+    for entity in entities:
+        if entity.sideload is not None and comes_with_owner(entity, distrusted):
+            read.setdefault(entity.sideload.owner, catalog.entity(entity.sideload.owner))
+        elif entity.list_paths:
+            read[entity.name] = entity
+    return list(read.values())

@@ -5,7 +5,6 @@ It has no lease and no writer of its own: who holds the list's run writes its pa
 running until the list's run completes. One whose include PCO was seen not to keep to is dropped: it has failed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -39,11 +38,7 @@ class Traits:
 
     def trusted(self, sideloads: Sequence[Sideload]) -> tuple[Sideload, ...]:
         """Those that may be read with their owners; one that comes by an include that is not kept to may not."""
-        return tuple(
-            one
-            for one in sideloads
-            if self.distrusted.isdisjoint(((one.owner, one.include), (one.owner, one.include.rpartition(".")[0])))
-        )
+        return tuple(one for one in sideloads if self.distrusted.isdisjoint(one.includes))
 
 
 async def open_members(connection: AsyncConnection, run: RunHandle, sideloads: Sequence[Sideload]) -> tuple[int, ...]:
@@ -160,12 +155,4 @@ async def read_traits(connection: AsyncConnection, org_id: str) -> Traits:
     return Traits(
         page_sizes={row.entity: row.page_size for row in rows if row.page_size is not None},
         distrusted=frozenset((row.entity, include) for row in rows for include in row.includes),
-    )
-
-
-async def keep_deletions_of_member(connection: AsyncConnection, member: RunHandle, told: dict[str, object]) -> None:
-    """What was found out about the records of a member's kind that its owners did not show."""
-    await connection.execute(
-        text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :run_id"),
-        {"told": json.dumps(told), "run_id": member.run_id},
     )

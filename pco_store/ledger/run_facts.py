@@ -1,11 +1,13 @@
 """What the ledger knows of a sync, a fan-out or a whole epoch: the facts that every verdict about them is made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import load_catalog
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +19,7 @@ class RunFacts:
     children have put aside and nothing has resolved. `deletions` is what was found out about missing records: it
     `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
     `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
-    is read with a list is as far as the list's run is.
+    is read with a list is as far as the list's run is; `members` are the facts of those, where one list is asked about.
     """
 
     run_id: int
@@ -52,6 +54,7 @@ class RunFacts:
     unchanged: int
     requests: int
     quarantined: int
+    members: tuple["RunFacts", ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -133,14 +136,14 @@ async def run_facts(connection: AsyncConnection, run_id: int) -> RunFacts:
     row = result.one_or_none()
     if row is None:
         raise LookupError(f"the ledger has no run {run_id}")
-    return _facts(row)
+    return await _with_members(connection, _facts(row))
 
 
 async def facts_by_key(connection: AsyncConnection, key: str) -> RunFacts | None:
     """The facts of the sync or fan-out with this key, if there is one."""
     result = await connection.execute(text(_FACTS.format(condition="key = :key")), {"key": key})
     row = result.one_or_none()
-    return None if row is None else _facts(row)
+    return None if row is None else await _with_members(connection, _facts(row))
 
 
 async def fan_out_facts(connection: AsyncConnection, org_id: str) -> Sequence[RunFacts]:
@@ -158,6 +161,15 @@ async def epoch_facts(connection: AsyncConnection, *, org_id: str, epoch: str) -
     )
     result = await connection.execute(text(_FACTS.format(condition=condition)), {"org_id": org_id, "epoch": epoch})
     return [_facts(row) for row in result]
+
+
+async def _with_members(connection: AsyncConnection, facts: RunFacts) -> RunFacts:
+    """Those of the kinds that are read with it, too; nothing is asked for a kind that has none."""
+    if facts.is_fan_out or not load_catalog().sideloads.get(facts.entity):
+        return facts
+    condition = "run_id IN (SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id)"
+    result = await connection.execute(text(_FACTS.format(condition=condition)), {"run_id": facts.run_id})
+    return replace(facts, members=tuple(_facts(row) for row in result))
 
 
 def _facts(row: Row[Any]) -> RunFacts:

@@ -66,9 +66,7 @@ async def find_deletions_with_owners(
             found=[("absent", one.ids, one.at) for one in absent or ()],
         ),
     )
-    return Deletions(
-        verdict=verdict, missing=len(asked), deleted=deleted, requests=asking.requests, unplaced=unplaced
-    )
+    return Deletions(verdict=verdict, missing=len(asked), deleted=deleted, requests=asking.requests, unplaced=unplaced)
 
 
 async def _owners(resources: Resources, companion: Companion, missing: MissingRecords) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Reads a list that a run of ours is about, and completes the run in the ledger."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from pco_store.ledger.superseded import resolve_superseded
 from pco_store.ledger.watermarks import advance_watermark
 from tasks.deletions.from_a_list import Deletions, find_deletions, many_deletions_of
 from tasks.deletions.merges import follow_merges
+from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing
@@ -70,14 +72,19 @@ async def read_list(
         async with shown(report):
             await finish_walk(walks, sync, processing)
             deletions = Deletions()
+            with_owners: list[tuple[RunHandle, Deletions]] = []
             merged = await follow_merges(resources, run)
             if run.mode == "full":
-                deletions = await find_deletions(resources, sync, many=many_deletions_of(run))
+                many = many_deletions_of(run)
+                deletions = await find_deletions(resources, sync, many=many)
+                for one in sync.companions.values():
+                    gone = await find_deletions_with_owners(resources, sync, one, many=many)
+                    with_owners.append((one.run, gone))
             if sync.counters.corrected_until is not None and run.window.until is not None:
                 resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
 
             async def complete(connection: AsyncConnection) -> ListRead:
-                totals, facts = await _complete(connection, sync.settled_run, deletions)
+                totals, facts = await _complete(connection, sync.settled_run, deletions, with_owners)
                 summary = summarize(
                     sync,
                     totals,
@@ -99,13 +106,17 @@ async def read_list(
     return read
 
 
-async def _complete(connection: AsyncConnection, run: RunHandle, deletions: Deletions) -> tuple[RunTotals, RunFacts]:
+async def _complete(
+    connection: AsyncConnection,
+    run: RunHandle,
+    deletions: Deletions,
+    with_owners: Sequence[tuple[RunHandle, Deletions]],
+) -> tuple[RunTotals, RunFacts]:
     totals = await run_totals(connection, run)
     await advance_watermark(connection, run)
     await finish_run(connection, run, "completed")
     if run.mode == "full":
-        await keep_deletions(
-            connection, run, verdict=deletions.verdict, missing=deletions.missing, deleted=deletions.deleted
-        )
-        await resolve_superseded(connection, run, entity=run.entity)
+        for read, found in [(run, deletions), *with_owners]:
+            await keep_deletions(connection, read, verdict=found.verdict, missing=found.missing, deleted=found.deleted)
+            await resolve_superseded(connection, read, entity=read.entity)
     return totals, await run_facts(connection, run.run_id)

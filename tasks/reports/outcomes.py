@@ -22,6 +22,7 @@ DEAD: Final = "CompletedWithDeadChildren"
 UNREADABLE: Final = "CompletedWithUnreadableLists"
 MISSING: Final = "CompletedWithMissing"
 QUARANTINE: Final = "CompletedWithQuarantine"
+LACKING: Final = "CompletedWithoutIncluded"
 
 R = TypeVar("R")
 
@@ -103,7 +104,18 @@ def _left(facts: RunFacts) -> list[_Left]:
         left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
     if facts.is_unsettled and not facts.is_settled:
         left.append(_not_looked_for(facts))
+    for member in facts.members:
+        left += _left_of(member)
     return left
+
+
+def _left_of(member: RunFacts) -> list[_Left]:
+    """What is left of a kind that was read with the list; one that PCO did not bring in full counts as left."""
+    end = end_of(member)
+    if end.outcome == "failed":
+        how = f"{member.entity} did not come with it, and is to be read below its parents: {end.reason}"
+        return [_Left("incomplete", LACKING, how)]
+    return [_Left(end.outcome, end.name, f"{member.entity}: {end.reason}")] if end.outcome == "incomplete" else []
 
 
 def _not_looked_for(facts: RunFacts) -> _Left:

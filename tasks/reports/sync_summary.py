@@ -21,12 +21,12 @@ class SyncSummary(BaseModel):
     """The numbers of one epoch; `retries` and `seconds` are of the last execution only.
 
     `rows` counts every record in every page; one that was seen twice counts twice there and once in `records`.
-    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now.
-    `merged` ones got theirs because PCO told of a merge. `fallback`
-    says why not the best walk was taken.
-    `processed_as_version` is set if PCO used another API version than the pinned one; `included_ignored` counts records
-    that it sent without having been asked for them. Both are of the last execution, as `unknown_attributes` are.
-    `quarantined` are those that nothing has resolved. `reason` says what is left for a person, or why it failed.
+    `missing` ones are in the mirror and were not in the list; of these, the `deleted` have a tombstone now. `merged`
+    ones got theirs because PCO told of a merge. `fallback` says why not the best walk was taken. `processed_as_version`
+    is set if PCO used another API version than the pinned one; `included_ignored` counts records that it sent without
+    having been asked for them. Both are of the last execution, as `unknown_attributes` are. `quarantined` are those
+    that nothing has resolved. `brought` are the kinds that were read with it. `reason` says what is left for a person,
+    or why it failed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +59,7 @@ class SyncSummary(BaseModel):
     processed_as_version: str | None = None
     included_ignored: int = 0
     finished_at: datetime | None = None
+    brought: dict[str, "SyncSummary"] = {}
 
     @property
     def told(self) -> str:
@@ -67,7 +68,12 @@ class SyncSummary(BaseModel):
             f"{self.records} records in {self.pages} pages, {self.new} new, {self.changed} changed, "
             f"{self.unchanged} unchanged, {self.deleted} deleted, {self.quarantined} quarantined"
         )
-        return f"{counts}; {self.reason}" if self.reason else counts
+        brought = "".join(
+            f"; with them {one.rows} {entity}, {one.new} new, {one.changed} changed, {one.deleted} deleted"
+            for entity, one in self.brought.items()
+            if one.rows or one.deleted
+        )
+        return f"{counts}{brought}; {self.reason}" if self.reason else counts + brought
 
 
 def summarize(
@@ -112,6 +118,7 @@ def summarize(
         processed_as_version=sync.counters.processed_as_version,
         included_ignored=sync.counters.included_ignored,
         finished_at=finished_at,
+        brought={member.entity: summary_of(member)[0] for member in facts.members},
     )
 
 
@@ -140,13 +147,15 @@ def summary_of(facts: RunFacts, *, joined: bool = False) -> tuple[SyncSummary, E
         "epoch": facts.epoch,
         "reason": end.reason,
         "quarantined": facts.quarantined,
+        "brought": {member.entity: summary_of(member)[0] for member in facts.members},
     }
     return SyncSummary.model_validate({**counted, **written_down, **now}), end
 
 
 async def publish_summary(summary: SyncSummary) -> None:
     """The closing table artifact."""
-    table = as_table(summary.model_dump(mode="json", exclude={"unknown_attributes"}))
+    numbers = summary.model_dump(mode="json", exclude={"unknown_attributes", "brought"})
+    table = as_table({**numbers, **{entity: one.told for entity, one in summary.brought.items()}})
     key = artifact_key("sync", summary.org_id, summary.entity)
     try:
         await acreate_table_artifact(table, key=key, description=f"{summary.entity} of {summary.org_id}")
