@@ -27,6 +27,7 @@ from tasks.reports.outcomes import End, end_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.reports.sync_summary import SyncSummary, summarize
 from tasks.runs.opening import close_unfinished, current_flow_run_id
+from tasks.verification.includes import distrust_short_includes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +78,7 @@ async def read_list(
             if run.mode == "full":
                 many = many_deletions_of(run)
                 deletions = await find_deletions(resources, sync, many=many)
+                await distrust_short_includes(resources, sync)
                 for one in sync.companions.values():
                     gone = await find_deletions_with_owners(resources, sync, one, many=many)
                     with_owners.append((one.run, gone))

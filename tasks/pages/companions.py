@@ -95,7 +95,7 @@ async def commit_companions(
 def _divide(sync: SyncContext, page: Page, *, asked: bool) -> list[Sideloaded]:
     pairs = [(one.sideload, one.entity) for one in sync.companions.values()]
     kinds = divide_included(page.records, page.included if asked else (), pairs)
-    without_included(page.records, sync.entity, [one for one in sync.included if "." not in one])
+    without_included(page.records, sync.entity, [one.rpartition(".")[2] for one in sync.included])
     for kind in kinds:
         inner = f"{kind.sideload.include}."
         without_included(kind.records, kind.entity, [one.removeprefix(inner) for one in sync.included if inner in one])

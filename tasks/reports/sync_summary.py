@@ -68,11 +68,12 @@ class SyncSummary(BaseModel):
             f"{self.records} records in {self.pages} pages, {self.new} new, {self.changed} changed, "
             f"{self.unchanged} unchanged, {self.deleted} deleted, {self.quarantined} quarantined"
         )
-        brought = "".join(
-            f"; with them {one.rows} {entity}, {one.new} new, {one.changed} changed, {one.deleted} deleted"
+        kinds = ", ".join(
+            f"{one.rows} {entity.partition('.')[2]} ({one.new} new, {one.changed} changed, {one.deleted} deleted)"
             for entity, one in self.brought.items()
             if one.rows or one.deleted
         )
+        brought = f"; with them {kinds}" if kinds else ""
         return f"{counts}{brought}; {self.reason}" if self.reason else counts + brought
 
 

@@ -1,0 +1,108 @@
+"""Whether an include is complete: a handful of owners are compared with their own lists, after each full reading.
+
+An include that PCO cuts short in both halves looks like a short list. So the owners with most children, those whose
+amounts do not add up, and some by chance are looked at again by a way that the include does not share. One child that
+an owner's own list shows, and neither the mirror nor the include has when it is asked for again, is enough.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_client.documents import Json
+from pco_client.errors import SkipError
+from pco_store.ledger.members import drop_member
+from pco_store.mirror.owners import children_of, owners_by_chance, owners_that_do_not_add_up, owners_with_most
+from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.pages.own_list import read_own_list
+from tasks.pages.sync_context import Companion, SyncContext
+from tasks.patience import patiently
+from tasks.retries import delays_of, retried
+from tasks.rows.sideloaded import divide_included
+
+OF_EACH: Final = 2
+"""Owners that are looked at for each reason: most children, sums that do not add up, chance."""
+
+AMOUNT: Final = "amount_cents"
+"""What an owner says in all, and its children in parts, where both have such a column."""
+
+
+async def distrust_short_includes(resources: Resources, sync: SyncContext) -> None:
+    """Drop each companion of a run whose include lacks a child that an owner's own list shows.
+
+    For a walk that is complete. What was created since is no fault: the include is asked for again. Raises the errors
+    of the client that are not about one owner, `LeaseLost`, and the store's errors.
+    """
+    for include, companion in list(sync.companions.items()):
+        column = companion.sideload.owner_column
+        if column not in companion.table.columns:
+            continue  # many owners share its records: none of them can be told to lack one
+        for owner in await _owners(resources, sync, companion):
+            lacking = await retried(
+                lambda _, owner=owner, companion=companion: _lacking(resources, sync, companion, owner),  # type: ignore[misc]
+                delays=delays_of(resources.settings),
+            )
+            if lacking:
+                reason = f"{include} of one record lacks {lacking} that its own list shows"
+                await patiently(
+                    resources,
+                    lambda connection, include=include, reason=reason: drop_member(  # type: ignore[misc]
+                        connection, sync.run, include, reason
+                    ),
+                )
+                sync.companions.pop(include)
+                sync_logger().warning("%s: %s is not trusted any more: %s", sync.run.key, include, reason)
+                break
+
+
+async def _owners(resources: Resources, sync: SyncContext, companion: Companion) -> Sequence[str]:
+    org_id, column = sync.run.org_id, companion.sideload.owner_column
+
+    async def read(connection: AsyncConnection) -> list[str]:
+        found = [*await owners_with_most(connection, org_id, companion.table, column, limit=OF_EACH)]
+        if AMOUNT in sync.table.columns and AMOUNT in companion.table.columns:
+            found += await owners_that_do_not_add_up(
+                connection, org_id, sync.table, companion.table, column, amount=AMOUNT, limit=OF_EACH
+            )
+        found += await owners_by_chance(connection, org_id, sync.table, seed=sync.run.token, limit=OF_EACH)
+        return list(dict.fromkeys(found))
+
+    return await patiently(resources, read)
+
+
+async def _lacking(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
+    """How many children of an owner its own list shows, and neither the mirror nor the include has."""
+    org_id, column = sync.run.org_id, companion.sideload.owner_column
+    own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
+    sync.counters.requests += own.requests
+    known = await patiently(
+        resources, lambda connection: children_of(connection, org_id, companion.table, column, owner)
+    )
+    if not _ids(own.records) - known:
+        return 0
+    shown = await _included_now(sync, companion, owner)
+    return len(_ids(own.records) - known - shown)
+
+
+async def _included_now(sync: SyncContext, companion: Companion, owner: str) -> frozenset[str]:
+    """What the owner's include shows when it is asked for alone."""
+    path = f"{sync.path}/{owner}?include={companion.sideload.include}"
+    try:
+        sync.counters.requests += 1
+        document = await sync.client.fetch_document(path, api_version=sync.entity.api_version, lane=sync.lane)
+    except SkipError:
+        return frozenset()
+    pairs = [
+        (one.sideload, one.entity)
+        for one in sync.companions.values()
+        if companion.sideload.include.startswith(one.sideload.include)
+    ]
+    included = document.get("included")
+    kinds = divide_included([document["data"]], included if isinstance(included, list) else (), pairs)
+    return frozenset(one for kind in kinds if kind.sideload is companion.sideload for one in _ids(kind.records))
+
+
+def _ids(records: Sequence[Json]) -> frozenset[str]:
+    return frozenset(str(one["id"]) for one in records if isinstance(one, dict) and one.get("id") is not None)
