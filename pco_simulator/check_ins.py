@@ -1,5 +1,6 @@
 """Who is checked in at the simulated church: three events a week for half a year, each person twice."""
 
+from collections.abc import Callable
 from typing import Final
 
 from pco_simulator.invention import Counts, Maker, Others, Stories, Targets, seconds_of, seconds_text
@@ -26,6 +27,7 @@ def counts(people: int) -> dict[str, int]:
         "check-ins.EventPeriod": PERIODS,
         "check-ins.EventTime": PERIODS,
         "check-ins.CheckIn": people * 2,
+        "check-ins.CheckInTime": people * 2,
     }
 
 
@@ -47,6 +49,11 @@ def _checked_in_at(_: Others, counts: Counts) -> Maker:
         return seconds_text(_starts(period) + place * _DOORS_SECONDS // count)
 
     return make
+
+
+def _period(counts: Counts) -> Callable[[int], int]:
+    count = max(counts["check-ins.CheckIn"], 1)
+    return lambda number: number * PERIODS // count
 
 
 def _of_person(name: str, others: Others, counts: Counts) -> Maker:
@@ -71,8 +78,8 @@ TARGETS: Final[Targets] = {
     ("check-ins.EventPeriod", "event"): lambda _: lambda number: number % len(EVENTS),
     ("check-ins.EventTime", "event"): lambda _: lambda number: number % len(EVENTS),
     ("check-ins.EventTime", "event_period"): lambda _: lambda number: number,
-    ("check-ins.CheckIn", "event_period"): lambda counts: (
-        lambda number: number * PERIODS // max(counts["check-ins.CheckIn"], 1)
-    ),
+    ("check-ins.CheckIn", "event_period"): _period,
+    ("check-ins.CheckInTime", "check_in"): lambda _: lambda number: number,
+    ("check-ins.CheckInTime", "event_time"): _period,
     ("check-ins.CheckIn", "person"): lambda counts: lambda number: number % max(counts["check-ins.Person"], 1),
 }

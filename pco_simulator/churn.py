@@ -18,7 +18,8 @@ class Change:
     `create`: `count` records, or one with the id `id`; `attributes` are set, and `relationships` (to ids).
     `edit`: the same, and `updated_at` becomes now unless it is among them, or the edit is `quiet`: PCO, too, changes
     records without moving it (#1253).
-    `delete`, `restore`: the record is gone, or back.
+    `delete`, `restore`: the record is gone, or back. What exists with its owner only, such as the enrollment of a
+    group, comes and goes with it; a new donation has no refund and no note.
     `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
     move to the survivor with their ids.
     A record is named by `id`, or by its `place` in the list of its entity at that time. Raises `ValueError`.
@@ -49,15 +50,21 @@ class Change:
         related = collection.references(self.relationships)
         if self.operation == "create":
             ids = [None] * self.count if self.id is None else [int(self.id)]
-            return [collection.create(self.attributes, one, related) for one in ids]
+            made = [collection.create(self.attributes, one, related) for one in ids]
+            for one in made:
+                world.equip(collection, one)
+            return made
         identifier = self._identifier(collection)
         match self.operation:
             case "restore":
                 collection.restore(identifier)
+                for belonging in world.belongings(collection):
+                    if identifier in belonging.deleted_ids:
+                        belonging.restore(identifier)
             case "edit":
                 collection.edit(identifier, self.attributes, related, quiet=self.quiet)
             case "delete":
-                collection.delete(identifier)
+                _delete(world, collection, identifier)
             case "merge":
                 self._merge(world, collection, identifier)
         return [identifier]
@@ -77,7 +84,7 @@ class Change:
         kept = int(self.into or 0)
         if not collection.holds(kept) or kept == gone:
             raise ValueError(f"{self.entity} {gone} cannot be merged into {kept}")
-        collection.delete(gone)
+        _delete(world, collection, gone)
         collection.edit(kept, self.attributes)
         if self.entity != "people.Person":
             return
@@ -87,6 +94,13 @@ class Change:
             moved = world.collection(name)
             for identifier in list(moved.children_of("person", gone)):
                 moved.edit(identifier, {}, owner)
+
+
+def _delete(world: World, collection: Collection, identifier: int) -> None:
+    collection.delete(identifier)
+    for belonging in world.belongings(collection):
+        if belonging.holds(identifier):
+            belonging.delete(identifier)
 
 
 class Churn:

@@ -1,6 +1,6 @@
 """Values that have to agree with other values: a person's name with its parts, a household with its people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pco_simulator import check_ins, custom_fields, donations, gatherings
@@ -8,6 +8,10 @@ from pco_simulator.identifiers import record_id
 from pco_simulator.invention import Counts, Maker, Others
 
 PEOPLE_IN_A_HOUSEHOLD: Final = 3
+PEOPLE_FOR_AN_APP: Final = 5
+"""One of so many people uses an app."""
+PEOPLE_FOR_A_NOTIFICATION: Final = 50
+"""One of so many people has an unread notification."""
 
 _HOUSEHOLD_ROLES: Final = ("parent_guardian", "other_adult", "child_or_dependent")
 _MAKERS: Final = {**custom_fields.MAKERS, **donations.MAKERS, **check_ins.MAKERS, **gatherings.MAKERS}
@@ -30,12 +34,25 @@ def counts_of(people: int, groups: int) -> dict[str, int]:
         "people.Household": households,
         "people.HouseholdMembership": households * PEOPLE_IN_A_HOUSEHOLD,
         "people.PersonMerger": 0,
+        "people.PersonApp": people // PEOPLE_FOR_AN_APP,
+        "people.PlatformNotification": people // PEOPLE_FOR_A_NOTIFICATION,
         "people.Campus": 4,
         **custom_fields.counts(people),
         **gatherings.counts(people, groups),
         **donations.counts(people),
         **check_ins.counts(people),
     }
+
+
+def numbers_of(entity: str, count: int) -> Iterable[int]:
+    """The numbers of the records that exist: all of them, but of what some owners have and others have not."""
+    exists = donations.SOME.get(entity)
+    return range(count) if exists is None else filter(exists, range(count))
+
+
+def is_rare(entity: str) -> bool:
+    """Whether some owners have such a record and others have not."""
+    return entity in donations.SOME
 
 
 def agreeing_maker(entity: str, name: str, others: Others, counts: Counts) -> Maker | None:
@@ -80,6 +97,8 @@ def agreeing_target(entity: str, relationship: str, counts: Counts) -> Callable[
             return lambda number: number
         case "people.Household", "primary_contact":
             return lambda number: number * PEOPLE_IN_A_HOUSEHOLD
+        case "people.PersonApp", "person":
+            return lambda number: number * PEOPLE_FOR_AN_APP
         case "people.HouseholdMembership", "household":
             return lambda number: number // PEOPLE_IN_A_HOUSEHOLD
     return None

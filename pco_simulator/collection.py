@@ -1,7 +1,7 @@
 """All records of one entity, and how they change."""
 
 import bisect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -22,10 +22,10 @@ _RENDERED_KEPT: Final = 250_000
 class Collection:
     """Records in the order of their ids. `version` changes whenever an answer may change."""
 
-    def __init__(self, inventor: Inventor, count: int, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, inventor: Inventor, numbers: Iterable[int], *, clock: Callable[[], datetime]) -> None:
         self.entity: Entity = inventor.entity
         self.version = 0
-        self.ids = [record_id(number) for number in range(count)]
+        self.ids = [record_id(number) for number in numbers]
         self._inventor = inventor
         self._clock = clock
         self._changed: dict[int, Record] = {}
@@ -56,6 +56,11 @@ class Collection:
     def document(self, identifier: int) -> dict[str, Any]:
         """The record as a JSON object."""
         return self.record(identifier).document()
+
+    def loaded(self, identifier: int) -> dict[str, Any]:
+        """The same, read from its prepared form: a fifth of the cost."""
+        document: dict[str, Any] = orjson.loads(self.rendered(identifier))
+        return document
 
     def documents(self) -> Iterator[dict[str, Any]]:
         """Every record as it is now, in the order of the ids."""
@@ -155,10 +160,12 @@ class Collection:
         self._put(self._changed[identifier], {}, {})
 
     def _put(self, record: Record, attributes: Mapping[str, Any], related: Mapping[str, Any]) -> None:
+        relationships = {**record.relationships, **related}
         self._changed[record.id] = replace(
             record,
+            path=self._inventor.path(relationships, number_of(record.id)) if related else record.path,
             attributes={**record.attributes, **attributes},
-            relationships={**record.relationships, **related},
+            relationships=relationships,
         )
         self._rendered.pop(record.id, None)
         for name, column in self._columns.items():
@@ -175,7 +182,7 @@ class Collection:
 
     def _owners(self, identifier: int, relationship: str) -> Sequence[int]:
         changed = self._changed.get(identifier)
-        if changed is None:
+        if changed is None or relationship not in changed.relationships:
             return self._inventor.related(relationship, number_of(identifier))
         return [int(one) for one in related_ids(changed.relationships.get(relationship))]
 

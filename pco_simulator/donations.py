@@ -1,5 +1,6 @@
 """What the simulated church is given: a donation per person, for one fund or two, some of it refunded."""
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pco_simulator.chance import roller
@@ -12,6 +13,11 @@ REFUNDED: Final = 7
 _CYCLE: Final = 40
 _NOTED: Final = 5
 """Every fifth donation has a note."""
+SOME: Final[Mapping[str, Callable[[int], bool]]] = {
+    "giving.Refund": lambda donation: donation % _CYCLE == REFUNDED,
+    "giving.Note": lambda donation: donation % _NOTED == 0,
+}
+"""Which donations have what some of them have only once."""
 _STATUS: Final = {11: "failed", 13: "pending"}
 
 
@@ -23,31 +29,13 @@ def counts(people: int) -> dict[str, int]:
         "giving.Donation": people,
         "giving.Designation": people // 2 * 3 + people % 2 * 2,
         "giving.DesignationRefund": (people + _CYCLE - REFUNDED - 1) // _CYCLE,
-        "giving.Refund": (people + _CYCLE - REFUNDED - 1) // _CYCLE,
-        "giving.Note": (people + _NOTED - 1) // _NOTED,
+        "giving.Refund": people,
+        "giving.Note": people,
     }
 
 
-def refund_of(donation: int) -> int | None:
-    """Which refund a donation has, if any."""
-    refund, place = divmod(donation, _CYCLE)
-    return refund if place == REFUNDED else None
-
-
-def refunded_donation(refund: int) -> int:
-    """The donation that a refund is of."""
-    return refund * _CYCLE + REFUNDED
-
-
-def note_of(donation: int) -> int | None:
-    """Which note a donation has, if any."""
-    note, place = divmod(donation, _NOTED)
-    return note if place == 0 else None
-
-
-def noted_donation(note: int) -> int:
-    """The donation that a note is of."""
-    return note * _NOTED
+def _refunded_donation(designation_refund: int) -> int:
+    return designation_refund * _CYCLE + REFUNDED
 
 
 def _donation(designation: int) -> int:
@@ -65,8 +53,8 @@ def _fund(designation: int) -> int:
     return (0, 1 + pair % 3, pair % 4)[place]
 
 
-def _refunded_designation(refund: int) -> int:
-    return _designations(refunded_donation(refund))[0]
+def _refunded_designation(designation_refund: int) -> int:
+    return _designations(_refunded_donation(designation_refund))[0]
 
 
 def _amount(*_: object) -> Maker:
@@ -92,8 +80,9 @@ def _refunded_amount(others: Others, _: Counts) -> Maker:
 
 
 def _whole_refund(name: str, others: Others) -> Maker:
-    """A refund is its one designation's."""
-    return others("giving.DesignationRefund", name)
+    """A refund is that of its one designation, and has the number of its donation."""
+    of_one = others("giving.DesignationRefund", name)
+    return lambda donation: of_one(donation // _CYCLE)
 
 
 def _when_created(others: Others, _: Counts) -> Maker:
@@ -107,7 +96,9 @@ MAKERS: Final[Stories] = {
     ("giving.Donation", "received_at"): _when_created,
     ("giving.Donation", "completed_at"): _when_created,
     ("giving.Donation", "payment_status"): lambda *_: lambda number: _STATUS.get(number % _CYCLE, "succeeded"),
-    ("giving.Donation", "refunded"): lambda *_: lambda number: number % _CYCLE == REFUNDED,
+    ("giving.Donation", "refunded"): lambda _, counts: (
+        lambda number: number % _CYCLE == REFUNDED and number < counts["giving.Donation"]
+    ),
     ("giving.Designation", "amount_cents"): _amount,
     ("giving.Designation", "fee_cents"): _fee,
     ("giving.Designation", "amount_currency"): lambda *_: lambda number: "USD",
@@ -121,7 +112,7 @@ MAKERS: Final[Stories] = {
 TARGETS: Final[Targets] = {
     ("giving.Designation", "donation"): lambda _: _donation,
     ("giving.Designation", "fund"): lambda _: _fund,
-    ("giving.DesignationRefund", "donation"): lambda _: refunded_donation,
+    ("giving.DesignationRefund", "donation"): lambda _: _refunded_donation,
     ("giving.DesignationRefund", "designation"): lambda _: _refunded_designation,
     ("giving.DesignationRefund", "fund"): lambda _: lambda number: _fund(_refunded_designation(number)),
 }

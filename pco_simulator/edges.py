@@ -1,12 +1,11 @@
 """What leads from one record to others: every edge of a kind, by its name in paths, in `include` and in links."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pco_catalog.catalog import Catalog, Entity
-from pco_simulator import donations
 from pco_simulator.chance import roller
 from pco_simulator.coherence import meant_by
 
@@ -28,11 +27,6 @@ _PEOPLE: Final = frozenset(
     {"checked_in_by", "checked_out_by", "created_by", "updated_by", "owner", "joint_giver", "from", "controller"}
     | {"registrant_contact"}
 )
-_ALONE: Final[Mapping[str, tuple[Callable[[int], int | None], Callable[[int], int]]]] = {
-    "giving.Refund": (donations.refund_of, donations.refunded_donation),
-    "giving.Note": (donations.note_of, donations.noted_donation),
-}
-"""Of kinds that exist at most once for an owner: from the owner's number to its own, and back; others have the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +34,7 @@ class Edge:
     """From a kind to the kind `target`; None: to the church itself.
 
     `path` is the list below the owner, if there is one. `relationship`: the owner's record names the related ones.
-    `is_alone`: the related record belongs to this owner only, and is listed nowhere.
+    `is_alone`: the related record belongs to this owner only, has its number, and is listed nowhere.
     """
 
     name: str
@@ -59,6 +53,7 @@ class Edges:
         self._seed = seed
         self._known: dict[str, Mapping[str, Edge]] = {}
         self._below: dict[tuple[str, str], list[Edge]] = {}
+        self._holders: dict[str, str] = {}
         for entity in catalog.by_name.values():
             for path in (*entity.list_paths, *entity.single_paths):
                 found = re.search(r"{(\w+)_id}/(\w+)$", path)
@@ -68,9 +63,11 @@ class Edges:
                         target=entity.name,
                         many=path in entity.list_paths,
                         path=path if path in entity.list_paths else None,
-                        is_alone=not entity.list_paths,
+                        is_alone=not entity.list_paths and path == entity.single_paths[-1],
                     )
                     self._below.setdefault((entity.product, found[1]), []).append(edge)
+                    if edge.is_alone:
+                        self._holders[entity.name] = f"{entity.product}.{found[1].title().replace('_', '')}"
 
     def of(self, entity: Entity) -> Mapping[str, Edge]:
         """By name: what its record names, what is listed below it, and what else can be included."""
@@ -88,18 +85,19 @@ class Edges:
         if not count:
             return None
         if edge.is_alone:
-            known = _ALONE.get(str(edge.target))
-            mine = known[0](number) if known else number
-            return mine if mine is not None and mine < count else None
-        if any(f"{{{edge.name}_id}}" in path for path in entity.list_paths):
+            return number
+        if any(f"{{{edge.name}_id}}" in path for path in (*entity.list_paths, *entity.single_paths)):
             return number % count
         is_unset = number % 3 == 0
         return None if is_unset else roller(self._seed, entity.name, "edge", edge.name)(number) % count
 
-    def owner_of_alone(self, entity: Entity, number: int) -> int:
-        """The number of the owner of a record that exists at most once for each."""
-        known = _ALONE.get(entity.name)
-        return known[1](number) if known else number
+    def holder(self, entity: Entity) -> str | None:
+        """The kind of the only owner of a record that is listed nowhere; their numbers are the same."""
+        return self._holders.get(entity.name)
+
+    def belongings(self, entity: Entity) -> list[str]:
+        """The kinds of which a record exists at most once for each record of this one, and with it only."""
+        return [kind for kind, holder in self._holders.items() if holder == entity.name]
 
     def _named(self, entity: Entity) -> Iterable[Edge]:
         for name, one in entity.relationships.items():

@@ -4,8 +4,10 @@ import random
 import re
 from collections import Counter
 from collections.abc import Collection as Ids
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pco_simulator import lapses
 from pco_simulator.poison import POISONS
 from pco_simulator.spoiling import KINDS, Rule
 
@@ -14,30 +16,38 @@ from pco_simulator.spoiling import KINDS, Rule
 class Fault(Rule):
     """A rule. What is left out matches everything.
 
-    `kind`: a bad answer (`spoiling.py`), or a poison (`poison.py`) for the record `record_id` wherever it is listed.
+    `kind`: a bad answer (`spoiling.py`), a poison (`poison.py`) for the record `record_id` wherever it is listed, or a
+    lapse of `include` (`lapses.py`).
     `path`: the path exactly; `*` in it is any id, as in `/groups/v2/groups/*/memberships`. `product`: all its paths.
     `offset`: the offset asked for. `probability`: of each request that matches otherwise.
     `at_request`: not before this request, counted from 1; and once, unless `times` or `permanent` say otherwise.
     `record_id`: whenever this record is part of the answer; with the kind 500, bisecting the page finds it.
-    `times`: for so many requests. Raises `ValueError` for what cannot be.
+    `after`: the first so many requests that match are left alone. `times`: for so many requests.
+    Raises `ValueError` for what cannot be.
     """
 
     path: str | None = None
     product: str | None = None
     offset: int | None = None
     at_request: int | None = None
-    record_id: str | int | None = None
+    after: int = 0
     probability: float = 1.0
     times: int | None = None
     permanent: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS and self.kind not in POISONS:
-            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join((*KINDS, *POISONS))}")
+        if self.kind not in (*KINDS, *POISONS, *lapses.KINDS):
+            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join((*KINDS, *POISONS, *lapses.KINDS))}")
+        if self.include is not None and self.kind not in lapses.KINDS:
+            raise ValueError(f"the fault {self.kind!r} has nothing to do with the include {self.include!r}")
+        if self.record_id is not None and self.kind == lapses.UNKNOWN:
+            raise ValueError(f"{self.kind!r} is about the whole list, not about one record")
         if self.kind in POISONS and self.record_id is None:
             raise ValueError(f"the fault {self.kind!r} needs a record_id")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"a probability of {self.probability} cannot be")
+        if self.after < 0:
+            raise ValueError(f"a fault after {self.after} requests cannot be")
         if self.number < 1:
             raise ValueError(f"a number of {self.number} cannot be")
 
@@ -63,40 +73,71 @@ class FaultPlan:
     def __init__(self, seed: int) -> None:
         self.fired: Counter[str] = Counter()
         self._chance = random.Random(seed)
-        self._faults: list[tuple[Fault, int | None]] = []
+        self._armed: list[_Armed] = []
 
     def replace(self, faults: list[Fault]) -> None:
         """Put other faults in force, with nothing used up."""
-        self._faults = [(fault, fault.allowed) for fault in faults]
+        self._armed = [_Armed(fault=fault, left=fault.allowed, spared=fault.after) for fault in faults]
 
     def bad_answer(self, *, number: int, path: str, offset: int, ids: Ids[int]) -> Fault | None:
         """The fault that the answer to this request becomes; the first one that matches."""
-        for place, (fault, left) in enumerate(self._faults):
-            if fault.kind in KINDS and self._meets(fault, left, number, path, offset, ids):
-                self._use(place)
-                return fault
+        for armed in self._armed:
+            if armed.fault.kind in KINDS and self._meets(armed, number, path, offset, ids):
+                self.use(armed.fault)
+                return armed.fault
         return None
 
     def poisons(self, *, number: int, path: str, offset: int, ids: Ids[int]) -> dict[int, str]:
         """The records of this answer that are spoilt, and how."""
         found: dict[int, str] = {}
-        for place, (fault, left) in enumerate(self._faults):
-            if fault.kind in POISONS and self._meets(fault, left, number, path, offset, ids):
-                self._use(place)
-                found[int(fault.record_id or 0)] = fault.kind
+        for armed in self._armed:
+            if armed.fault.kind in POISONS and self._meets(armed, number, path, offset, ids):
+                self.use(armed.fault)
+                found[int(armed.fault.record_id or 0)] = armed.fault.kind
         return found
 
-    def _meets(self, fault: Fault, left: int | None, number: int, path: str, offset: int, ids: Ids[int]) -> bool:
-        return (
-            left != 0
+    def lapses(self, *, number: int, path: str, offset: int, ids: Ids[int], names: Sequence[str]) -> lapses.Lapses:
+        """What goes wrong with the includes of this answer. Whether one is too big is known only later."""
+        edges = {None, *lapses.edges_of(names)} if names else set()
+        found = [
+            armed.fault
+            for armed in self._armed
+            if armed.fault.kind in lapses.KINDS
+            and armed.fault.include in edges
+            and self._meets(armed, number, path, offset, ids)
+        ]
+        for fault in found:
+            if fault.kind != lapses.TOO_BIG:
+                self.use(fault)
+        return lapses.Lapses(found)
+
+    def use(self, rule: Rule) -> None:
+        """Count that a fault has happened."""
+        for armed in self._armed:
+            if armed.fault is rule:
+                armed.left = None if armed.left is None else armed.left - 1
+        self.fired[rule.kind] += 1
+
+    def _meets(self, armed: "_Armed", number: int, path: str, offset: int, ids: Ids[int]) -> bool:
+        fault = armed.fault
+        is_met = (
+            armed.left != 0
             and fault.is_at(path)
             and fault.offset in (None, offset)
             and (fault.at_request is None or number >= fault.at_request)
             and (fault.record_id is None or int(fault.record_id) in ids)
             and (fault.probability >= 1 or self._chance.random() < fault.probability)
         )
+        if is_met and armed.spared:
+            armed.spared -= 1
+            return False
+        return is_met
 
-    def _use(self, place: int) -> None:
-        fault, left = self._faults[place]
-        self._faults[place] = (fault, None if left is None else left - 1)
-        self.fired[fault.kind] += 1
+
+@dataclass(slots=True)
+class _Armed:
+    """A fault in force: how often it may happen yet (None: always), and how many requests are left alone first."""
+
+    fault: Fault
+    left: int | None
+    spared: int

@@ -19,6 +19,7 @@ def counts(people: int, groups: int) -> dict[str, int]:
         "groups.Group": groups,
         "groups.GroupType": 6,
         "groups.Enrollment": groups,
+        "groups.Location": groups,
         "groups.Event": groups * EVENTS_OF_A_GROUP,
         "groups.Membership": groups * MEMBERS_OF_A_GROUP,
         "groups.Attendance": groups * EVENTS_OF_A_GROUP * MEMBERS_OF_A_GROUP,
@@ -69,6 +70,8 @@ MAKERS: Final[Stories] = {
 TARGETS: Final[Targets] = {
     ("groups.Membership", "group"): lambda _: lambda number: number // MEMBERS_OF_A_GROUP,
     ("groups.Membership", "person"): lambda counts: lambda number: number % max(counts["groups.Person"], 1),
+    ("groups.Group", "location"): lambda _: lambda number: number,
+    ("groups.Event", "location"): lambda counts: lambda number: number % max(counts["groups.Group"], 1),
     ("groups.Event", "group"): lambda counts: lambda number: number % max(counts["groups.Group"], 1),
     ("groups.Attendance", "event"): lambda _: lambda number: number // MEMBERS_OF_A_GROUP,
     ("groups.Attendance", "person"): lambda counts: (

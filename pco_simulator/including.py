@@ -1,39 +1,48 @@
 """Sideloading: what `include=` adds to the records of an answer."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from pco_simulator.collection import Collection
 from pco_simulator.documents import organization, sparse
-from pco_simulator.records import Record
+from pco_simulator.lapses import CUT, MISSING, UNNAMED, UNSHOWN, Lapses
 from pco_simulator.related import Related, related_to
 from pco_simulator.world import World
 
 Fields = Mapping[str, Sequence[str]]
 """What `fields[Type]` names, by type."""
 Documents = list[dict[str, Any]]
+Key = tuple[str, str]
+"""Type and id."""
 
 
 def include(
-    world: World, collection: Collection, documents: Documents, names: Sequence[str], fields: Fields
-) -> Documents:
+    world: World,
+    collection: Collection,
+    documents: Documents,
+    names: Sequence[str],
+    fields: Fields,
+    lapses: Lapses = Lapses(),  # noqa: B008 - it is frozen and empty
+) -> list[bytes]:
     """The included records, each once; the documents get a relationship for each edge that is named.
 
     Names have one level or two. A record that `fields` cuts down leads nowhere along edges that it does not name; an
     edge that PCO does not include is left out without a word. Along two levels the record itself names what is at the
-    end, too, with a link to nowhere, as in recorded answers.
+    end, too, with a link to nowhere, as in recorded answers. Raises `TooMuchIncluded`.
     """
-    included = _Included(world, fields)
+    included = _Included(world, fields, lapses)
     for document in documents:
-        record = collection.record(int(document["id"]))
         for name, below in _levels(names).items():
-            related = included.follow(collection, record, document, name)
+            related = included.follow(collection, document, name)
             for further in below:
                 ends = [] if related is None else included.follow_all(related, further)
                 if ends:
                     relationship = {"links": {"related": None}, "data": ends}
                     document["relationships"] = {**document.get("relationships", {}), further: relationship}
-    return included.documents()
+    return included.rows()
 
 
 def _levels(names: Sequence[str]) -> dict[str, list[str]]:
@@ -47,48 +56,70 @@ def _levels(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 class _Included:
-    """The included records by type and id, as they are so far."""
+    """The included records by type and id, as they are so far: None for one as its own list shows it."""
 
-    def __init__(self, world: World, fields: Fields) -> None:
+    def __init__(self, world: World, fields: Fields, lapses: Lapses) -> None:
         self._world = world
         self._fields = fields
-        self._known: dict[tuple[str, str], dict[str, Any]] = {}
-        self._sources: dict[tuple[str, str], Collection] = {}
+        self._lapses = lapses
+        self._known: dict[Key, dict[str, Any] | None] = {}
+        self._sources: dict[Key, Collection] = {}
+        self._unshown: set[Key] = set()
+        self._counts: Counter[str] = Counter()
 
-    def follow(self, collection: Collection, record: Record, document: dict[str, Any], name: str) -> Related | None:
-        """Include what an edge leads to, and let the document name it; None if the edge is not one to include."""
-        entity = collection.entity
+    def follow(self, collection: Collection, document: dict[str, Any], name: str, above: str = "") -> Related | None:
+        """Include what an edge leads to, and let the document name it; None if the edge is not one to include.
+
+        `above` is the edge that led to this document.
+        """
+        entity, edge = collection.entity, f"{above}.{name}" if above else name
         if name not in entity.can_include or name not in self._fields.get(entity.resource, (name,)):
             return None
-        related = related_to(self._world, collection, record, name)
-        if related is None:
+        related = related_to(self._world, collection, document, name)
+        if related is None or self._lapses.rule(MISSING, edge, document["id"]):
             return None
-        document["relationships"] = {**document.get("relationships", {}), name: related.relationship()}
-        if related.collection is None:
-            church = organization(entity.product)
-            self._known[church["type"], church["id"]] = church
-        else:
-            for one in related.ids:
-                key = (related.collection.entity.resource, str(one))
-                if key not in self._known:
-                    self._known[key], self._sources[key] = related.collection.document(one), related.collection
+        cut = self._lapses.rule(CUT, edge, document["id"])
+        if cut is not None:
+            related = related.first(cut.number)
+        is_unnamed = self._lapses.rule(UNNAMED, edge, document["id"])
+        named = related.first(len(related.ids) - 1) if is_unnamed else related
+        document["relationships"] = {**document.get("relationships", {}), name: named.relationship()}
+        self._add(related)
+        self._counts[edge] += len(related.ids)
+        if related.ids and self._lapses.rule(UNSHOWN, edge, document["id"]):
+            self._unshown.add(related.keys[-1])
         return related
+
+    def _add(self, related: Related) -> None:
+        for key in related.keys:
+            if related.collection is None:
+                self._known[key] = organization(related.product)
+            elif key not in self._known:
+                self._known[key], self._sources[key] = None, related.collection
 
     def follow_all(self, related: Related, name: str) -> list[dict[str, str]]:
         """Follow an edge from all the included records that another one led to, and return what is at the ends."""
         if related.collection is None:
             return []
-        kind, ends = related.collection.entity.resource, []
-        for one in related.ids:
-            way = self.follow(related.collection, related.collection.record(one), self._known[kind, str(one)], name)
+        ends = []
+        for key in related.keys:
+            way = self.follow(related.collection, self._document(key), name, related.name)
             ends += way.references if way is not None else []
         return ends
 
-    def documents(self) -> Documents:
+    def _document(self, key: Key) -> dict[str, Any]:
+        document = self._known[key]
+        if document is None:
+            document = self._known[key] = self._sources[key].loaded(int(key[1]))
+        return document
+
+    def rows(self) -> list[bytes]:
         """All of them, cut down to the fields that were named for their type."""
-        return [
-            sparse(document, self._sources[key], int(key[1]), self._fields[key[0]])
-            if key[0] in self._fields and key in self._sources
-            else document
-            for key, document in self._known.items()
-        ]
+        self._lapses.check_size(self._counts)
+        return [self._row(key, one) for key, one in self._known.items() if key not in self._unshown]
+
+    def _row(self, key: Key, document: dict[str, Any] | None) -> bytes:
+        source = self._sources.get(key)
+        if source is not None and key[0] in self._fields:
+            return orjson.dumps(sparse(self._document(key), source, int(key[1]), self._fields[key[0]]))
+        return source.rendered(int(key[1])) if document is None and source is not None else orjson.dumps(document)

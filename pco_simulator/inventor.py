@@ -9,11 +9,16 @@ from pco_simulator.chance import roller
 from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
 from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.invention import Counts, Maker, identifier_as, maker_of
-from pco_simulator.records import ORGANIZATION, Record
+from pco_simulator.records import ORGANIZATION, Record, related_ids
 
 Peers = Callable[[str], "Inventor"]
 Kinds = Mapping[tuple[str, str], str]
 """From product and resource to the entity whose records a relationship names."""
+
+
+def _shared_out(count: int) -> Maker:
+    """Every owner has its share."""
+    return lambda number: number % count
 
 
 class Inventor:
@@ -35,7 +40,12 @@ class Inventor:
         self._types = {
             name: rendered_type(entity.name, name, one.resource) for name, one in entity.relationships.items()
         }
-        self._hidden = frozenset(name for name, one in entity.relationships.items() if not one.is_always_rendered)
+        self._unnamed_owners = self._owners_by_path()
+        self._path_names = re.findall(r"{(\w+)_id}", self._template)
+        self._hidden = frozenset(
+            {name for name, one in entity.relationships.items() if not one.is_always_rendered}
+            | self._unnamed_owners.keys()
+        )
 
     def maker(self, name: str) -> Maker:
         """What makes the values of an attribute, from the number of the record. Raises `KeyError` if there is none."""
@@ -66,11 +76,10 @@ class Inventor:
     def record(self, identifier: int) -> Record:
         """The record with an id."""
         number = number_of(identifier)
-        path = self._path(number)
         return Record(
             type=self.entity.resource,
             id=identifier,
-            path=path,
+            path=self.path({}, number),
             attributes=self.attributes(number),
             relationships={name: self._related(name, one, number) for name, one in self.entity.relationships.items()},
             hidden=self._hidden,
@@ -79,24 +88,37 @@ class Inventor:
     def related(self, name: str, number: int) -> Sequence[int]:
         """The ids that a relationship of a record names, without inventing the rest of it."""
         relationship = self.entity.relationships.get(name)
-        if relationship is None or relationship.resource == "Organization":
+        if relationship is None:
+            owner = self._unnamed_owners.get(name)
+            count = self._counts[owner] if owner else 0
+            return (record_id(_shared_out(count)(number)),) if count else ()
+        if relationship.resource == "Organization":
             return ()
         if relationship.many:
             return [record_id(one) for one in self._targets_of(name, relationship.resource, number)]
         target = self._target(name, number)
         return () if target is None else (record_id(target),)
 
-    def _path(self, number: int) -> str:
-        """The list at top level, or the one below the parent."""
+    def path(self, related: Mapping[str, Any], number: int) -> str:
+        """The list at top level, or the one below the parent: the one in `related`, or else the invented one."""
+        path = self._template
+        for name in self._path_names:
+            owner = related_ids(related[name]) if name in related else self.related(name, number)
+            path = path.replace(f"{{{name}_id}}", str(next(iter(owner), record_id(0))))
+        return path
+
+    @property
+    def _template(self) -> str:
         entity = self.entity
-        if entity.list_path:
-            return entity.list_path
-        template = entity.list_paths[0] if entity.list_paths else f"/{entity.product}/v2/unlisted"
-        for name in re.findall(r"{(\w+)_id}", template):
-            one = entity.relationships.get(name)
-            target = self._target(name, number) if one else None
-            template = template.replace(f"{{{name}_id}}", str(record_id(target or 0)))
-        return template
+        return entity.list_path or next(iter(entity.list_paths), f"/{entity.product}/v2/unlisted")
+
+    def _owners_by_path(self) -> dict[str, str]:
+        """The kinds of owners that are known from the paths of the lists only: each has a share of the records."""
+        names = {name for path in self.entity.list_paths for name in re.findall(r"{(\w+)_id}", path)}
+        kinds = {
+            name: self._kinds.get((self.entity.product, meant_by(name.title().replace("_", "")))) for name in names
+        }
+        return {name: kind for name, kind in kinds.items() if kind and name not in self.entity.relationships}
 
     def _related(self, name: str, relationship: Relationship, number: int) -> dict[str, Any]:
         if relationship.many:
@@ -109,7 +131,8 @@ class Inventor:
 
     def reference(self, name: str, identifier: int | str | None) -> dict[str, Any]:
         """A relationship to one record, as the record has it. Raises `KeyError` for one that the entity has not."""
-        return {"data": None if identifier is None else {"type": self._types[name], "id": str(identifier)}}
+        kind = self._unnamed_owners[name].partition(".")[2] if name in self._unnamed_owners else self._types[name]
+        return {"data": None if identifier is None else {"type": kind, "id": str(identifier)}}
 
     def _targets_of(self, name: str, resource: str, number: int) -> Sequence[int]:
         several = agreeing_targets(self.entity.name, name)
@@ -123,6 +146,8 @@ class Inventor:
         if name not in self._targets:
             fixed = agreeing_target(self.entity.name, name, self._counts)
             count = self._count_of(self._types[name])
+            if fixed is None and name in self._path_names and count:
+                fixed = _shared_out(count)
             self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), count)
         fixed, roll, count = self._targets[name]
         if fixed is not None:

@@ -16,6 +16,8 @@ from pco_simulator.collection import Collection
 from pco_simulator.documents import list_document, organization_document, record_document, sparse
 from pco_simulator.faults import FaultPlan
 from pco_simulator.including import include
+from pco_simulator.lapses import Lapses, TooMuchIncluded
+from pco_simulator.listing import ListFacts
 from pco_simulator.paging import page_window
 from pco_simulator.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
 from pco_simulator.poison import poisoned
@@ -25,7 +27,7 @@ from pco_simulator.related import links_of, locate_edge
 from pco_simulator.replay import Recording
 from pco_simulator.selection import select_ids
 from pco_simulator.settings import Drop, Settings
-from pco_simulator.spoiling import bad_answer
+from pco_simulator.spoiling import Rule, bad_answer
 from pco_simulator.world import World
 
 DEEP: Final = 30_000
@@ -87,7 +89,7 @@ class Simulator:
         self._apply_drops(n - 1)
         credential, refused = authenticate(request.headers, self.settings.credentials)
         place = self._locate(request)
-        query = read_query(request.query, place.facts) if isinstance(place, ListPlace) else ListQuery()
+        query = read_query(request.query, place.facts) if isinstance(place, ListPlace | RecordPlace) else ListQuery()
         query = query.without(self.settings.ignores)
         window = self.windows.setdefault(credential, RateWindow())
         verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
@@ -147,10 +149,15 @@ class Simulator:
             return refusal(405, "Method Not Allowed", "The simulator can only be read"), ""
         ids = self._answered_ids(place, query)
         poisons = self.faults.poisons(number=n, path=request.path, offset=query.offset, ids=ids)
-        good = self._good_answer(request, place, query, ids, poisons)
+        lapses = self.faults.lapses(number=n, path=request.path, offset=query.offset, ids=ids, names=query.include)
+        try:
+            good = self._good_answer(request, place, query, ids, _Spoilt(poisons=poisons, lapses=lapses))
+        except TooMuchIncluded as error:
+            self.faults.use(error.rule)
+            return bad_answer(Rule(kind="504"), Answer(), verdict=verdict, offset=query.offset), error.rule.kind
         fault = self.faults.bad_answer(number=n, path=request.path, offset=query.offset, ids=ids)
         if fault is None:
-            return good, ",".join(sorted(set(poisons.values())))
+            return good, ",".join(sorted({*poisons.values(), *lapses.kinds}))
         bad = bad_answer(fault, good, verdict=verdict, offset=query.offset)
         return bad, fault.kind
 
@@ -162,15 +169,14 @@ class Simulator:
         return (place.id,) if isinstance(place, RecordPlace) else ()
 
     def _good_answer(
-        self, request: Request, place: Place | None, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
+        self, request: Request, place: Place | None, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"
     ) -> Answer:
         match place:
             case ListPlace():
-                return Answer(body=self._page(request, place, query, ids, poisons))
+                return Answer(body=self._page(request, place, query, ids, spoilt))
             case RecordPlace():
-                asked = read_query(request.query, place.facts)
-                rows, included = self._rows(place, asked, ids, poisons)
-                return Answer(body=record_document(rows[0], included, place.facts))
+                rows, included = self._rows(place, query, ids, spoilt)
+                return Answer(body=record_document(rows[0], included, spoilt.facts(place.facts)))
             case FixedPlace():
                 return place.answer
             case NoRecord():
@@ -181,46 +187,48 @@ class Simulator:
         return unknown_path()
 
     def _page(
-        self, request: Request, place: ListPlace, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
+        self, request: Request, place: ListPlace, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"
     ) -> bytes:
-        key, version = (request.path, request.query), place.listing.version
+        is_of_one_kind = place.ids is None and not query.include
+        key, version = (request.path, request.query), place.listing.version if is_of_one_kind else self.world.version
         known = self._pages.get(key)
-        if known is not None and known[0] == version and not poisons:
+        if known is not None and known[0] == version and not spoilt:
             self._pages.move_to_end(key)
             return known[1]
-        rows, included = self._rows(place, query, ids, poisons)
+        rows, included = self._rows(place, query, ids, spoilt)
         body = list_document(
             rows=rows,
             included=included,
             window=page_window(offset=query.offset, per_page=query.per_page, total=self._count(place, query)),
-            facts=place.facts,
+            facts=spoilt.facts(place.facts),
             path=request.path,
             raw_query=request.query,
         )
-        if not poisons and not query.include:
+        if not spoilt:
             _keep(self._pages, key, (version, body), _PAGES_KEPT)
         return body
 
     def _rows(
-        self, place: ListPlace | RecordPlace, query: ListQuery, ids: Sequence[int], poisons: Mapping[int, str]
-    ) -> tuple[list[bytes], list[dict[str, Any]]]:
-        listing, included, fields = place.listing, [], dict(query.fields)
-        is_alone = isinstance(place, RecordPlace) and isinstance(listing, Collection)
-        if place.type not in fields and not query.include and not is_alone:
+        self, place: ListPlace | RecordPlace, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"
+    ) -> tuple[list[bytes], list[bytes]]:
+        listing, fields, names = place.listing, dict(query.fields), spoilt.lapses.known(query.include)
+        included: list[bytes] = []
+        invented = listing if isinstance(listing, Collection) else None
+        is_alone = isinstance(place, RecordPlace) and invented is not None
+        if place.type not in fields and not names and not is_alone:
             rows = [listing.rendered(one) for one in ids]
         else:
-            documents = [dict(listing.document(one)) for one in ids]
-            if query.include and isinstance(listing, Collection):
-                included = include(self.world, listing, documents, query.include, fields)
+            documents = [invented.loaded(one) if invented else dict(listing.document(one)) for one in ids]
+            if names and invented:
+                included = include(self.world, invented, documents, names, fields, spoilt.lapses)
             if place.type in fields:
-                names = fields[place.type]
-                documents = [sparse(one, listing, i, names) for one, i in zip(documents, ids, strict=True)]
+                documents = [sparse(one, listing, i, fields[place.type]) for one, i in zip(documents, ids, strict=True)]
             if is_alone and isinstance(listing, Collection):
                 documents = [one | {"links": one["links"] | links_of(self.world, listing, ids[0])} for one in documents]
             rows = [orjson.dumps(one) for one in documents]
         for position, identifier in enumerate(ids):
-            if identifier in poisons:
-                rows[position] = poisoned(listing.document(identifier), poisons[identifier])
+            if identifier in spoilt.poisons:
+                rows[position] = poisoned(listing.document(identifier), spoilt.poisons[identifier])
         return rows, included
 
     def _count(self, place: ListPlace, query: ListQuery) -> int:
@@ -248,6 +256,21 @@ class Simulator:
         if key not in self._selections:
             _keep(self._selections, key, select_ids(listing, query, ids, place.facts.dates), _SELECTIONS_KEPT)
         return self._selections[key]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Spoilt:
+    """What is wrong with an answer that is a good one otherwise; false if nothing is."""
+
+    poisons: Mapping[int, str]
+    lapses: Lapses
+
+    def __bool__(self) -> bool:
+        return bool(self.poisons or self.lapses.rules)
+
+    def facts(self, facts: ListFacts) -> ListFacts:
+        """What the list can be asked, as the answer says it."""
+        return replace(facts, can_include=self.lapses.known(facts.can_include)) if self else facts
 
 
 def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:

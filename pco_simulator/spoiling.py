@@ -32,10 +32,13 @@ class Rule:
     """A bad answer to give.
 
     `retry_after` is what a 429 says, `hint` what a 401 says; `number` where a `capped-total` stops, to what a
-    `rounded-total` is rounded down, and what a `rate-count` says.
+    `rounded-total` is rounded down, what a `rate-count` says, and how many records an `include-...` shows. `include`
+    is the edge that is included, `record_id` a record of the answer.
     """
 
     kind: str
+    include: str | None = None
+    record_id: str | int | None = None
     retry_after: int = 1
     hint: str = "BABOON"
     number: int = 10_000

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.coherence import counts_of, meant_by, rendered_type
+from pco_simulator.coherence import counts_of, is_rare, meant_by, numbers_of, rendered_type
 from pco_simulator.collection import Collection
 from pco_simulator.edges import Edges
-from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.inventor import Inventor
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
@@ -49,8 +48,15 @@ class World:
         """The collection of an entity. Raises `UnknownEntity`."""
         if name not in self._collections:
             load_catalog().entity(name)
-            self._collections[name] = Collection(self._inventor(name), self._counts[name], clock=self.now)
+            self._collections[name] = Collection(
+                self._inventor(name), numbers_of(name, self._counts[name]), clock=self.now
+            )
         return self._collections[name]
+
+    @property
+    def version(self) -> int:
+        """Changes whenever any answer may change."""
+        return sum(one.version for one in self._collections.values())
 
     def state(self, name: str) -> list[dict[str, object]]:
         """Every record of an entity as it is now, in the order of the ids."""
@@ -64,6 +70,19 @@ class World:
         """The collection whose records a relationship in `product` calls `resource`."""
         name = self._kinds.get((product, meant_by(resource)))
         return self.collection(name) if name else None
+
+    def belongings(self, owners: Collection) -> list[Collection]:
+        """What exists at most once for each of these records, and with it only."""
+        return [self.collection(one) for one in self.edges.belongings(owners.entity)]
+
+    def equip(self, owners: Collection, owner: int) -> None:
+        """Give a new record what each of its kind has."""
+        for belonging in self.belongings(owners):
+            if not is_rare(belonging.name):
+                belonging.create({}, owner)
+        for name, edge in self.edges.of(owners.entity).items():
+            if edge.relationship and edge.target in self.edges.belongings(owners.entity):
+                owners.edit(owner, {}, owners.references({name: owner}), quiet=True)
 
     def _inventor(self, name: str) -> Inventor:
         if name not in self._inventors:
@@ -121,22 +140,11 @@ class World:
             if name == owners.entity.table_name or (shown_as == kind and (one.many or shown_as != one.resource)):
                 return collection.children_of(name, owner)
         if edge not in owners.entity.relationships:
-            return _shared_out(collection, owners, owner)
+            return collection.children_of(owners.entity.table_name, owner)
         related = related_ids(owners.record(owner).relationships.get(edge))
         return [int(one) for one in related if collection.holds(int(one))]
 
     def ids_through(self, entity: Entity, owners: Collection, edge: str, owner: int) -> Sequence[int]:
         """The records below what stands alone below an owner of its own: the parts of the refund of a donation."""
-        for path in entity.list_paths:
-            upper = re.search(rf"{{(\w+)_id}}/{owners.entity.table_name}/{edge}$", path)
-            above = self.collection_of(entity.product, upper[1].title().replace("_", "")) if upper else None
-            if above is not None:
-                number = self.edges.owner_of_alone(owners.entity, number_of(owner))
-                return self.ids_below(entity, above, edge, record_id(number))
-        return self.ids_below(entity, owners, edge, owner)
-
-
-def _shared_out(collection: Collection, owners: Collection, owner: int) -> list[int]:
-    """The share of one owner, where PCO's documentation does not say how the records name theirs."""
-    shares = number_of(owners.ids[-1]) + 1
-    return [one for one in collection.ids if number_of(one) % shares == number_of(owner)]
+        holder = self.edges.holder(owners.entity)
+        return self.ids_below(entity, self.collection(holder) if holder else owners, edge, owner)

@@ -1,5 +1,8 @@
 """Lists behave as PCO's: pages, order, filters that are ignored without a word, hidden groups, includes, fields."""
 
+import json
+from typing import Any
+
 import pytest
 
 from pco_catalog import load_catalog
@@ -252,7 +255,7 @@ def church() -> Simulator:
 def test_every_edge_that_can_be_included_brings_what_its_owners_name(church: Simulator, name: str, edge: str) -> None:
     collection = church.world.collection(name)
     documents = [collection.document(one) for one in collection.ids[:48]]
-    included = include(church.world, collection, documents, [edge], {})
+    included = [json.loads(one) for one in include(church.world, collection, documents, [edge], {})]
     named = set()
     for document in documents:
         data = document["relationships"][edge]["data"]
@@ -261,26 +264,119 @@ def test_every_edge_that_can_be_included_brings_what_its_owners_name(church: Sim
     assert {one["id"] for one in included} == named
 
 
+SIDELOADED = [
+    ("people.Person", "field_data", "customizable"),
+    *(("people.Person", edge, "person") for edge in ("person_apps", "platform_notifications")),
+    *(("people.List", edge, "list") for edge in ("rules", "shares")),
+    ("giving.Donation", "designations", "donation"),
+    ("giving.RecurringDonation", "designations", "recurring_donation"),
+    ("check-ins.CheckIn", "check_in_times", "check_in"),
+    *(("calendar.EventInstance", edge, "event_instance") for edge in ("event_times", "resource_bookings", "tags")),
+    ("calendar.TagGroup", "tags", "tag_group"),
+    ("services.Team", "team_leaders", "team"),
+    ("services.Team", "team_positions", "team"),
+    ("services.Team", "person_team_position_assignments", "team"),
+    *(("services.Person", edge, "person") for edge in ("emails", "team_leaders")),
+    *(("services.Plan", edge, "plan") for edge in ("contributors", "plan_times")),
+    *(("services.Item", edge, "item") for edge in ("item_notes", "item_times", "item_assignments")),
+    *(("registrations.Signup", edge, "signup") for edge in ("selection_types", "signup_times")),
+]
+"""Owner, edge, and how a child is told whose it is."""
+
+
+@pytest.mark.parametrize(("owner", "edge", "reference"), SIDELOADED)
+def test_an_include_brings_what_the_list_below_the_owner_shows_whatever_changes(
+    owner: str, edge: str, reference: str
+) -> None:
+    one = simulator(people=101, groups=4)
+    owners = one.world.collection(owner)
+    first, second = owners.ids[:2]
+    children = str(one.world.edges.of(owners.entity)[edge].target)
+
+    def change(operation: str, **what: Any) -> tuple[list[str], dict[str, list[str]]]:
+        made = Change(operation=operation, entity=children, **what).apply(one.world)
+        return [str(each) for each in made], agree_with_their_lists(one, owner, edge)
+
+    before = agree_with_their_lists(one, owner, edge)
+    made, after = change("create", count=3, relationships={reference: first})
+    assert after == before | {str(first): before[str(first)] + made}
+    _, after = change("edit", id=made[0], relationships={reference: second})
+    assert after == before | {str(first): before[str(first)] + made[1:], str(second): before[str(second)] + made[:1]}
+    _, after = change("delete", id=made[1])
+    assert after[str(first)] == before[str(first)] + made[2:]
+    Change(operation="create", entity=owner).apply(one.world)
+    later = agree_with_their_lists(one, owner, edge)
+    assert all(later.get(name, named) == named for name, named in after.items()), "a new owner takes nothing away"
+
+
+@pytest.mark.parametrize(("owner", "edge"), [("people.Person", "households"), ("people.Household", "people")])
+def test_an_include_brings_what_the_list_below_the_owner_shows_where_one_half_names_the_other(
+    owner: str, edge: str
+) -> None:
+    one = simulator(people=101, groups=4)
+    (gone, *_) = agree_with_their_lists(one, owner, edge).values()
+    children = one.world.edges.of(one.world.collection(owner).entity)[edge].target
+    Change(operation="delete", entity=str(children), id=gone[0]).apply(one.world)
+    collection = one.world.collection(owner)
+    documents = [collection.loaded(collection.ids[0])]
+    rows = [json.loads(each)["id"] for each in include(one.world, collection, documents, [edge], {})]
+    assert rows == gone[1:]
+
+
+def agree_with_their_lists(one: Simulator, owner: str, edge: str) -> dict[str, list[str]]:
+    """The ids that owners name, each included once and as the list below its owner shows it."""
+    collection = one.world.collection(owner)
+    documents = [collection.loaded(each) for each in (*collection.ids[:12], collection.ids[-1])]
+    rows = [json.loads(each) for each in include(one.world, collection, documents, [edge], {})]
+    included = {each["id"]: each for each in rows}
+    found = {}
+    for document in documents:
+        named = [each["id"] for each in document["relationships"][edge]["data"]]
+        address = document["links"]["self"].partition("planningcenteronline.com")[2]
+        lists = [page(one, f"{address}/{edge}", f"per_page=100&offset={offset}")["data"] for offset in (0, 100)]
+        assert [each for records in lists for each in records] == [included[each] for each in named]
+        lone = page(one, address, f"include={edge}")
+        assert [each["id"] for each in lone["data"]["relationships"][edge]["data"]] == named
+        found[document["id"]] = named
+    assert len(rows) == len(included)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("owner", "edge"),
+    ("owner", "edge", "kind"),
     [
-        ("people.Person", "field_data"),
-        ("people.Person", "households"),
-        ("people.Household", "people"),
-        ("giving.Donation", "designations"),
-        ("check-ins.CheckIn", "check_in_times"),
-        ("calendar.TagGroup", "tags"),
-        ("services.Team", "team_leaders"),
+        ("groups.Group", "location", "groups.Location"),
+        ("groups.Group", "enrollment", "groups.Enrollment"),
+        ("registrations.Signup", "signup_location", "registrations.SignupLocation"),
     ],
 )
-def test_an_include_brings_what_the_list_below_the_owner_shows(church: Simulator, owner: str, edge: str) -> None:
-    collection = church.world.collection(owner)
-    documents = [collection.document(one) for one in collection.ids[:12]]
-    include(church.world, collection, documents, [edge], {})
-    for document in documents:
-        address = document["links"]["self"].partition("planningcenteronline.com")[2]
-        shown = page(church, f"{address}/{edge}", "per_page=100")
-        assert ids(shown) == [one["id"] for one in document["relationships"][edge]["data"]]
+def test_what_exists_with_its_owner_only_comes_and_goes_with_it(owner: str, edge: str, kind: str) -> None:
+    one = simulator(people=9, groups=3)
+    owners, path = one.world.collection(owner), str(CATALOG.entity(owner).list_path)
+
+    def brought() -> list[str]:
+        document = page(one, path, f"include={edge}")
+        assert [each["relationships"][edge]["data"]["id"] for each in document["data"]] == ids(document)
+        assert document["included"] == one.state(kind)
+        return [each["id"] for each in document["included"]]
+
+    assert len(brought()) == 3
+    made, gone = Change(operation="create", entity=owner).apply(one.world)[0], owners.ids[0]
+    assert str(made) in brought()
+    Change(operation="delete", entity=owner, id=gone).apply(one.world)
+    assert str(gone) not in brought()
+    Change(operation="restore", entity=owner, id=gone).apply(one.world)
+    assert str(gone) in brought()
+
+
+def test_a_donation_is_refunded_if_it_has_a_refund() -> None:
+    one = simulator(people=87)
+    made = Change(operation="create", entity="giving.Donation", count=3).apply(one.world)
+    document = page(one, "/giving/v2/donations", "per_page=100&include=refund")
+    refunds = {each["id"] for each in document["included"]}
+    assert refunds == {each["id"] for each in document["data"] if each["attributes"]["refunded"]}
+    assert len(refunds) == 2
+    assert refunds.isdisjoint(map(str, made))
 
 
 def test_an_include_of_two_levels_is_the_same_as_two_lists(church: Simulator) -> None:
