@@ -57,15 +57,15 @@ async def owners_by_chance(
     return result.scalars().all()
 
 
-async def children_of(
-    connection: AsyncConnection, org_id: str, children: Table, column: str, owner: str
+async def shown_children_of(
+    connection: AsyncConnection, run_id: int, org_id: str, children: Table, column: str, owner: str
 ) -> frozenset[str]:
-    """The ids of an owner's rows, without those that have a tombstone."""
+    """The ids of an owner's rows that a run has shown."""
     result = await connection.execute(
         text(
             f'SELECT id FROM {quoted_name(children)} WHERE org_id = :org_id AND "{column}" = :owner '  # noqa: S608
-            "AND _deleted_at IS NULL"
+            "AND id IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = :run_id)"
         ),
-        {"org_id": org_id, "owner": owner},
+        {"org_id": org_id, "owner": owner, "run_id": run_id},
     )
     return frozenset(result.scalars())

@@ -38,6 +38,7 @@ class _Halving:
     answered: list[PageReading] = field(default_factory=list)
     places: list[tuple[PageRef, PcoError]] = field(default_factory=list)
     failures: int = 0
+    has_read_alone: bool = False
 
 
 async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:
@@ -49,7 +50,7 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
     await sync.client.fetch_document(f"/{sync.entity.product}/v2", api_version=sync.entity.api_version, lane=sync.lane)
     halving = _Halving(sync=sync, page=page, process_part=process_part, failures=1)
     await _halve(page, error, halving)
-    if isinstance(error, TooMuchIncluded) and halving.answered:
+    if isinstance(error, TooMuchIncluded) and halving.answered and not halving.has_read_alone:
         await _ask_for_less(sync, max(one.size for one in halving.answered))
     elsewhere = None if halving.answered else await _show_elsewhere(sync, page)
     if not halving.answered and elsewhere is None:
@@ -127,7 +128,8 @@ async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
 
 async def _halve(page: PageRef, error: PcoError, halving: _Halving) -> None:
     if page.size == 1 and isinstance(error, TooMuchIncluded):
-        await _read_part(replace(page, include=()), halving)  # the lists of this one owner are read on their own
+        halving.has_read_alone = True  # one owner has too many; that says nothing about pages of others
+        await _read_part(replace(page, include=()), halving)
         return
     if page.size == 1:
         halving.places.append((page, error))

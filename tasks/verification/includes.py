@@ -2,7 +2,7 @@
 
 An include that PCO cuts short in both halves looks like a short list. So the owners with most children, those whose
 amounts do not add up, and some by chance are looked at again by a way that the include does not share. One child that
-an owner's own list shows, and neither the mirror nor the include has when it is asked for again, is enough.
+an owner's own list shows, and that the include has neither shown nor shows when it is asked for again, is enough.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_client.documents import Json
 from pco_client.errors import SkipError
 from pco_store.ledger.members import drop_member
-from pco_store.mirror.owners import children_of, owners_by_chance, owners_that_do_not_add_up, owners_with_most
+from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.own_list import read_own_list
@@ -73,12 +73,13 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
 
 
 async def _lacking(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
-    """How many children of an owner its own list shows, and neither the mirror nor the include has."""
+    """How many children of an owner its own list shows, and the include neither did nor does."""
     org_id, column = sync.run.org_id, companion.sideload.owner_column
     own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
     sync.counters.requests += own.requests
     known = await patiently(
-        resources, lambda connection: children_of(connection, org_id, companion.table, column, owner)
+        resources,
+        lambda connection: shown_children_of(connection, companion.run.run_id, org_id, companion.table, column, owner),
     )
     if not _ids(own.records) - known:
         return 0
