@@ -120,6 +120,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     if sync.counters.answered_at is None:
         sync.counters.answered_at = fetched.page.answered_at
+        sync.counters.waited_to_begin = observed_at - sync.run.started_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version)
