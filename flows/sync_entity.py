@@ -3,7 +3,6 @@
 from functools import partial
 
 from prefect.client.schemas.objects import State
-from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.call_from_anywhere import flow_from_anywhere
@@ -98,7 +97,6 @@ async def sync_entity(
             )
             summary, end = read.summary, read.end
             await publish_summary(summary)
-            get_run_logger().info("%s is complete: %s", summary.key, summary.told)
             return summary if end.name is None else state_of(end, end.reason, summary)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from prefect.client.schemas.objects import State
@@ -13,25 +13,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, Epoch, OrgId, Patterns
 from flows.sync_children import GroupsPerRun, MostUnderWay, sync_children
-from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
+from pco_client.client import PcoClient
 from pco_client.errors import SkipError
 from pco_store.ledger.leases import RunLease
+from pco_store.ledger.members import read_traits
 from pco_store.ledger.openings import ORGANIZATION, NotOpened, RunRequest
 from pco_store.ledger.results import find_by_key, keep_result
 from pco_store.ledger.run_facts import epoch_facts
-from pco_store.ledger.runs import RunHandle, RunWindow, finish_run
+from pco_store.ledger.runs import RunWindow, finish_run
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, Way, ways_of
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import check_children_can_run
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
+from tasks.lists.church_lists import read_church_lists
 from tasks.patience import patiently
-from tasks.readable_products import unreadable_products
+from tasks.readable_products import read_lately, unreadable_products
 from tasks.reports.organization_summary import (
     Ended,
     OrganizationSummary,
+    facts_of,
     organization_state,
     publish_organization,
     read_organization,
@@ -53,9 +56,7 @@ from tasks.runs.opening import (
 from tasks.settings import read_settings
 from tasks.tagging import tagged
 
-LISTS_AT_A_TIME: Final = 4
 FAN_OUTS_AT_A_TIME: Final = 3
-LOOK_SECONDS: Final = 1.0
 
 
 class EntitiesFailedError(Exception):
@@ -112,7 +113,7 @@ async def sync_organization(
         "wait": wait,
     }
     async with opened_resources(settings) as resources:
-        await get_client_for_org(org_id, resources)
+        client = await get_client_for_org(org_id, resources)
         await checked_schema(resources)
         request = RunRequest(
             org_id=org_id,
@@ -132,22 +133,23 @@ async def sync_organization(
             return await _not_started(resources, opened, on_conflict)
         assert lease is not None
         async with held(lease), tagged(org_id, ORGANIZATION):
-            return await _run(resources, lease, lease.run.plan or plan)
+            return await _run(resources, client, lease, lease.run.plan or plan)
 
 
-async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -> State[OrganizationSummary]:
+async def _run(
+    resources: Resources, client: PcoClient, lease: RunLease, plan: Mapping[str, Any]
+) -> State[OrganizationSummary]:
     """Everything under the lease; the run is closed in the ledger whatever happens."""
     run, started = lease.run, time.monotonic()
     try:
-        ended = await _read_all(resources, run, plan)
+        ended = await _read_all(resources, client, lease, plan)
 
         async def end(connection: AsyncConnection) -> OrganizationSummary:
             found = await find_by_key(connection, run.key)
             assert found is not None, "it is ours"
             facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
-            chosen = [one for one in facts if one.entity in ended]
             seconds = time.monotonic() - started
-            summary = summarize_organization(found, ended, chosen, seconds=seconds)
+            summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds)
             error = _reasons(summary)[:LONGEST_ERROR] or None
             await keep_result(connection, run, result_of(ended, seconds=seconds))
             await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
@@ -155,7 +157,7 @@ async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -
 
         summary = await patiently(resources, end)
     except BaseException as error:
-        await close_unfinished(resources.database, run, error)
+        await close_unfinished(resources.database, run, error, beside=lease.beside)
         raise
     await publish_organization(summary)
     get_run_logger().info("%s: %s", run.key, summary.told)
@@ -168,17 +170,25 @@ def _reasons(summary: OrganizationSummary) -> str:
     return "; ".join(f"{one.entity}: {one.reason}" for one in summary.of("failed"))
 
 
-async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any]) -> dict[str, Ended]:
-    catalog = load_catalog()
+async def _read_all(
+    resources: Resources, client: PcoClient, lease: RunLease, plan: Mapping[str, Any]
+) -> dict[str, Ended]:
+    catalog, run = load_catalog(), lease.run
     entities = select_entities(catalog, plan["include"], plan["exclude"])
     known = await patiently(resources, lambda connection: read_watermarks(connection, run.org_id))
-    top, below = ways_of(catalog, entities, mode=plan["mode"], known=known.keys())
+
+    async def ways() -> tuple[list[Way], list[Way]]:
+        traits = await patiently(resources, lambda connection: read_traits(connection, run.org_id))
+        return ways_of(catalog, entities, mode=plan["mode"], known=known.keys(), distrusted=traits.distrusted)
+
+    top, below = await ways()
     if below:
         obstacle = await check_children_can_run(resources.settings.child_deployment)
         if obstacle:
             get_run_logger().warning(obstacle)
-    client = await get_client_for_org(run.org_id, resources)
     products = {way.entity.product for way in (*top, *below)}
+    if plan["mode"] == "delta":
+        products -= read_lately(known, now=run.started_at)
     refused = await unreadable_products(client, catalog, products, resources.settings)
     ended = {
         way.entity.name: Ended(outcome="unreadable", reason=refused[way.entity.product])
@@ -187,58 +197,42 @@ async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any
     }
     for product, why in sorted(refused.items()):
         get_run_logger().warning("%s is left out: %s", product, why)
-
-    async def read_list(way: Way) -> State[Any]:
-        return await _call(
-            sync_entity,
-            run.org_id,
-            way.entity.name,
-            epoch=run.epoch,
-            mode=way.mode,
-            many_deletions=plan["many_deletions"],
-        )
-
-    async def fan_out(way: Way) -> State[Any]:
-        return await _call(
-            sync_children,
-            run.org_id,
-            way.entity.name,
-            epoch=run.epoch,
-            groups_per_run=plan["groups_per_run"],
-            most_under_way=plan["most_under_way"],
-            many_deletions=plan["many_deletions"],
-            wait=plan["wait"],
-        )
-
-    readable = [way for way in top if way.entity.product not in refused]
-    ended |= await _each(readable, read_list, at_a_time=LISTS_AT_A_TIME)
-    readable = [way for way in below if way.entity.product not in refused]
-    return ended | await _each(readable, fan_out, at_a_time=FAN_OUTS_AT_A_TIME)
+    ended |= await read_church_lists(
+        resources,
+        client,
+        lease,
+        [way for way in top if way.entity.product not in refused],
+        many_deletions=plan["many_deletions"],
+    )
+    _, below = await ways()  # what did not come with its owners, as has just turned out, is read below them
+    return ended | await _fan_out(
+        run.org_id, run.epoch, [way for way in below if way.entity.product not in refused], plan
+    )
 
 
-async def _each(
-    ways: Sequence[Way], read: Callable[[Way], Awaitable[State[Any]]], *, at_a_time: int
-) -> dict[str, Ended]:
-    room = asyncio.Semaphore(at_a_time)
+async def _fan_out(org_id: str, epoch: str, ways: Sequence[Way], plan: Mapping[str, Any]) -> dict[str, Ended]:
+    """Each as a flow run of its own, a few at a time; how they ended."""
+    room = asyncio.Semaphore(FAN_OUTS_AT_A_TIME)
     ended: dict[str, Ended] = {}
 
     async def one(way: Way) -> None:
         async with room:
-            ended[way.entity.name] = await _ended(await read(way))
+            state: State[Any] = await sync_children(
+                org_id,
+                way.entity.name,
+                epoch=epoch,
+                groups_per_run=plan["groups_per_run"],
+                most_under_way=plan["most_under_way"],
+                many_deletions=plan["many_deletions"],
+                wait=plan["wait"],
+                return_state=True,
+            )
+            ended[way.entity.name] = await _ended(state)
 
     async with asyncio.TaskGroup() as group:
         for way in ways:
             group.create_task(one(way), name=way.entity.name)
     return ended
-
-
-async def _call(flow: Any, *arguments: Any, **parameters: Any) -> State[Any]:
-    """A flow as a part of this one. What another execution runs under the same key is waited for, and taken over."""
-    while True:
-        state: State[Any] = await flow(*arguments, **parameters, return_state=True)
-        if flow is sync_children or state.name != "AlreadyRunning":
-            return state
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _ended(state: State[Any]) -> Ended:

@@ -14,14 +14,16 @@ TOLERANCE: Final = SKEW + timedelta(seconds=3)
 
 
 def corrected_until(
-    until: datetime | None, answered_at: datetime | None, *, is_new: bool, is_child: bool
+    until: datetime | None, answered_at: datetime | None, *, waited: timedelta, is_new: bool, is_child: bool
 ) -> datetime | None:
     """Where a window that ends at `until` should end, by the time of PCO's first answer; None if it is right as it is.
 
-    `is_new`: the run has just been opened, so that its window should end about now. A child's may end long before.
+    `is_new`: nobody has read of the run before, so that its window should end about when it was opened, which the first
+    request has `waited` for: its turn, or the budget. A child's may end long before.
     """
     if until is None or answered_at is None:
         return None
-    closed = last_closed_second(answered_at)
-    is_behind = is_new and not is_child and closed - until > TOLERANCE
-    return closed if until > closed or is_behind else None
+    closed, when_opened = last_closed_second(answered_at), last_closed_second(answered_at - waited)
+    if until > closed:
+        return closed
+    return when_opened if is_new and not is_child and when_opened - until > TOLERANCE else None

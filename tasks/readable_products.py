@@ -1,13 +1,25 @@
 """Which products a credential may read: asked once, so that a whole church is not failed by one that it may not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from pco_catalog.catalog import Catalog
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError, Unauthorized
 from tasks.retries import delays_of, retried
 from tasks.settings import SyncSettings
+
+LATELY: Final = timedelta(hours=1)
+
+
+def read_lately(watermarks: Mapping[str, datetime], *, now: datetime) -> set[str]:
+    """The products of which a list was read completely a moment ago, by its entities' watermarks.
+
+    Nobody has to ask whether they may be read: a list that may not be read any more says the same.
+    """
+    return {name.partition(".")[0] for name, watermark in watermarks.items() if now - watermark < LATELY}
 
 
 async def unreadable_products(

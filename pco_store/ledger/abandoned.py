@@ -15,6 +15,14 @@ from pco_store.ledger.runs import RunHandle
 
 _ABANDONED: Final = "state = 'running' AND lease_until < now() AND parent_run_id IS NULL AND turn IS NOT NULL"
 
+_IS_LEFT_TO_CHURCH: Final = """
+    coalesce(run.plan ->> 'is_of_church' = 'true', false) AND EXISTS (
+        SELECT FROM sync.runs AS church
+        WHERE church.org_id = run.org_id AND church.entity = :organization AND church.epoch = run.epoch
+          AND church.state = 'running')
+"""
+"""A list that is read in the flow run of its whole church: whoever continues that one continues the list."""
+
 _IS_AHEAD: Final = """
     EXISTS (SELECT FROM sync.pages AS page WHERE page.run_id = run.run_id AND page.committed_at > run.restarted_at)
     OR EXISTS (SELECT FROM sync.answers AS answer
@@ -47,13 +55,13 @@ class AbandonedRun:
 async def abandoned_runs(connection: AsyncConnection) -> list[AbandonedRun]:
     """Syncs and fan-outs that are running by the ledger although their lease ran out, and that may be started now.
 
-    Those that were least often started in vain go first.
+    Those that were least often started in vain go first. What a church's flow run reads is left to that one.
     """
     result = await connection.execute(
         text(
             f"""
             SELECT run.*, CASE WHEN {_IS_AHEAD} THEN 0 ELSE restarts END AS vain FROM sync.runs AS run
-            WHERE {_ABANDONED} AND (not_before IS NULL OR not_before <= now())
+            WHERE {_ABANDONED} AND (not_before IS NULL OR not_before <= now()) AND NOT ({_IS_LEFT_TO_CHURCH})
             ORDER BY restarts, lease_until
             """  # noqa: S608 - own constants
         ),

@@ -5,16 +5,20 @@ When its process dies, Postgres sees the connection end and drops the lock, so a
 sessions are shared (a pooler that lends a connection for each transaction) nothing is locked and nothing noted, and
 the lease decides, as it does when the process only sleeps: after `lease_until` anybody may take over. The fence makes
 either takeover safe.
+
+The lists of a church's epoch that are read in its own flow run are held beside it, by the same session.
 """
 
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.database import Database, end_session, unavailable_means_retry
-from pco_store.errors import LeaseLost, StatementRefused, StoreUnavailable
+from pco_store.errors import LeaseLost, PlanDiffers, StatementRefused, StoreUnavailable
 from pco_store.ledger.members import open_members
 from pco_store.ledger.openings import (
     ORGANIZATION,
@@ -23,10 +27,13 @@ from pco_store.ledger.openings import (
     RunRequest,
     close_epoch_of_church,
     close_run,
+    find_lists,
     find_run,
     left_unfinished,
     open_new,
+    open_new_lists,
     refuse_another_plan,
+    sync_key,
     take_over,
 )
 from pco_store.ledger.runs import RunHandle
@@ -41,50 +48,70 @@ SELECT EXISTS (SELECT FROM pg_locks, (SELECT {_KEY} AS number) AS hold
 
 @dataclass(kw_only=True)
 class RunLease:
-    """The hold on a run. Renew it well before `lease_seconds` are over; release it when the run is finished."""
+    """The hold on a run, and on those that are held beside it. Renew it well before `lease_seconds` are over; release
+    it when the run is finished.
+    """
 
     database: Database
     run: RunHandle
     lease_seconds: float
     _session: AsyncConnection | None
-    _is_locked: bool
+    _locked: set[str]
+    _beside: dict[int, RunHandle] = field(default_factory=dict)
+    _session_is_used: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def beside(self) -> tuple[RunHandle, ...]:
+        """The other runs that are held, and not done."""
+        return tuple(self._beside.values())
 
     async def renew(self) -> None:
         """Hold for another `lease_seconds`, unless we ended the run ourselves.
 
-        Raises `LeaseLost` when the run was taken over, `StoreUnavailable`.
+        Raises `LeaseLost` when the run was taken over, `StoreUnavailable`. Of a run beside it that was taken over its
+        next commit raises.
         """
         await self._extend()
-        was_locked = self._is_locked
-        await self._prove_life()
-        if self._is_locked is not was_locked:
+        async with self._session_is_used:
+            were_locked = set(self._locked)
+            await self._prove_life()
+        if self._locked != were_locked:
             await self._extend()
 
+    def let_go(self, run: RunHandle) -> None:
+        """A run that was held beside this one is over, however it ended."""
+        self._beside.pop(run.run_id, None)
+
     async def release(self) -> None:
-        """Give up the proof of life. The run's state is the caller's to set."""
-        session, self._session, self._is_locked = self._session, None, False
+        """Give up the proof of life. The runs' states are the caller's to set."""
+        session, self._session, self._locked = self._session, None, set()
         if session is not None:
             await end_session(session)
 
     async def _extend(self) -> None:
+        held = (self.run, *self.beside)
         with unavailable_means_retry():
             async with self.database.transaction() as connection:
                 result = await connection.execute(
                     text(
                         """
-                        UPDATE sync.runs
-                        SET lease_until = now() + make_interval(secs => :lease_seconds), session_locked = :is_locked
-                        WHERE run_id = :run_id AND fence = :fence AND state IN ('running', 'awaiting')
+                        UPDATE sync.runs AS run
+                        SET lease_until = now() + make_interval(secs => :lease_seconds), session_locked = held.is_locked
+                        FROM unnest(CAST(:run_ids AS bigint[]), CAST(:fences AS bigint[]), CAST(:locked AS boolean[]))
+                            AS held (run_id, fence, is_locked)
+                        WHERE run.run_id = held.run_id AND run.fence = held.fence
+                          AND run.state IN ('running', 'awaiting')
+                        RETURNING run.run_id
                         """
                     ),
                     {
                         "lease_seconds": self.lease_seconds,
-                        "is_locked": self._is_locked,
-                        "run_id": self.run.run_id,
-                        "fence": self.run.fence,
+                        "run_ids": [one.run_id for one in held],
+                        "fences": [one.fence for one in held],
+                        "locked": [one.key in self._locked for one in held],
                     },
                 )
-                if result.rowcount != 1 and not await self._has_our_fence(connection):
+                if self.run.run_id not in result.scalars().all() and not await self._has_our_fence(connection):
                     raise LeaseLost(self.run.key, self.run.fence)
 
     async def _has_our_fence(self, connection: AsyncConnection) -> bool:
@@ -95,8 +122,8 @@ class RunLease:
         return bool(fence == self.run.fence)
 
     async def _prove_life(self) -> None:
-        """Take the session lock again if its connection was lost, for instance in a restart of Postgres."""
-        if self._session is not None and self._is_locked:
+        """Take the session locks again if their connection was lost, for instance in a restart of Postgres."""
+        if self._session is not None and self.run.key in self._locked:
             try:
                 if await _ask(self._session, _HAS_LOCK, self.run.key):
                     return
@@ -108,8 +135,7 @@ class RunLease:
             await self.release()
         if self._session is None:
             self._session = await _new_session(self.database)
-        if self._session is not None:
-            self._is_locked = await _try_lock(self._session, self.run.key)
+        self._locked |= await _try_locks(self._session, [one.key for one in (self.run, *self.beside)])
 
 
 async def open_run(database: Database, request: RunRequest) -> tuple[Opened | NotOpened, RunLease | None]:
@@ -136,11 +162,62 @@ async def open_run(database: Database, request: RunRequest) -> tuple[Opened | No
             run=decision.run,
             lease_seconds=request.lease_seconds,
             _session=session,
-            _is_locked=is_locked,
+            _locked={decision.run.key} if is_locked else set(),
         )
     finally:
         if not held and session is not None:
             await end_session(session)
+
+
+async def open_beside(lease: RunLease, requests: Sequence[RunRequest]) -> dict[str, Opened | NotOpened | PlanDiffers]:
+    """Decide about lists of the epoch of the church that `lease` holds, by entity; those that are ours are held by it.
+
+    As `open_run` does for each of them, in few statements as long as they are new. Safe to repeat by the same flow run
+    when the answer was lost. Raises `StoreUnavailable`.
+    """
+    async with lease._session_is_used:
+        try:
+            return await _open_beside(lease, requests)
+        except StoreUnavailable:
+            await lease._prove_life()  # it may be the session that is gone
+            raise
+
+
+async def _open_beside(lease: RunLease, requests: Sequence[RunRequest]) -> dict[str, Opened | NotOpened | PlanDiffers]:
+    session, keys = lease._session, [sync_key(one.org_id, one.entity, lease.run.epoch) for one in requests]
+    decisions: dict[str, Opened | NotOpened | PlanDiffers] = {}
+    with unavailable_means_retry():
+        async with lease.database.transaction() as connection:
+            found = await find_lists(connection, requests, keys)
+            new = [one for one in requests if one.entity not in found]
+            fresh = [sync_key(one.org_id, one.entity, lease.run.epoch) for one in new]
+            locked = await _try_locks(session, fresh)  # before others can see the runs
+            sideloads = {one.entity: one.sideloads for one in new}
+            opened = await open_new_lists(connection, new, locked=locked)
+            for run in await open_members(connection, [(one, sideloads[one.entity]) for one in opened]):
+                decisions[run.entity] = Opened(run=run, continued=False)
+            for request in requests:
+                if request.entity in found:
+                    decisions[request.entity] = await _decide_beside(connection, lease, found[request.entity], request)
+    for one in decisions.values():
+        if isinstance(one, Opened):
+            lease._beside[one.run.run_id] = one.run
+    lease._locked |= locked
+    return decisions
+
+
+async def _decide_beside(
+    connection: AsyncConnection, lease: RunLease, found: Row[Any], request: RunRequest
+) -> Opened | NotOpened | PlanDiffers:
+    try:
+        decision = await _decide(connection, lease._session, found, request)
+    except PlanDiffers as error:  # nothing was written: it is found out by comparing
+        return error
+    if isinstance(decision, Opened):
+        locked = await _try_locks(lease._session, [decision.run.key])
+        await _note_lock(connection, decision.run, is_locked=bool(locked))
+        lease._locked |= locked
+    return decision
 
 
 async def _decide(
@@ -165,8 +242,8 @@ async def _decide(
 
 
 async def _open(connection: AsyncConnection, request: RunRequest) -> RunHandle:
-    run = await open_new(connection, request)
-    return replace(run, members=await open_members(connection, run, request.sideloads))
+    (run,) = await open_members(connection, [(await open_new(connection, request), request.sideloads)])
+    return run
 
 
 async def _is_proven_dead(connection: AsyncConnection, session: AsyncConnection | None, found: Row[Any]) -> bool:
@@ -206,6 +283,21 @@ async def _new_session(database: Database) -> AsyncConnection | None:
 
 async def _try_lock(session: AsyncConnection, key: str) -> bool:
     return await _ask(session, f"SELECT pg_try_advisory_lock({_KEY})", key)
+
+
+async def _try_locks(session: AsyncConnection | None, keys: Sequence[str]) -> set[str]:
+    """Those that are locked now; none without a session of our own."""
+    if session is None or not keys:
+        return set()
+    with unavailable_means_retry():
+        locked = await session.execute(
+            text(
+                f"SELECT key FROM (SELECT key, pg_try_advisory_lock({_KEY.replace(':key', 'key')}) AS is_locked "  # noqa: S608 - own constants
+                "FROM unnest(CAST(:keys AS text[])) AS key OFFSET 0) AS tried WHERE is_locked"
+            ),
+            {"keys": list(keys)},
+        )
+    return set(locked.scalars())
 
 
 async def _ask(connection: AsyncConnection, question: str, key: str) -> bool:

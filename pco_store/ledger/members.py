@@ -6,7 +6,7 @@ running until the list's run completes. One whose include PCO was seen not to ke
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import text
@@ -36,48 +36,51 @@ class Traits:
     page_sizes: Mapping[str, int]
     distrusted: frozenset[tuple[str, str]]
 
+    def page_size(self, entity: str, wanted: int) -> int:
+        """How many records of a list to ask for at a time."""
+        return min(wanted, self.page_sizes.get(entity, wanted))
+
     def trusted(self, sideloads: Sequence[Sideload]) -> tuple[Sideload, ...]:
         """Those that may be read with their owners; one that comes by an include that is not kept to may not."""
         return tuple(one for one in sideloads if self.distrusted.isdisjoint(one.includes))
 
 
-async def open_members(connection: AsyncConnection, run: RunHandle, sideloads: Sequence[Sideload]) -> tuple[int, ...]:
-    """Open the members of a run that opens; in its transaction. Their numbers, which the run keeps."""
-    if not sideloads:
-        return ()
+async def open_members(
+    connection: AsyncConnection, opened: Sequence[tuple[RunHandle, Sequence[Sideload]]]
+) -> list[RunHandle]:
+    """Open the members of runs that open, in their transaction; the runs, which know them now."""
+    pairs = [(run, one) for run, sideloads in opened for one in sideloads]
+    if not pairs:
+        return [run for run, _ in opened]
     result = await connection.execute(
         text(
             """
-            INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
-                page_size, started_at, read_with, plan)
-            SELECT :org_id, one.entity, '', :epoch, one.key,
-                (SELECT coalesce(max(turn), 0) + 1 FROM sync.runs AS earlier
-                 WHERE earlier.org_id = :org_id AND earlier.entity = one.entity AND earlier.scope = ''),
-                'running', :mode, 0, '', 'infinity', :page_size, :started_at, :run_id,
-                jsonb_build_object('include', one.include)
-            FROM unnest(CAST(:entities AS text[]), CAST(:keys AS text[]), CAST(:includes AS text[]))
-                AS one(entity, key, include)
-            RETURNING run_id
+            WITH member AS (
+                INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until,
+                    page_size, started_at, read_with, plan)
+                SELECT list.org_id, one.entity, '', list.epoch, one.key,
+                    (SELECT coalesce(max(turn), 0) + 1 FROM sync.runs AS earlier
+                     WHERE earlier.org_id = list.org_id AND earlier.entity = one.entity AND earlier.scope = ''),
+                    'running', list.mode, 0, '', 'infinity', list.page_size, list.started_at, list.run_id,
+                    jsonb_build_object('include', one.include)
+                FROM unnest(CAST(:lists AS bigint[]), CAST(:entities AS text[]), CAST(:keys AS text[]),
+                            CAST(:includes AS text[])) AS one(list_id, entity, key, include)
+                    JOIN sync.runs AS list ON list.run_id = one.list_id
+                RETURNING run_id, read_with)
+            UPDATE sync.runs AS list SET members = found.members
+            FROM (SELECT read_with, array_agg(run_id) AS members FROM member GROUP BY read_with) AS found
+            WHERE list.run_id = found.read_with RETURNING list.run_id, list.members
             """
         ),
         {
-            "org_id": run.org_id,
-            "epoch": run.epoch,
-            "mode": run.mode,
-            "page_size": run.page_size,
-            "started_at": run.started_at,
-            "run_id": run.run_id,
-            "entities": [one.entity for one in sideloads],
-            "keys": [sync_key(run.org_id, one.entity, run.epoch) for one in sideloads],
-            "includes": [one.include for one in sideloads],
+            "lists": [run.run_id for run, _ in pairs],
+            "entities": [one.entity for _, one in pairs],
+            "keys": [sync_key(run.org_id, one.entity, run.epoch) for run, one in pairs],
+            "includes": [one.include for _, one in pairs],
         },
     )
-    members = tuple(result.scalars())
-    await connection.execute(
-        text("UPDATE sync.runs SET members = CAST(:members AS bigint[]) WHERE run_id = :run_id"),
-        {"members": list(members), "run_id": run.run_id},
-    )
-    return members
+    members = {row.run_id: tuple(row.members) for row in result}
+    return [replace(run, members=members.get(run.run_id, ())) for run, _ in opened]
 
 
 async def members_of(connection: AsyncConnection, run: RunHandle) -> list[Member]:

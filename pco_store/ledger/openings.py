@@ -1,7 +1,7 @@
 """Who may run an epoch: one statement of the rules that all entrances share (a deployment, the UI, Python)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -200,6 +200,75 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
         },
     )
     return handle_of(result.one())
+
+
+async def find_lists(
+    connection: AsyncConnection, requests: Sequence[RunRequest], keys: Sequence[str]
+) -> dict[str, Row[Any]]:
+    """The runs with these keys, locked, by entity: `find_run` for many lists of a named epoch at a time."""
+    names = sorted(f"{one.org_id}|{one.entity}|{one.scope}" for one in requests)  # two of us wait in the same order
+    await connection.execute(
+        text(
+            "SELECT pg_advisory_xact_lock(hashtextextended('open:' || name, 0)) "
+            "FROM unnest(CAST(:names AS text[])) AS name"
+        ),
+        {"names": names},
+    )
+    result = await connection.execute(
+        text(
+            "SELECT *, lease_until > now() AS is_leased FROM sync.runs WHERE key = ANY(CAST(:keys AS text[])) "
+            "ORDER BY run_id FOR UPDATE"
+        ),
+        {"keys": list(keys)},
+    )
+    return {row.entity: row for row in result}
+
+
+async def open_new_lists(
+    connection: AsyncConnection, requests: Sequence[RunRequest], *, locked: Set[str]
+) -> list[RunHandle]:
+    """`open_new` for many lists of a named epoch at a time; `locked` are the keys that their holder's session has."""
+    if not requests:
+        return []
+    told = [
+        {
+            "org_id": one.org_id,
+            "entity": one.entity,
+            "epoch": one.epoch,
+            "key": (key := sync_key(one.org_id, one.entity, one.epoch or "")),
+            "mode": one.mode,
+            "owner": one.owner,
+            "flow_run_id": one.flow_run_id,
+            "lease_seconds": one.lease_seconds,
+            "window_attribute": one.window.attribute,
+            "window_since": one.window.since and one.window.since.isoformat(),
+            "window_until": one.window.until and one.window.until.isoformat(),
+            "page_size": one.page_size,
+            "session_locked": key in locked,
+            "plan": one.plan and dict(one.plan),
+        }
+        for one in requests
+    ]
+    result = await connection.execute(
+        text(
+            """
+            INSERT INTO sync.runs (org_id, entity, epoch, key, turn, state, mode, fence, owner, flow_run_id,
+                lease_until, window_attribute, window_since, window_until, page_size, session_locked, plan)
+            SELECT org_id, entity, epoch, key,
+                (SELECT coalesce(max(turn), 0) + 1 FROM sync.runs AS earlier
+                 WHERE (earlier.org_id, earlier.entity, earlier.scope) = (new.org_id, new.entity, '')),
+                'running', mode, 1, owner, flow_run_id, now() + make_interval(secs => lease_seconds),
+                window_attribute, window_since, window_until, page_size, session_locked, plan
+            FROM jsonb_to_recordset(CAST(:told AS jsonb)) AS new (
+                org_id text, entity text, epoch text, key text, mode text, owner text, flow_run_id text,
+                lease_seconds double precision, window_attribute text, window_since timestamptz,
+                window_until timestamptz, page_size integer, session_locked boolean, plan jsonb)
+            RETURNING *
+            """
+        ),
+        {"told": json.dumps(told)},
+    )
+    return [handle_of(row) for row in result]
 
 
 async def take_over(connection: AsyncConnection, run_id: int, request: RunRequest) -> RunHandle:

@@ -19,7 +19,8 @@ class RunFacts:
     children have put aside and nothing has resolved. `deletions` is what was found out about missing records: it
     `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
     `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
-    is read with a list is as far as the list's run is; `members` are the facts of those, where one list is asked about.
+    is read with a list is as far as the list's run is; `members` are the facts of those, where one list is asked about,
+    and `dropped` says why PCO did not bring all of it.
     """
 
     run_id: int
@@ -54,6 +55,7 @@ class RunFacts:
     unchanged: int
     requests: int
     quarantined: int
+    dropped: str | None = None
     members: tuple["RunFacts", ...] = ()
 
     @property
@@ -73,7 +75,8 @@ _FACTS: Final = """
         SELECT run_id, org_id, entity, scope, epoch, key, turn,
                coalesce((SELECT list.state FROM sync.runs AS list WHERE list.run_id = run.read_with
                            AND run.state = 'running'), state) AS state,
-               mode, error, flow_run_id, deletions, result, fan_out, fan_out IS NOT NULL AS is_fan_out
+               mode, error, flow_run_id, deletions, result, fan_out, fan_out IS NOT NULL AS is_fan_out,
+               plan ->> 'dropped' AS dropped
         FROM sync.runs AS run WHERE {condition}),
     child AS (
         SELECT head.run_id, count(*) AS children,
@@ -104,7 +107,7 @@ _FACTS: Final = """
         JOIN sync.runs AS run ON run.run_id = item.run_id AND head.run_id IN (run.run_id, run.parent_run_id)
         GROUP BY head.run_id)
     SELECT head.run_id, head.org_id, head.entity, head.epoch, head.key, head.state, head.mode, head.error,
-           head.flow_run_id, head.is_fan_out, head.deletions, head.result, child.why,
+           head.flow_run_id, head.is_fan_out, head.deletions, head.result, head.dropped, child.why,
            EXISTS (SELECT FROM sync.runs AS later
                    WHERE (later.org_id, later.entity, later.scope) = (head.org_id, head.entity, head.scope)
                      AND later.turn > head.turn AND later.state = 'completed' AND later.mode = 'full'

@@ -37,6 +37,12 @@ class ListRead:
     summary: SyncSummary
     end: End
 
+    @property
+    def is_uneventful(self) -> bool:
+        """Nothing was new, changed or deleted, and nothing is left for a person."""
+        told = self.summary
+        return not (told.new or told.changed or told.deleted or told.merged or told.reason)
+
 
 async def read_list(
     resources: Resources,
@@ -46,11 +52,12 @@ async def read_list(
     *,
     processing: PageProcessing,
     continued: bool,
+    is_one_of_many: bool = False,
 ) -> ListRead:
     """Read what is left of the list of `entity`, and close the run in the ledger whatever happens.
 
-    The run is ours, and its lease is kept by the caller. `continued`: an earlier execution had begun it. Raises the
-    errors of client and store.
+    The run is ours, and its lease is kept by the caller. `continued`: an earlier execution had begun it. As
+    `is_one_of_many` in a flow run it is silent as long as nothing comes of it. Raises the errors of client and store.
     """
     started = time.monotonic()
     assert entity.list_path is not None, "parameters admit listed entities only"
@@ -64,11 +71,16 @@ async def read_list(
             in_flight=resources.settings.pages_in_flight,
             is_new=not continued,
         )
-        sync_logger().info(
-            "%s is %s, %d pages are done already", run.key, "continued" if continued else "opened", len(sync.committed)
-        )
+        if not is_one_of_many:
+            how = "continued" if continued else "opened"
+            sync_logger().info("%s is %s, %d pages are done already", run.key, how, len(sync.committed))
         report = ProgressReport(
-            sync=sync, walks=walks, redis=resources.redis, flow_run_id=current_flow_run_id() or "", started=started
+            sync=sync,
+            walks=walks,
+            redis=resources.redis,
+            flow_run_id=current_flow_run_id() or "",
+            started=started,
+            only_long_lists=is_one_of_many,
         )
         async with shown(report):
             await finish_walk(walks, sync, processing)
@@ -104,6 +116,8 @@ async def read_list(
     except BaseException as error:
         await close_unfinished(resources.database, run, error)
         raise
+    if not (is_one_of_many and read.is_uneventful):
+        sync_logger().info("%s is complete: %s", run.key, read.summary.told)
     tell_drift(sync.counters, entity)
     return read
 

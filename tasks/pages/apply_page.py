@@ -65,9 +65,7 @@ async def process_page(page: PageRef) -> dict[str, Any]:
 
 
 async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageReceipt:
-    """Fetch one page, and commit its rows, what comes with them, its children, its quarantine and its checkpoint.
-
-    All of it in one transaction.
+    """Fetch a page; commit its rows, what comes with them, its children, quarantine and checkpoint in one transaction.
 
     A page that the ledger holds is not fetched again. Raises the client's errors, `LeaseLost` when another execution
     has taken over, and the store's errors.
@@ -77,7 +75,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         return committed
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     observed_at = fetched.sent_at + sync.clock_offset
-    brought = await take_companions(sync, fetched, page, observed_at=observed_at) if sync.companions else []
+    brought = await take_companions(sync, fetched, page, observed_at=observed_at) if sync.included else []
     transformed = transform_page(
         fetched.page.records,
         entity=sync.entity,
@@ -88,6 +86,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     if sync.counters.answered_at is None:
         sync.counters.answered_at = fetched.page.answered_at
+        sync.counters.waited_to_begin = observed_at - sync.run.started_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(page.include))
@@ -115,7 +114,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     # The page alone is one statement; with what else comes of it, it is a transaction of several.
     is_read_again = page.reading > 1 and sync.has_quarantined
-    is_alone = not quarantined and children is None and not is_read_again and not sync.companions
+    is_with_others = bool(brought or (sync.companions and page.reading > 1))
+    is_alone = not (quarantined or children or is_read_again or is_with_others)
     completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
@@ -129,7 +129,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                     size=page.size,
                 )
             await put_quarantined(connection, quarantined)
-            if sync.companions:
+            if is_with_others:
                 await check_fence(connection, sync.run)
             if children is not None:
                 await insert_children(connection, children)
@@ -143,7 +143,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                 completes_run=completes_run,
                 shared=None if sync.shared is None else (sync.shared, observed_at),
             )
-            await commit_companions(connection, sync, brought, receipt)
+            if is_with_others:
+                await commit_companions(connection, sync, brought, receipt)
     if page.whole or (sync.windows[page.part].is_newest_first and (page.offset == 0 or receipt.seen_before)):
         sync.seen.setdefault(page.part, set()).update(transformed.ids)
     sync.counters.pages += 1

@@ -1,4 +1,4 @@
-"""The two ways to process a page: as a Prefect task of its own, or directly where many small lists share a flow run."""
+"""How a page is processed: as a Prefect task of its own, or directly where many small lists share a flow run."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -47,6 +47,25 @@ def directly(settings: SyncSettings) -> PageProcessing:
         part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
         delays=delays_of(settings),
     )
+
+
+def first_directly(resources: Resources) -> PageProcessing:
+    """A list's first page directly, which is the whole of most lists; all behind it, and parts of a page, as tasks."""
+    alone, made = directly(resources.settings), list[PageProcessing]()
+
+    async def tasks() -> PageProcessing:
+        if not made:
+            made.append(await as_tasks(resources))
+        return made[0]
+
+    async def whole(page: PageRef) -> dict[str, Any]:
+        is_first = page.part == 0 and page.offset == 0
+        return await (alone if is_first else await tasks()).whole(page)
+
+    async def part(page: PageRef) -> dict[str, Any]:
+        return await (await tasks()).part(page)
+
+    return PageProcessing(whole=whole, part=part, delays=alone.delays)
 
 
 async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:

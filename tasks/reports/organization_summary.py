@@ -12,6 +12,7 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.catalog import load_catalog
 from pco_store.ledger.results import LedgerRun
 from pco_store.ledger.run_facts import RunFacts, epoch_facts
 from tasks.logs import sync_logger
@@ -149,7 +150,14 @@ async def read_organization(
     """The same, read from the ledger."""
     facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
     known = ended_in(run.result)
-    return organization_of(run, [one for one in facts if not known or one.entity in known], joined=joined)
+    return organization_of(run, facts_of(known, facts) if known else facts, joined=joined)
+
+
+def facts_of(ended: Mapping[str, Ended], facts: Sequence[RunFacts]) -> list[RunFacts]:
+    """Of an epoch's facts those of what a church's run has read, and of what came with it."""
+    catalog = load_catalog()
+    came_with = {one.entity for name in ended for one in catalog.sideloads.get(name, ())}
+    return [one for one in facts if one.entity in ended or one.entity in came_with]
 
 
 def organization_state(summary: OrganizationSummary, message: str) -> State[OrganizationSummary]:

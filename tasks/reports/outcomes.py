@@ -45,6 +45,9 @@ class _Left:
 
 def end_of(facts: RunFacts) -> End:
     """The end of a sync or a fan-out, as the ledger shows it; what weighs most gives outcome and name."""
+    if facts.dropped is not None:
+        how = f"it did not come in full with its owners, so its lists are to be read one by one: {facts.dropped}"
+        return End(outcome="incomplete", name=LACKING, reason=how)
     if facts.state == "failed":
         return End(outcome="failed", reason=facts.error or "it failed")
     if facts.state == "cancelled":
@@ -104,18 +107,9 @@ def _left(facts: RunFacts) -> list[_Left]:
         left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
     if facts.is_unsettled and not facts.is_settled:
         left.append(_not_looked_for(facts))
-    for member in facts.members:
-        left += _left_of(member)
+    ends = ((member.entity, end_of(member)) for member in facts.members)
+    left += [_Left(end.outcome, end.name, f"{name}: {end.reason}") for name, end in ends if end.outcome == "incomplete"]
     return left
-
-
-def _left_of(member: RunFacts) -> list[_Left]:
-    """What is left of a kind that was read with the list; one that PCO did not bring in full counts as left."""
-    end = end_of(member)
-    if end.outcome == "failed":
-        how = f"{member.entity} did not come with it, and is to be read below its parents: {end.reason}"
-        return [_Left("incomplete", LACKING, how)]
-    return [_Left(end.outcome, end.name, f"{member.entity}: {end.reason}")] if end.outcome == "incomplete" else []
 
 
 def _not_looked_for(facts: RunFacts) -> _Left:

@@ -37,15 +37,21 @@ def artifact_key(kind: str, org_id: str, entity: str) -> str:
 
 @dataclass(kw_only=True)
 class ProgressReport:
-    """Reads the walks and the counters, and tells others."""
+    """Reads the walks and the counters, and tells others; with `only_long_lists` of lists of several pages only."""
 
     sync: SyncContext
     walks: PartWalks
     redis: Redis
     flow_run_id: str
     started: float
+    only_long_lists: bool = False
     _artifact: UUID | None = None
     _redis_is_away: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody is to be told."""
+        return not self.only_long_lists or (self.walks.page_count or 0) > 1
 
     def snapshot(self, state: str) -> dict[str, str]:
         """The progress in numbers."""
@@ -71,6 +77,8 @@ class ProgressReport:
 
     async def tell_redis(self, state: str) -> None:
         """Write the snapshot; a Redis that is away costs a line in the log, not the sync."""
+        if not self.is_wanted:
+            return
         run = self.sync.run
         key = progress_key(run.org_id, run.entity)
         fields: dict[Any, Any] = {**self.snapshot(state)}
@@ -88,6 +96,8 @@ class ProgressReport:
 
     async def tell_prefect(self) -> None:
         """Create or update the progress artifact of this flow run."""
+        if not self.is_wanted:
+            return
         run = self.sync.run
         told = self.snapshot("running")
         total = int(told["total_pages"] or 0)

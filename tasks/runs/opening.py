@@ -1,6 +1,6 @@
 """What a flow asks the ledger for, and what it tells it at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,7 +75,7 @@ async def run_request(
         mode=mode,
         on_conflict=on_conflict,
         window=run_window(read_entity, mode=mode, until=known.now + resources.pco_ahead, watermark=known.watermark),
-        page_size=min(resources.settings.page_size, traits.page_sizes.get(entity.name, resources.settings.page_size)),
+        page_size=traits.page_size(entity.name, resources.settings.page_size),
         owner=owner(),
         flow_run_id=current_flow_run_id(),
         lease_seconds=resources.settings.lease_seconds,
@@ -106,23 +106,23 @@ async def opened_run(resources: Resources, request: RunRequest) -> tuple[Opened 
     return opened, lease
 
 
-async def close_unfinished(database: Database, run: RunHandle, error: BaseException) -> None:
-    """Tell the ledger that nobody works on the run any more, so that the next start continues it at once.
+async def close_unfinished(
+    database: Database, run: RunHandle, error: BaseException, *, beside: Sequence[RunHandle] = ()
+) -> None:
+    """Tell the ledger that nobody works on the run any more, nor on those `beside` it, so that the next start continues
+    them at once.
 
-    failed: by an error; cancelled: by a person. If only our process has to go, the recovery may continue it.
+    failed: by an error; cancelled: by a person. If only our process has to go, the recovery may continue them.
     """
-    try:
-        if isinstance(error, Exception):
-            await _finish(database, run, "failed", error)
-        elif await is_stopped_by_person():
-            await _finish(database, run, "cancelled", error)
-        else:
+    state: FinalState | None = "failed"
+    if not isinstance(error, Exception):
+        state = "cancelled" if await is_stopped_by_person() else None
+    for one in (*beside, run):
+        try:
             async with database.transaction() as connection:
-                await abandon_run(connection, run)
-    except (LeaseLost, StoreUnavailable) as unsaid:
-        sync_logger().warning("the ledger was not told that %s ended: %s", run.key, unsaid)
-
-
-async def _finish(database: Database, run: RunHandle, state: FinalState, error: BaseException) -> None:
-    async with database.transaction() as connection:
-        await finish_run(connection, run, state, error=reason_of(error))
+                if state is None:
+                    await abandon_run(connection, one)
+                else:
+                    await finish_run(connection, one, state, error=reason_of(error))
+        except (LeaseLost, StoreUnavailable) as unsaid:
+            sync_logger().warning("the ledger was not told that %s ended: %s", one.key, unsaid)

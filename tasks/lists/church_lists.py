@@ -1,0 +1,172 @@
+"""Reads the lists of a whole church in one flow run: opened together, held by one lease, each ending for itself."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import load_catalog
+from pco_client.client import PcoClient
+from pco_client.errors import PcoError, SkipError, Unauthorized
+from pco_store.errors import StoreError
+from pco_store.ledger.leases import RunLease, open_beside
+from pco_store.ledger.members import read_traits
+from pco_store.ledger.openings import NotOpened, Opened, RunRequest
+from pco_store.ledger.watermarks import database_time, read_watermarks
+from pco_walks.ways import Way
+from tasks.deletions.from_a_list import ManyDeletions
+from tasks.lifespan import Resources
+from tasks.lists.reading import read_list
+from tasks.logs import sync_logger
+from tasks.pages.processing import PageProcessing, first_directly
+from tasks.patience import patiently, while_the_ledger_is_away
+from tasks.readable_products import unreadable_products
+from tasks.reports.organization_summary import Ended
+from tasks.runs.opening import current_flow_run_id, owner, reason_of, run_window
+from tasks.stopping import mark_crashed
+
+LISTS_AT_A_TIME: Final = 8
+LOOK_SECONDS: Final = 1.0
+
+Opening = Opened | NotOpened | Exception
+
+
+async def read_church_lists(
+    resources: Resources, client: PcoClient, lease: RunLease, ways: Sequence[Way], *, many_deletions: ManyDeletions
+) -> dict[str, Ended]:
+    """Read these lists under the church's `lease`, in its epoch; how each of them ended.
+
+    What another execution reads under the same key is waited for, and taken over when it fell silent. Raises
+    `Unauthorized` if PCO accepts the credential for nothing any more; what else goes wrong with one list is its own.
+    """
+    reader = _Reader(
+        resources=resources,
+        client=client,
+        lease=lease,
+        ways=ways,
+        many_deletions=many_deletions,
+        processing=first_directly(resources),
+    )
+    # A delta is over in a moment, so all of them are opened together; a list that is read in full when its turn comes.
+    opened = await reader.open([way for way in ways if way.mode == "delta"])
+    async with asyncio.TaskGroup() as group:
+        for way in sorted(ways, key=lambda way: way.entity.name not in opened):
+            group.create_task(reader.read(way, opened.get(way.entity.name)), name=way.entity.name)
+    if reader.not_accepted is not None:
+        raise reader.not_accepted
+    return reader.ended
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """`not_accepted`: what PCO answered when it turned out that it accepts the credential for no product any more."""
+
+    resources: Resources
+    client: PcoClient
+    lease: RunLease
+    ways: Sequence[Way]
+    many_deletions: ManyDeletions
+    processing: PageProcessing
+    ended: dict[str, Ended] = field(default_factory=dict)
+    not_accepted: Unauthorized | None = None
+    _refused: dict[str, str] | None = None
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
+
+    async def open(self, ways: Sequence[Way]) -> dict[str, Opening]:
+        """Whose these lists are now, by entity."""
+        if not ways:
+            return {}
+        requests = await patiently(self.resources, partial(self._requests, ways=ways))
+        opened = await while_the_ledger_is_away(self.resources, lambda: open_beside(self.lease, requests))
+        dead = {one.taken_from for one in opened.values() if isinstance(one, Opened) and one.taken_from}
+        await mark_crashed(sorted(dead), "its process is dead; another run continues its work")
+        return dict(opened)
+
+    async def read(self, way: Way, opening: Opening | None) -> None:
+        """Read one list when there is room, and note how it ended."""
+        name = way.entity.name
+        async with self._room:
+            try:
+                self.ended[name] = await self._read(way, opening)
+            except Unauthorized as error:
+                self.ended[name] = await self._refusal(way, error)
+            except SkipError as error:
+                self.ended[name] = Ended(outcome="unreadable", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - one list's trouble, whatever it is, must not stop the others
+                is_known = isinstance(error, PcoError | StoreError)
+                sync_logger().error("%s: %s", name, reason_of(error), exc_info=None if is_known else error)
+                self.ended[name] = Ended(outcome="failed", reason=reason_of(error))
+
+    async def _read(self, way: Way, opening: Opening | None) -> Ended:
+        while opening is None or (isinstance(opening, NotOpened) and opening.why == "running"):
+            if opening is not None:
+                await asyncio.sleep(LOOK_SECONDS)
+            opening = (await self.open([way]))[way.entity.name]
+        if isinstance(opening, NotOpened):
+            return Ended(outcome="completed")
+        if isinstance(opening, Exception):
+            raise opening
+        if self.not_accepted is not None:
+            raise self.not_accepted  # the run is closed with the church's
+        try:
+            read = await read_list(
+                self.resources,
+                self.client,
+                way.entity,
+                opening.run,
+                processing=self.processing,
+                continued=opening.continued,
+                is_one_of_many=True,
+            )
+        finally:
+            self.lease.let_go(opening.run)
+        return Ended(outcome=read.end.outcome, reason=read.end.reason)
+
+    async def _refusal(self, way: Way, error: Unauthorized) -> Ended:
+        """A 401 may be about the product (#845) or about the credential: then each product is requested, once."""
+        async with self._asking:
+            if self._refused is None:
+                self._refused = {}
+                products = {one.entity.product for one in self.ways}
+                try:
+                    self._refused = await unreadable_products(
+                        self.client, load_catalog(), products, self.resources.settings
+                    )
+                except Unauthorized as of_all:
+                    self.not_accepted = of_all
+                except PcoError as other:
+                    sync_logger().warning("it is not known which products may be read: %s", reason_of(other))
+        if why := self._refused.get(way.entity.product):
+            return Ended(outcome="unreadable", reason=why)
+        return Ended(outcome="failed", reason=reason_of(error))
+
+    async def _requests(self, connection: AsyncConnection, *, ways: Sequence[Way]) -> list[RunRequest]:
+        run, settings = self.lease.run, self.resources.settings
+        known, now = await read_watermarks(connection, run.org_id), await database_time(connection)
+        traits, sideloads = await read_traits(connection, run.org_id), load_catalog().sideloads
+        return [
+            RunRequest(
+                org_id=run.org_id,
+                entity=way.entity.name,
+                epoch=run.epoch,
+                mode=way.mode,
+                on_conflict="join",
+                window=run_window(
+                    way.entity,
+                    mode=way.mode,
+                    until=now + self.resources.pco_ahead,
+                    watermark=known.get(way.entity.name),
+                ),
+                page_size=traits.page_size(way.entity.name, settings.page_size),
+                owner=owner(),
+                flow_run_id=current_flow_run_id(),
+                lease_seconds=settings.lease_seconds,
+                plan={"many_deletions": self.many_deletions, "is_of_church": True},
+                sideloads=traits.trusted(sideloads.get(way.entity.name, ())),
+            )
+            for way in ways
+        ]
