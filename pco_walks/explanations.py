@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from pco_catalog.ancestors import columns_of, ids_in, own_ids
-from pco_catalog.catalog import Catalog, Entity
-from pco_catalog.chains import Chain, Level, chains_to
+from pco_catalog.catalog import Catalog, Entity, Sideload
+from pco_catalog.chains import Chain, chains_to
 from pco_walks.window import LOOKBACK, can_be_ranged, delta_attribute
 
 
@@ -27,6 +27,8 @@ class Explained:
 def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
     """Every way there is to read an entity, the usual ones first."""
     told = [] if entity.list_path is None else [_explain_full(entity), _explain_delta(entity)]
+    if entity.sideload is not None:
+        told.append(_explain_sideload(entity, entity.sideload))
     return told + [_explain_chain(chain) for chain in chains_to(catalog, entity)]
 
 
@@ -81,6 +83,17 @@ def _explain_delta(entity: Entity) -> Explained:
     )
 
 
+def _explain_sideload(entity: Entity, sideload: Sideload) -> Explained:
+    return Explained(
+        way=f"with {sideload.owner}",
+        walk=f"that of {sideload.owner}, in every mode; asked for alone, that list is read",
+        relies_on=f"include={sideload.include}, and its relationships in the owners' records",
+        because=f"PCO sends all of them with their owners; where it does not, it shows them at {sideload.path}",
+        requests="none of its own; four to six for each full reading, to compare some owners with their own lists",
+        ancestors=tuple(dict.fromkeys([*_named_by_records(entity), *_named_by_path(entity, sideload.path)])),
+    )
+
+
 def _explain_chain(chain: Chain) -> Explained:
     parents = " > ".join(chain.names)
     last = chain.levels[-1]
@@ -90,7 +103,7 @@ def _explain_chain(chain: Chain) -> Explained:
         relies_on="the same as in full, for each list",
         because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
         requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
-        ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_path(last)])),
+        ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_path(last.entity, last.path)])),
     )
 
 
@@ -100,6 +113,6 @@ def _named_by_records(entity: Entity) -> tuple[str, ...]:
     return tuple(name for name in columns.ancestors if name not in columns.told)
 
 
-def _named_by_path(level: Level) -> list[str]:
-    own = own_ids(level.entity, level.path)
-    return [name if name in own else f"({name})" for name in ids_in(level.path)]
+def _named_by_path(entity: Entity, path: str) -> list[str]:
+    own = own_ids(entity, path)
+    return [name if name in own else f"({name})" for name in ids_in(path)]
