@@ -1,9 +1,19 @@
-"""Who is checked in at the simulated church: three events a week for half a year, each person twice."""
+"""Who is checked in at the simulated church: three events a week for half a year until now, each person twice."""
 
 from collections.abc import Callable
 from typing import Final
 
-from pco_simulator.invention import Counts, Maker, Others, Stories, Targets, seconds_of, seconds_text
+from pco_simulator.invention import (
+    WEEK_SECONDS,
+    Counts,
+    Maker,
+    Others,
+    Stories,
+    Targets,
+    seconds_of,
+    seconds_text,
+    whole_weeks,
+)
 
 EVENTS: Final = (
     ("Sunday Morning", seconds_of("2024-07-07T15:00:00")),
@@ -14,7 +24,7 @@ EVENTS: Final = (
 WEEKS: Final = 26
 PERIODS: Final = WEEKS * len(EVENTS)
 
-_WEEK_SECONDS: Final = 7 * 86_400
+_LENGTH_SECONDS: Final = 5400
 _DOORS_SECONDS: Final = 1800
 """People are checked in from the beginning on, for so long."""
 
@@ -31,22 +41,35 @@ def counts(people: int) -> dict[str, int]:
     }
 
 
-def _starts(period: int) -> int:
-    week, event = divmod(period, len(EVENTS))
-    return EVENTS[event][1] + week * _WEEK_SECONDS
+def _starts(counts: Counts) -> Callable[[int], int]:
+    """When a period begins; the last one ends before now."""
+    last = EVENTS[-1][1] + (WEEKS - 1) * WEEK_SECONDS
+    later = whole_weeks(counts, last + _LENGTH_SECONDS)
+
+    def make(period: int) -> int:
+        week, event = divmod(period, len(EVENTS))
+        return EVENTS[event][1] + week * WEEK_SECONDS + later
+
+    return make
 
 
-def _starts_at(*_: object) -> Maker:
-    return lambda number: seconds_text(_starts(number))
+def _starts_at(_: Others, counts: Counts) -> Maker:
+    starts = _starts(counts)
+    return lambda number: seconds_text(starts(number))
+
+
+def _ends_at(_: Others, counts: Counts) -> Maker:
+    starts = _starts(counts)
+    return lambda number: seconds_text(starts(number) + _LENGTH_SECONDS)
 
 
 def _checked_in_at(_: Others, counts: Counts) -> Maker:
     """Grows with the id, as every `created_at` does."""
-    count = max(counts["check-ins.CheckIn"], 1)
+    count, starts = max(counts["check-ins.CheckIn"], 1), _starts(counts)
 
     def make(number: int) -> str:
         period, place = divmod(number * PERIODS, count)
-        return seconds_text(_starts(period) + place * _DOORS_SECONDS // count)
+        return seconds_text(starts(period) + place * _DOORS_SECONDS // count)
 
     return make
 
@@ -65,7 +88,7 @@ MAKERS: Final[Stories] = {
     ("check-ins.Event", "name"): lambda *_: lambda number: EVENTS[number % len(EVENTS)][0],
     ("check-ins.Event", "frequency"): lambda *_: lambda number: "Weekly",
     ("check-ins.EventPeriod", "starts_at"): _starts_at,
-    ("check-ins.EventPeriod", "ends_at"): lambda *_: lambda number: seconds_text(_starts(number) + 5400),
+    ("check-ins.EventPeriod", "ends_at"): _ends_at,
     ("check-ins.EventTime", "starts_at"): _starts_at,
     ("check-ins.CheckIn", "created_at"): _checked_in_at,
     ("check-ins.CheckIn", "updated_at"): _checked_in_at,

@@ -8,6 +8,7 @@ from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.coherence import counts_of, is_rare, meant_by, numbers_of, rendered_type
 from pco_simulator.collection import Collection
 from pco_simulator.edges import Edges
+from pco_simulator.invention import Counts, seconds_of
 from pco_simulator.inventor import Inventor
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
@@ -18,13 +19,19 @@ FEW = 3
 
 
 class World:
-    """The same one for the same seed, until it is changed."""
+    """The same one for the same seed, until it is changed.
 
-    def __init__(self, *, seed: int, people: int, groups: int) -> None:
+    `now` is the time there at first: its calendar is of the weeks before and after. None: it is as late as here, and
+    its calendar ended with 2024.
+    """
+
+    def __init__(self, *, seed: int, people: int, groups: int, now: datetime | None = None) -> None:
         self.seed = seed
         self.clock_ahead = 0.0
+        self._began_ahead = timedelta() if now is None else now - datetime.now(UTC)
         catalog = load_catalog()
-        self._counts = dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups)
+        self._counts = Counts(dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups))
+        self._counts.now = None if now is None else seconds_of(now.astimezone(UTC).replace(tzinfo=None).isoformat())
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}
         self._inventors: dict[str, Inventor] = {}
         self._collections: dict[str, Collection] = {}
@@ -42,7 +49,7 @@ class World:
 
     def now(self) -> datetime:
         """The time by PCO's clock, which may differ from this machine's."""
-        return datetime.now(UTC) + timedelta(seconds=self.clock_ahead)
+        return datetime.now(UTC) + self._began_ahead + timedelta(seconds=self.clock_ahead)
 
     def collection(self, name: str) -> Collection:
         """The collection of an entity. Raises `UnknownEntity`."""

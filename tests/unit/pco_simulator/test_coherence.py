@@ -1,6 +1,7 @@
 """Records of the simulated church fit together, so that what is computed of them can be believed."""
 
 from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -126,3 +127,32 @@ def test_a_church_of_nobody_can_be_told_of_too(people: int, groups: int) -> None
     world = World(seed=1, people=people, groups=groups)
     for name in COUNTS:
         state(world, name)
+
+
+NOW = datetime(2031, 5, 14, 9, 30, tzinfo=UTC)
+
+
+def test_groups_meet_in_the_weeks_around_now_and_people_were_checked_in_until_now() -> None:
+    world = World(seed=1, people=101, groups=9, now=NOW)
+    assert abs(world.now() - NOW) < timedelta(minutes=1)
+    events = {
+        str(one["id"]): datetime.fromisoformat(one["attributes"]["starts_at"]) for one in state(world, "groups.Event")
+    }
+    by_group = defaultdict(list)
+    for one in state(world, "groups.Event"):
+        by_group[target(one, "group")].append(events[one["id"]] - NOW)
+    for times in by_group.values():
+        assert sum(timedelta() <= one <= timedelta(weeks=4) for one in times) == 4
+        assert sum(timedelta(weeks=-4) <= one < timedelta() for one in times) == 4
+        assert max(times) <= timedelta(weeks=4)
+    attended = [one for one in state(world, "groups.Attendance") if one["attributes"]["attended"]]
+    assert max(events[target(one, "event")] for one in attended) < NOW
+    assert {target(one, "event") for one in state(world, "groups.RSVP")} == {one for one in events if events[one] > NOW}
+    created = [datetime.fromisoformat(one["attributes"]["created_at"]) for one in state(world, "check-ins.CheckIn")]
+    assert timedelta() < NOW - max(created) < timedelta(weeks=1)
+    assert created == sorted(created)
+
+
+def test_a_church_without_a_time_of_its_own_is_the_same_on_every_day() -> None:
+    starts = [one["attributes"]["starts_at"] for one in state(World(seed=1, people=9, groups=2), "groups.Event")]
+    assert (min(starts)[:7], max(starts)[:7]) == ("2024-09", "2024-11")
