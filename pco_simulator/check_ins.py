@@ -1,4 +1,4 @@
-"""Who is checked in at the simulated church: three events a week for half a year until now, each person twice."""
+"""Who is checked in at the simulated church: three events a week for half a year until now, each person to one twice."""
 
 from collections.abc import Callable
 from typing import Final
@@ -38,6 +38,7 @@ def counts(people: int) -> dict[str, int]:
         "check-ins.EventTime": PERIODS,
         "check-ins.CheckIn": people * 2,
         "check-ins.CheckInTime": people * 2,
+        "check-ins.PersonEvent": people,
     }
 
 
@@ -92,6 +93,7 @@ MAKERS: Final[Stories] = {
     ("check-ins.EventTime", "starts_at"): _starts_at,
     ("check-ins.CheckIn", "created_at"): _checked_in_at,
     ("check-ins.CheckIn", "updated_at"): _checked_in_at,
+    ("check-ins.PersonEvent", "check_in_count"): lambda *_: lambda number: 2,
     ("check-ins.CheckIn", "kind"): lambda *_: lambda number: {6: "Guest", 7: "Volunteer"}.get(number % 8, "Regular"),
     ("check-ins.CheckIn", "one_time_guest"): lambda *_: lambda number: False,
     ("check-ins.CheckIn", "first_name"): lambda others, counts: _of_person("first_name", others, counts),
@@ -102,6 +104,8 @@ TARGETS: Final[Targets] = {
     ("check-ins.EventTime", "event"): lambda _: lambda number: number % len(EVENTS),
     ("check-ins.EventTime", "event_period"): lambda _: lambda number: number,
     ("check-ins.CheckIn", "event_period"): _period,
+    ("check-ins.PersonEvent", "person"): lambda _: lambda number: number,
+    ("check-ins.PersonEvent", "event"): lambda counts: lambda number: _period(counts)(number) % len(EVENTS),
     ("check-ins.CheckInTime", "check_in"): lambda _: lambda number: number,
     ("check-ins.CheckInTime", "event_time"): _period,
     ("check-ins.CheckIn", "person"): lambda counts: lambda number: number % max(counts["check-ins.Person"], 1),

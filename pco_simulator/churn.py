@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pco_simulator.collection import Collection
+from pco_simulator.counting import owners_of, recount, recount_visits, visitors_of
 from pco_simulator.world import World
 
 OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge")
@@ -22,6 +23,7 @@ class Change:
     group, comes and goes with it; a new donation has no refund and no note.
     `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
     move to the survivor with their ids.
+    Counts that owners have of what is changed move with it (`counting.py`).
     A record is named by `id`, or by its `place` in the list of its entity at that time. Raises `ValueError`.
     """
 
@@ -47,6 +49,14 @@ class Change:
     def apply(self, world: World) -> list[int]:
         """Do it, and return the ids of the records it was done to. Raises `ValueError` when one is not there."""
         collection = world.collection(self.entity)
+        touched = [] if self.operation == "create" else [self._identifier(collection)]
+        owners, visitors = owners_of(collection, touched), visitors_of(world, collection, touched)
+        ids = self._change(world, collection, *touched)
+        recount(world, owners | owners_of(collection, ids))
+        recount_visits(world, visitors | visitors_of(world, collection, ids))
+        return ids
+
+    def _change(self, world: World, collection: Collection, identifier: int = 0) -> list[int]:
         related = collection.references(self.relationships)
         if self.operation == "create":
             ids = [None] * self.count if self.id is None else [int(self.id)]
@@ -54,7 +64,6 @@ class Change:
             for one in made:
                 world.equip(collection, one)
             return made
-        identifier = self._identifier(collection)
         match self.operation:
             case "restore":
                 collection.restore(identifier)

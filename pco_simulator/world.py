@@ -99,6 +99,7 @@ class World:
                 counts=self._counts,
                 kinds=self._kinds,
                 peers=self._inventor,
+                children=lambda child, relationship, owner: self.collection(child).children_of(relationship, owner),
             )
         return self._inventors[name]
 
