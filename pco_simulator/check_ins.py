@@ -1,4 +1,4 @@
-"""Who is checked in at the simulated church: three events a week for half a year until now, each person to one twice."""
+"""Who is checked in at the simulated church: three events a week for half a year until now, all people twice in one."""
 
 from collections.abc import Callable
 from typing import Final

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from pco_simulator.collection import Collection
 from pco_simulator.counting import owners_of, recount, recount_visits, visitors_of
+from pco_simulator.gifts import give, refund
 from pco_simulator.world import World
 
-OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge")
+OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge", "give", "refund")
 _MOVED_BY_A_MERGE: Final = ("people.Email", "people.PhoneNumber")
 
 
@@ -23,6 +24,7 @@ class Change:
     group, comes and goes with it; a new donation has no refund and no note.
     `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
     move to the survivor with their ids.
+    `give`: `count` donations with their designations; `refund`: all of a donation.
     Counts that owners have of what is changed move with it (`counting.py`).
     A record is named by `id`, or by its `place` in the list of its entity at that time. Raises `ValueError`.
     """
@@ -43,13 +45,15 @@ class Change:
             raise ValueError(f"unknown operation {self.operation!r}; known: {', '.join(OPERATIONS)}")
         if self.operation == "merge" and self.into is None:
             raise ValueError("a merge needs `into`, the id of the record that stays")
-        if self.operation != "create" and self.id is None and self.place is None:
+        if self.operation in ("give", "refund") and self.entity != "giving.Donation":
+            raise ValueError(f"{self.operation!r} is about giving.Donation, not about {self.entity}")
+        if self.operation not in ("create", "give") and self.id is None and self.place is None:
             raise ValueError(f"{self.operation!r} needs the id or the place of a record")
 
     def apply(self, world: World) -> list[int]:
         """Do it, and return the ids of the records it was done to. Raises `ValueError` when one is not there."""
         collection = world.collection(self.entity)
-        touched = [] if self.operation == "create" else [self._identifier(collection)]
+        touched = [] if self.operation in ("create", "give") else [self._identifier(collection)]
         owners, visitors = owners_of(collection, touched), visitors_of(world, collection, touched)
         ids = self._change(world, collection, *touched)
         recount(world, owners | owners_of(collection, ids))
@@ -65,6 +69,10 @@ class Change:
                 world.equip(collection, one)
             return made
         match self.operation:
+            case "give":
+                return [give(world, self.attributes, self.relationships) for _ in range(self.count)]
+            case "refund":
+                refund(world, identifier)
             case "restore":
                 collection.restore(identifier)
                 for belonging in world.belongings(collection):

@@ -1,6 +1,6 @@
 """Invented values of one attribute: computed when they are asked for, so that 200,000 people cost no memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -23,9 +23,9 @@ class Counts(dict[str, int]):
 
 Others = Callable[[str, str], Maker]
 """`others(entity, attribute)`: what makes the values of another attribute, of this entity or of another one."""
-Stories = Mapping[tuple[str, str], Callable[[Others, Counts], Maker]]
+Stories = dict[tuple[str, str], Callable[[Others, Counts], Maker]]
 """What makes the values of attributes that agree with others, by entity and attribute."""
-Targets = Mapping[tuple[str, str], Callable[[Counts], Callable[[int], int]]]
+Targets = dict[tuple[str, str], Callable[[Counts], Callable[[int], int]]]
 """To the record of which number a relationship leads, by entity and relationship."""
 
 _OLDEST: Final = datetime(2012, 1, 1)  # noqa: DTZ001 - formatting an aware time costs three times as much

@@ -27,6 +27,8 @@ class SimulatorProcess:
         *arguments: str,
         people: int = 1000,
         groups: int = 50,
+        volunteers: int | None = None,
+        plans: int | None = None,
         seed: int = 1,
         now: datetime | None = None,
         rate_limit: str = "none",
@@ -45,6 +47,8 @@ class SimulatorProcess:
         self._arguments = [
             "--people", str(people), "--groups", str(groups), "--seed", str(seed), "--rate-limit", rate_limit,
             "--rate-window", rate_window, "--latency-ms", str(latency_ms),
+            *(("--volunteers", str(volunteers)) if volunteers is not None else ()),
+            *(("--plans", str(plans)) if plans is not None else ()),
             *(("--now", now.isoformat()) if now else ()),
             *(part for product in forbid for part in ("--forbid", product)),
             *(part for name in prepare for part in ("--prepare", name)),

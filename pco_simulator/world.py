@@ -22,15 +22,29 @@ class World:
     """The same one for the same seed, until it is changed.
 
     `now` is the time there at first: its calendar is of the weeks before and after. None: it is as late as here, and
-    its calendar ended with 2024.
+    its calendar ended with 2024. `volunteers` and `plans` are those of its services, both or neither; without them it
+    has as few as of anything else.
     """
 
-    def __init__(self, *, seed: int, people: int, groups: int, now: datetime | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        people: int,
+        groups: int,
+        volunteers: int | None = None,
+        plans: int | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        if (volunteers is None) != (plans is None):
+            raise ValueError("a church has volunteers and plans, or neither")
         self.seed = seed
         self.clock_ahead = 0.0
         self._began_ahead = timedelta() if now is None else now - datetime.now(UTC)
         catalog = load_catalog()
-        self._counts = Counts(dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups))
+        self._counts = Counts(
+            dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups, volunteers=volunteers, plans=plans)
+        )
         self._counts.now = None if now is None else seconds_of(now.astimezone(UTC).replace(tzinfo=None).isoformat())
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}
         self._inventors: dict[str, Inventor] = {}
