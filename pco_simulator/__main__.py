@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from pco_simulator.app import build_app
@@ -47,8 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0 takes a free one; the first line of output says which")
     add("--seed", type=int, default=1, help="the same seed invents the same church")
+    add("--now", type=datetime.fromisoformat, metavar="TIME", help="what time it is there, with the weeks around it")
     add("--people", type=int, default=1000)
     add("--groups", type=int, default=50)
+    add("--volunteers", type=int, help="of its services, with --plans; a church without them has three of everything")
+    add("--plans", type=int)
     add("--prepare", action="append", default=[], metavar="ENTITY", help="render its records before serving")
     add("--app-id", default=os.environ.get("PCO_SIMULATOR_APP_ID", "demo-application"), help="who is let in")
     add("--secret", default=os.environ.get("PCO_SIMULATOR_SECRET", "demo-secret"))
@@ -75,7 +79,16 @@ def _simulator(options: argparse.Namespace) -> Simulator:
         gzip=options.gzip,
     )
     recording = Recording(read_captures(options.replay.read_text("utf-8"))) if options.replay else None
-    world = World(seed=options.seed, people=options.people, groups=options.groups)
+    if options.now is not None and options.now.tzinfo is None:
+        raise ValueError(f"--now {options.now.isoformat()}: write the time with its zone, such as 2026-11-28T09:00:00Z")
+    world = World(
+        seed=options.seed,
+        people=options.people,
+        groups=options.groups,
+        volunteers=options.volunteers,
+        plans=options.plans,
+        now=options.now,
+    )
     simulator = Simulator(world, settings, recording=recording)
     if options.faults:
         simulator.faults.replace([Fault(**one) for one in json.loads(options.faults.read_text("utf-8"))])

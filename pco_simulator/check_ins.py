@@ -1,9 +1,19 @@
-"""Who is checked in at the simulated church: three events a week for half a year, each person twice."""
+"""Who is checked in at the simulated church: three events a week for half a year until now, all people twice in one."""
 
 from collections.abc import Callable
 from typing import Final
 
-from pco_simulator.invention import Counts, Maker, Others, Stories, Targets, seconds_of, seconds_text
+from pco_simulator.invention import (
+    WEEK_SECONDS,
+    Counts,
+    Maker,
+    Others,
+    Stories,
+    Targets,
+    seconds_of,
+    seconds_text,
+    whole_weeks,
+)
 
 EVENTS: Final = (
     ("Sunday Morning", seconds_of("2024-07-07T15:00:00")),
@@ -14,7 +24,7 @@ EVENTS: Final = (
 WEEKS: Final = 26
 PERIODS: Final = WEEKS * len(EVENTS)
 
-_WEEK_SECONDS: Final = 7 * 86_400
+_LENGTH_SECONDS: Final = 5400
 _DOORS_SECONDS: Final = 1800
 """People are checked in from the beginning on, for so long."""
 
@@ -28,25 +38,39 @@ def counts(people: int) -> dict[str, int]:
         "check-ins.EventTime": PERIODS,
         "check-ins.CheckIn": people * 2,
         "check-ins.CheckInTime": people * 2,
+        "check-ins.PersonEvent": people,
     }
 
 
-def _starts(period: int) -> int:
-    week, event = divmod(period, len(EVENTS))
-    return EVENTS[event][1] + week * _WEEK_SECONDS
+def _starts(counts: Counts) -> Callable[[int], int]:
+    """When a period begins; the last one ends before now."""
+    last = EVENTS[-1][1] + (WEEKS - 1) * WEEK_SECONDS
+    later = whole_weeks(counts, last + _LENGTH_SECONDS)
+
+    def make(period: int) -> int:
+        week, event = divmod(period, len(EVENTS))
+        return EVENTS[event][1] + week * WEEK_SECONDS + later
+
+    return make
 
 
-def _starts_at(*_: object) -> Maker:
-    return lambda number: seconds_text(_starts(number))
+def _starts_at(_: Others, counts: Counts) -> Maker:
+    starts = _starts(counts)
+    return lambda number: seconds_text(starts(number))
+
+
+def _ends_at(_: Others, counts: Counts) -> Maker:
+    starts = _starts(counts)
+    return lambda number: seconds_text(starts(number) + _LENGTH_SECONDS)
 
 
 def _checked_in_at(_: Others, counts: Counts) -> Maker:
     """Grows with the id, as every `created_at` does."""
-    count = max(counts["check-ins.CheckIn"], 1)
+    count, starts = max(counts["check-ins.CheckIn"], 1), _starts(counts)
 
     def make(number: int) -> str:
         period, place = divmod(number * PERIODS, count)
-        return seconds_text(_starts(period) + place * _DOORS_SECONDS // count)
+        return seconds_text(starts(period) + place * _DOORS_SECONDS // count)
 
     return make
 
@@ -65,10 +89,11 @@ MAKERS: Final[Stories] = {
     ("check-ins.Event", "name"): lambda *_: lambda number: EVENTS[number % len(EVENTS)][0],
     ("check-ins.Event", "frequency"): lambda *_: lambda number: "Weekly",
     ("check-ins.EventPeriod", "starts_at"): _starts_at,
-    ("check-ins.EventPeriod", "ends_at"): lambda *_: lambda number: seconds_text(_starts(number) + 5400),
+    ("check-ins.EventPeriod", "ends_at"): _ends_at,
     ("check-ins.EventTime", "starts_at"): _starts_at,
     ("check-ins.CheckIn", "created_at"): _checked_in_at,
     ("check-ins.CheckIn", "updated_at"): _checked_in_at,
+    ("check-ins.PersonEvent", "check_in_count"): lambda *_: lambda number: 2,
     ("check-ins.CheckIn", "kind"): lambda *_: lambda number: {6: "Guest", 7: "Volunteer"}.get(number % 8, "Regular"),
     ("check-ins.CheckIn", "one_time_guest"): lambda *_: lambda number: False,
     ("check-ins.CheckIn", "first_name"): lambda others, counts: _of_person("first_name", others, counts),
@@ -79,6 +104,8 @@ TARGETS: Final[Targets] = {
     ("check-ins.EventTime", "event"): lambda _: lambda number: number % len(EVENTS),
     ("check-ins.EventTime", "event_period"): lambda _: lambda number: number,
     ("check-ins.CheckIn", "event_period"): _period,
+    ("check-ins.PersonEvent", "person"): lambda _: lambda number: number,
+    ("check-ins.PersonEvent", "event"): lambda counts: lambda number: _period(counts)(number) % len(EVENTS),
     ("check-ins.CheckInTime", "check_in"): lambda _: lambda number: number,
     ("check-ins.CheckInTime", "event_time"): _period,
     ("check-ins.CheckIn", "person"): lambda counts: lambda number: number % max(counts["check-ins.Person"], 1),

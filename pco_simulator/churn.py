@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pco_simulator.collection import Collection
+from pco_simulator.counting import owners_of, recount, recount_visits, visitors_of
+from pco_simulator.gifts import give, refund
 from pco_simulator.world import World
 
-OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge")
+OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge", "give", "refund")
 _MOVED_BY_A_MERGE: Final = ("people.Email", "people.PhoneNumber")
 
 
@@ -22,6 +24,8 @@ class Change:
     group, comes and goes with it; a new donation has no refund and no note.
     `merge`: `id` is gone, `into` stays and is edited; of people there is a PersonMerger, and emails and phone numbers
     move to the survivor with their ids.
+    `give`: `count` donations with their designations; `refund`: all of a donation.
+    Counts that owners have of what is changed move with it (`counting.py`).
     A record is named by `id`, or by its `place` in the list of its entity at that time. Raises `ValueError`.
     """
 
@@ -41,12 +45,22 @@ class Change:
             raise ValueError(f"unknown operation {self.operation!r}; known: {', '.join(OPERATIONS)}")
         if self.operation == "merge" and self.into is None:
             raise ValueError("a merge needs `into`, the id of the record that stays")
-        if self.operation != "create" and self.id is None and self.place is None:
+        if self.operation in ("give", "refund") and self.entity != "giving.Donation":
+            raise ValueError(f"{self.operation!r} is about giving.Donation, not about {self.entity}")
+        if self.operation not in ("create", "give") and self.id is None and self.place is None:
             raise ValueError(f"{self.operation!r} needs the id or the place of a record")
 
     def apply(self, world: World) -> list[int]:
         """Do it, and return the ids of the records it was done to. Raises `ValueError` when one is not there."""
         collection = world.collection(self.entity)
+        touched = [] if self.operation in ("create", "give") else [self._identifier(collection)]
+        owners, visitors = owners_of(collection, touched), visitors_of(world, collection, touched)
+        ids = self._change(world, collection, *touched)
+        recount(world, owners | owners_of(collection, ids))
+        recount_visits(world, visitors | visitors_of(world, collection, ids))
+        return ids
+
+    def _change(self, world: World, collection: Collection, identifier: int = 0) -> list[int]:
         related = collection.references(self.relationships)
         if self.operation == "create":
             ids = [None] * self.count if self.id is None else [int(self.id)]
@@ -54,8 +68,11 @@ class Change:
             for one in made:
                 world.equip(collection, one)
             return made
-        identifier = self._identifier(collection)
         match self.operation:
+            case "give":
+                return [give(world, self.attributes, self.relationships) for _ in range(self.count)]
+            case "refund":
+                refund(world, identifier)
             case "restore":
                 collection.restore(identifier)
                 for belonging in world.belongings(collection):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pco_simulator import check_ins, custom_fields, donations, gatherings
+from pco_simulator import check_ins, custom_fields, donations, gatherings, scheduling, workflows
 from pco_simulator.identifiers import record_id
 from pco_simulator.invention import Counts, Maker, Others
 
@@ -14,17 +14,32 @@ PEOPLE_FOR_A_NOTIFICATION: Final = 50
 """One of so many people has an unread notification."""
 
 _HOUSEHOLD_ROLES: Final = ("parent_guardian", "other_adult", "child_or_dependent")
-_MAKERS: Final = {**custom_fields.MAKERS, **donations.MAKERS, **check_ins.MAKERS, **gatherings.MAKERS}
-_TARGETS: Final = {**custom_fields.TARGETS, **donations.TARGETS, **check_ins.TARGETS, **gatherings.TARGETS}
+_MAKERS: Final = (
+    custom_fields.MAKERS
+    | donations.MAKERS
+    | check_ins.MAKERS
+    | gatherings.MAKERS
+    | scheduling.MAKERS
+    | workflows.MAKERS
+)
+_TARGETS: Final = (
+    custom_fields.TARGETS
+    | donations.TARGETS
+    | check_ins.TARGETS
+    | gatherings.TARGETS
+    | scheduling.TARGETS
+    | workflows.TARGETS
+)
 _MEANT: Final = {"Parent": "Location", "Assignee": "Person", "Labels": "Label", "PrimaryCampus": "Campus"}
 """What relationships call a kind, where that is not its name."""
 _RENDERED_AS: Final = {("people.FieldDatum", "customizable"): "Person"}
 
 
-def counts_of(people: int, groups: int) -> dict[str, int]:
+def counts_of(people: int, groups: int, *, volunteers: int | None = None, plans: int | None = None) -> dict[str, int]:
     """How many records of an entity there are in a church of so many people and groups, where that is no small matter.
 
-    Only ids are kept of them until they are asked for.
+    Its services are no small matter if there are `volunteers` and `plans`. Only ids are kept of all these until they
+    are asked for.
     """
     households = people // PEOPLE_IN_A_HOUSEHOLD
     return {
@@ -41,6 +56,8 @@ def counts_of(people: int, groups: int) -> dict[str, int]:
         **gatherings.counts(people, groups),
         **donations.counts(people),
         **check_ins.counts(people),
+        **workflows.counts(people),
+        **({} if volunteers is None or plans is None else scheduling.counts(volunteers, plans)),
     }
 
 

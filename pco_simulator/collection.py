@@ -103,7 +103,7 @@ class Collection:
         if known is None:
             known = self._children[relationship] = {}
             for identifier in self.ids:
-                for one in self._owners(identifier, relationship):
+                for one in self.owners_of(identifier, relationship):
                     known.setdefault(one, []).append(identifier)
         return known.get(owner, ())
 
@@ -171,16 +171,17 @@ class Collection:
         for name, column in self._columns.items():
             column[record.id] = self._value(record.id, name)
         for relationship, children in self._children.items():
-            for owner in self._owners(record.id, relationship):
+            for owner in self.owners_of(record.id, relationship):
                 bisect.insort(children.setdefault(owner, []), record.id)
         self.version += 1
 
     def _leave_owners(self, identifier: int) -> None:
         for relationship, children in self._children.items():
-            for owner in self._owners(identifier, relationship):
+            for owner in self.owners_of(identifier, relationship):
                 children[owner].remove(identifier)
 
-    def _owners(self, identifier: int, relationship: str) -> Sequence[int]:
+    def owners_of(self, identifier: int, relationship: str) -> Sequence[int]:
+        """The ids that a relationship of a record names; of a kind of owner that records do not name, whose it is."""
         changed = self._changed.get(identifier)
         if changed is None or relationship not in changed.relationships:
             return self._inventor.related(relationship, number_of(identifier))

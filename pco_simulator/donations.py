@@ -11,6 +11,10 @@ REFUNDED: Final = 7
 """Of forty donations one is refunded, the one with this number; two are not paid."""
 
 _CYCLE: Final = 40
+_DONOR: Final = 2
+"""Every second person has given something."""
+_ANONYMOUS: Final = 3
+"""Of forty donations one is nobody's, the one with this number."""
 _NOTED: Final = 5
 """Every fifth donation has a note."""
 SOME: Final[Mapping[str, Callable[[int], bool]]] = {
@@ -22,8 +26,14 @@ _STATUS: Final = {11: "failed", 13: "pending"}
 
 
 def counts(people: int) -> dict[str, int]:
-    """How many records there are for so many people: of two donations the first is split between two funds."""
+    """How many records there are for so many people: of two donations the first is split between two funds.
+
+    Every second person gives, twice; half of these by a way that is on file, and one of ten regularly.
+    """
     return {
+        "giving.PaymentMethod": people // (2 * _DONOR),
+        "giving.RecurringDonation": people // (10 * _DONOR),
+        "giving.RecurringDonationDesignation": people // (10 * _DONOR),
         "giving.Person": people,
         "giving.Fund": len(FUNDS),
         "giving.Donation": people,
@@ -32,6 +42,17 @@ def counts(people: int) -> dict[str, int]:
         "giving.Refund": people,
         "giving.Note": people,
     }
+
+
+def _donor(counts: Counts) -> Callable[[int], int]:
+    nobody = counts["giving.Person"]
+    return lambda number: nobody if number % _CYCLE == _ANONYMOUS else number // _DONOR * _DONOR
+
+
+def _first_donated_at(others: Others, counts: Counts) -> Maker:
+    """A donor's first donation has the donor's number."""
+    created, count = others("giving.Donation", "created_at"), counts["giving.Donation"]
+    return lambda person: created(person) if person % _DONOR == 0 and person < count else None
 
 
 def _refunded_donation(designation_refund: int) -> int:
@@ -91,6 +112,7 @@ def _when_created(others: Others, _: Counts) -> Maker:
 
 MAKERS: Final[Stories] = {
     ("giving.Fund", "name"): lambda *_: lambda number: FUNDS[number] if number < len(FUNDS) else f"Fund {number}",
+    ("giving.Person", "first_donated_at"): _first_donated_at,
     ("giving.Donation", "amount_cents"): lambda others, _: _sum_of("amount_cents", others),
     ("giving.Donation", "fee_cents"): lambda others, _: _sum_of("fee_cents", others),
     ("giving.Donation", "received_at"): _when_created,
@@ -110,6 +132,9 @@ MAKERS: Final[Stories] = {
     ("giving.DesignationRefund", "amount_currency"): lambda *_: lambda number: "USD",
 }
 TARGETS: Final[Targets] = {
+    ("giving.Donation", "person"): _donor,
+    ("giving.PaymentMethod", "person"): lambda _: lambda number: number * 2 * _DONOR,
+    ("giving.RecurringDonation", "person"): lambda _: lambda number: number * 10 * _DONOR,
     ("giving.Designation", "donation"): lambda _: _donation,
     ("giving.Designation", "fund"): lambda _: _fund,
     ("giving.DesignationRefund", "donation"): lambda _: _refunded_donation,

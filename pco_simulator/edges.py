@@ -86,8 +86,6 @@ class Edges:
             return None
         if edge.is_alone:
             return number
-        if any(f"{{{edge.name}_id}}" in path for path in (*entity.list_paths, *entity.single_paths)):
-            return number % count
         is_unset = number % 3 == 0
         return None if is_unset else roller(self._seed, entity.name, "edge", edge.name)(number) % count
 

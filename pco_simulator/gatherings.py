@@ -1,20 +1,34 @@
-"""The groups of the simulated church: who is in them, and who came to their twelve weekly events."""
+"""The groups of the simulated church: their members, and who came to the weekly events; four of twelve are to come."""
 
+from collections.abc import Callable
 from typing import Final
 
 from pco_simulator.chance import roller
-from pco_simulator.invention import Counts, Maker, Others, Stories, Targets, seconds_of, seconds_text
+from pco_simulator.invention import (
+    WEEK_SECONDS,
+    Counts,
+    Maker,
+    Others,
+    Stories,
+    Targets,
+    seconds_of,
+    seconds_text,
+    whole_weeks,
+)
 
 MEMBERS_OF_A_GROUP: Final = 10
 EVENTS_OF_A_GROUP: Final = 12
+WEEKS_AHEAD: Final = 4
+RSVPS_OF_AN_EVENT: Final = 2
 
 _FIRST_WEEK: Final = seconds_of("2024-09-02T18:00:00")
 _DAY_SECONDS: Final = 86_400
 
 
 def counts(people: int, groups: int) -> dict[str, int]:
-    """How many records there are for so many people and groups."""
+    """How many records there are for so many people and groups; only to events to come people say if they will."""
     return {
+        "groups.RSVP": groups * WEEKS_AHEAD * RSVPS_OF_AN_EVENT,
         "groups.Person": people,
         "groups.Group": groups,
         "groups.GroupType": 6,
@@ -33,11 +47,20 @@ def _membership(attendance: int, counts: Counts) -> int:
 
 
 def _starts_at(_: Others, counts: Counts) -> Maker:
-    groups = max(counts["groups.Group"], 1)
+    starts = _starts(counts)
+    return lambda number: seconds_text(starts(number))
 
-    def make(number: int) -> str:
+
+def _starts(counts: Counts) -> Callable[[int], int]:
+    """When an event begins; the last one of each group in the last one of the weeks ahead."""
+    groups = max(counts["groups.Group"], 1)
+    firsts = [_FIRST_WEEK + group % 7 * _DAY_SECONDS + group % 4 * 1800 for group in range(28)]
+    ahead = WEEKS_AHEAD * WEEK_SECONDS
+    firsts = [one + whole_weeks(counts, one + (EVENTS_OF_A_GROUP - 1) * WEEK_SECONDS, ahead=ahead) for one in firsts]
+
+    def make(number: int) -> int:
         week, group = divmod(number, groups)
-        return seconds_text(_FIRST_WEEK + (7 * week + group % 7) * _DAY_SECONDS + group % 4 * 1800)
+        return firsts[group % 28] + week * WEEK_SECONDS
 
     return make
 
@@ -47,9 +70,21 @@ def _ends_at(others: Others, _: Counts) -> Maker:
     return lambda number: f"{starts(number)[:10]}T23:59:59Z"
 
 
-def _attended(*_: object) -> Maker:
-    roll = roller("attendance")
-    return lambda number: roll(number) % 4 != 0
+def _attended(_: Others, counts: Counts) -> Maker:
+    """Nobody attended yet what is to come."""
+    roll, starts, now = roller("attendance"), _starts(counts), counts.now
+    return lambda number: roll(number) % 4 != 0 and (now is None or starts(number // MEMBERS_OF_A_GROUP) < now)
+
+
+def _invited(rsvp: int, counts: Counts) -> int:
+    """Which membership answers: the first ones of each group do, to each event to come."""
+    event, place = divmod(rsvp, RSVPS_OF_AN_EVENT)
+    return event % max(counts["groups.Group"], 1) * MEMBERS_OF_A_GROUP + place
+
+
+def _event_to_come(counts: Counts) -> Callable[[int], int]:
+    past = (EVENTS_OF_A_GROUP - WEEKS_AHEAD) * counts["groups.Group"]
+    return lambda rsvp: past + rsvp // RSVPS_OF_AN_EVENT
 
 
 def _role(others: Others, counts: Counts) -> Maker:
@@ -73,6 +108,9 @@ TARGETS: Final[Targets] = {
     ("groups.Group", "location"): lambda _: lambda number: number,
     ("groups.Event", "location"): lambda counts: lambda number: number % max(counts["groups.Group"], 1),
     ("groups.Event", "group"): lambda counts: lambda number: number % max(counts["groups.Group"], 1),
+    ("groups.RSVP", "event"): _event_to_come,
+    ("groups.RSVP", "group"): lambda counts: lambda number: _invited(number, counts) // MEMBERS_OF_A_GROUP,
+    ("groups.RSVP", "person"): lambda counts: lambda number: _invited(number, counts) % max(counts["groups.Person"], 1),
     ("groups.Attendance", "event"): lambda _: lambda number: number // MEMBERS_OF_A_GROUP,
     ("groups.Attendance", "person"): lambda counts: (
         lambda number: _membership(number, counts) % max(counts["groups.Person"], 1)

@@ -1,6 +1,6 @@
 """Invented values of one attribute: computed when they are asked for, so that 200,000 people cost no memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,16 +10,26 @@ from pco_simulator.vocabulary import CHOICES, CITIES, FIRST_NAMES, LAST_NAMES, S
 
 Maker = Callable[[int], Any]
 """From the number of a record, counted from 0, to a value."""
-Counts = Mapping[str, int]
-"""How many records every entity has."""
+
+
+class Counts(dict[str, int]):
+    """How many records every entity has, in a church where it is `now`, in seconds after the oldest time.
+
+    None: in a church whose calendar ended with 2024.
+    """
+
+    now: int | None = None
+
+
 Others = Callable[[str, str], Maker]
 """`others(entity, attribute)`: what makes the values of another attribute, of this entity or of another one."""
-Stories = Mapping[tuple[str, str], Callable[[Others, Counts], Maker]]
+Stories = dict[tuple[str, str], Callable[[Others, Counts], Maker]]
 """What makes the values of attributes that agree with others, by entity and attribute."""
-Targets = Mapping[tuple[str, str], Callable[[Counts], Callable[[int], int]]]
+Targets = dict[tuple[str, str], Callable[[Counts], Callable[[int], int]]]
 """To the record of which number a relationship leads, by entity and relationship."""
 
 _OLDEST: Final = datetime(2012, 1, 1)  # noqa: DTZ001 - formatting an aware time costs three times as much
+WEEK_SECONDS: Final = 7 * 86_400
 _SPAN: Final = int((datetime(2024, 12, 31) - _OLDEST).total_seconds())  # noqa: DTZ001 - see above
 _BULK_EDIT: Final = "2024-06-15T03:00:00Z"
 """Every eighth record was last changed in this one second: pages ordered by time must cope with that."""
@@ -52,6 +62,11 @@ def seconds_text(seconds: int) -> str:
 def seconds_of(moment: str) -> int:
     """How long after the oldest time a time is, written in UTC and without the Z."""
     return int((datetime.fromisoformat(moment) - _OLDEST).total_seconds())
+
+
+def whole_weeks(counts: Counts, last: int, *, ahead: int = 0) -> int:
+    """By how many seconds a weekly calendar moves, so that what was `last` is the last before so long after now."""
+    return 0 if counts.now is None else (counts.now + ahead - last) // WEEK_SECONDS * WEEK_SECONDS
 
 
 def maker_of(topic: tuple[object, ...], count: int, name: str, attribute: Attribute) -> Maker:

@@ -7,11 +7,14 @@ from typing import Any
 from pco_catalog.catalog import Entity, Relationship
 from pco_simulator.chance import roller
 from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
+from pco_simulator.counted import counted_by
 from pco_simulator.identifiers import number_of, record_id
 from pco_simulator.invention import Counts, Maker, identifier_as, maker_of
 from pco_simulator.records import ORGANIZATION, Record, related_ids
 
 Peers = Callable[[str], "Inventor"]
+Children = Callable[[str, str, int], Sequence[int]]
+"""`children(entity, relationship, id)`: the ids of the records of an entity whose relationship names that one."""
 Kinds = Mapping[tuple[str, str], str]
 """From product and resource to the entity whose records a relationship names."""
 
@@ -27,13 +30,16 @@ class Inventor:
     A person is the same one in every product, as is mostly so in PCO; so names depend on the resource only.
     """
 
-    def __init__(self, entity: Entity, *, seed: int, counts: Counts, kinds: Kinds, peers: Peers) -> None:
+    def __init__(
+        self, entity: Entity, *, seed: int, counts: Counts, kinds: Kinds, peers: Peers, children: Children
+    ) -> None:
         self.entity = entity
         self._seed = seed
         self._topic = (seed, entity.resource if entity.resource == "Person" else entity.name)
         self._counts = counts
         self._kinds = kinds
         self._peers = peers
+        self._children = children
         self._makers: dict[str, Maker] = {}
         self._targets: dict[str, tuple[Maker | None, Maker, int]] = {}
         self._shown = tuple(name for name, attribute in entity.attributes.items() if not attribute.on_request)
@@ -56,6 +62,8 @@ class Inventor:
             attribute = self.entity.attributes[name]
             if agreeing is None and attribute.type == "primary_key":
                 agreeing = self._related_id(name)
+            if agreeing is None:
+                agreeing = self._count(name)
             self._makers[name] = agreeing or maker_of(self._topic, self._counts[self.entity.name], name, attribute)
         return self._makers[name]
 
@@ -68,6 +76,12 @@ class Inventor:
         if one.resource == "Organization":
             return lambda number: identifier_as(name, ORGANIZATION["id"])
         return lambda number: identifier_as(name, next(map(str, self.related(relationship, number)), None))
+
+    def _count(self, name: str) -> Maker | None:
+        counted = counted_by(self.entity.name, name)
+        if counted is None:
+            return None
+        return lambda number: len(self._children(counted.child, counted.relationship, record_id(number)))
 
     def attributes(self, number: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """The values of the named attributes, or of all those that are shown without being asked for."""
@@ -89,9 +103,8 @@ class Inventor:
         """The ids that a relationship of a record names, without inventing the rest of it."""
         relationship = self.entity.relationships.get(name)
         if relationship is None:
-            owner = self._unnamed_owners.get(name)
-            count = self._counts[owner] if owner else 0
-            return (record_id(_shared_out(count)(number)),) if count else ()
+            owner = self._unnamed_owner(name, number)
+            return () if owner is None else (record_id(owner),)
         if relationship.resource == "Organization":
             return ()
         if relationship.many:
@@ -111,6 +124,13 @@ class Inventor:
     def _template(self) -> str:
         entity = self.entity
         return entity.list_path or next(iter(entity.list_paths), f"/{entity.product}/v2/unlisted")
+
+    def _unnamed_owner(self, name: str, number: int) -> int | None:
+        kind = self._unnamed_owners.get(name)
+        if kind is None or not self._counts[kind]:
+            return None
+        fixed = agreeing_target(self.entity.name, name, self._counts)
+        return fixed(number) if fixed is not None else _shared_out(self._counts[kind])(number)
 
     def _owners_by_path(self) -> dict[str, str]:
         """The kinds of owners that are known from the paths of the lists only: each has a share of the records."""

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pco_catalog.catalog import Entity
+
+_BEGINNINGS: Final = ("starts_at", "sort_date")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListFacts:
-    """What a list can be asked; the rest is ignored. `dates` are the attributes that are days without a time."""
+    """What a list can be asked; the rest is ignored. `dates` are the attributes that are days without a time.
+
+    `begins` is the attribute that says when something begins, if there is one.
+    """
 
     can_order_by: tuple[str, ...] = ()
     can_query_by: tuple[str, ...] = ()
@@ -17,6 +22,7 @@ class ListFacts:
     can_filter: tuple[str, ...] = ()
     ranges: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
+    begins: str = ""
     parent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -29,6 +35,7 @@ class ListFacts:
             can_filter=tuple(sorted(entity.filters_at(path))),
             ranges=entity.range_query_by,
             dates=frozenset(name for name, one in entity.attributes.items() if one.type == "date"),
+            begins=next((name for name in _BEGINNINGS if name in entity.attributes), ""),
             parent=parent,
         )
 

@@ -11,6 +11,8 @@ DEFAULT_PER_PAGE: Final = 25
 MOST_PER_PAGE: Final = 100
 DELETED: Final = frozenset({"only_deleted", "recently_deleted"})
 """Filters that show deleted records, and no others."""
+TIMES: Final = {"upcoming": "gte", "future": "gte", "past": "lt"}
+"""Filters that show what begins from now on, or what began before."""
 RANGES: Final = frozenset({"gt", "gte", "lt", "lte"})
 
 
@@ -57,8 +59,12 @@ class ListQuery:
         return self.order, self.where, self.shows_deleted
 
 
-def read_query(raw: str, facts: ListFacts) -> ListQuery:
-    """Read a raw query string. `per_page` is capped at 100 silently; what cannot be read has its default."""
+def read_query(raw: str, facts: ListFacts, *, now: str) -> ListQuery:
+    """Read a raw query string, at the time `now`.
+
+    `per_page` is capped at 100 silently; what cannot be read has its default. Of filters only those are understood
+    that ask for deleted records, or for what is to come or is over.
+    """
     offset, per_page = 0, DEFAULT_PER_PAGE
     order: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
@@ -73,7 +79,10 @@ def read_query(raw: str, facts: ListFacts) -> ListQuery:
         elif key == "order":
             order = tuple(name for name in _names(value) if name.removeprefix("-") in facts.can_order_by)
         elif key == "filter":
-            shows_deleted = any(name in DELETED and name in facts.can_filter for name in _names(value))
+            known = [name for name in _names(value) if name in facts.can_filter]
+            shows_deleted = not DELETED.isdisjoint(known)
+            operators = {TIMES[name] for name in known if name in TIMES and facts.begins}
+            where.extend(Condition(attribute=facts.begins, operator=one, value=now) for one in sorted(operators))
         elif key == "include":
             include = tuple(name for name in _names(value) if name.partition(".")[0] in facts.can_include)
         elif key.startswith("fields[") and key.endswith("]"):

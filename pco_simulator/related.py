@@ -123,6 +123,10 @@ def _ids(
         return world.ids_below(target.entity, collection, edge.name, identifier)
     if edge.many:
         return world.ids_through(target.entity, collection, edge.name, identifier)
+    if edge.target == world.edges.holder(collection.entity):
+        return (identifier,)
+    if any(f"{{{edge.name}_id}}" in path for path in collection.entity.list_paths):
+        return collection.owners_of(identifier, edge.name)
     between = _between(world, collection, edge)
     if between is not None:
         through = related_to(world, collection, document, between)

@@ -16,6 +16,7 @@ from pco_simulator.collection import Collection
 from pco_simulator.documents import list_document, organization_document, record_document, sparse
 from pco_simulator.faults import FaultPlan
 from pco_simulator.including import include
+from pco_simulator.invention import time_text
 from pco_simulator.lapses import Lapses, TooMuchIncluded
 from pco_simulator.listing import ListFacts
 from pco_simulator.paging import page_window
@@ -78,7 +79,7 @@ class Simulator:
         self.drops: list[Drop] = []
         self._clock = clock
         self._started = clock()
-        self._pages: OrderedDict[tuple[str, str], tuple[int, bytes]] = OrderedDict()
+        self._pages: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
         self._selections: OrderedDict[tuple[Any, ...], Sequence[int]] = OrderedDict()
 
     def reply(self, request: Request) -> Reply:
@@ -89,7 +90,9 @@ class Simulator:
         self._apply_drops(n - 1)
         credential, refused = authenticate(request.headers, self.settings.credentials)
         place = self._locate(request)
-        query = read_query(request.query, place.facts) if isinstance(place, ListPlace | RecordPlace) else ListQuery()
+        query = ListQuery()
+        if isinstance(place, ListPlace | RecordPlace):
+            query = read_query(request.query, place.facts, now=time_text(self.world.now()))
         query = query.without(self.settings.ignores)
         window = self.windows.setdefault(credential, RateWindow())
         verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
@@ -189,8 +192,9 @@ class Simulator:
     def _page(
         self, request: Request, place: ListPlace, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"
     ) -> bytes:
+        key = (request.path, request.query, query.where)
         is_of_one_kind = place.ids is None and not query.include
-        key, version = (request.path, request.query), place.listing.version if is_of_one_kind else self.world.version
+        version = place.listing.version if is_of_one_kind else self.world.version
         known = self._pages.get(key)
         if known is not None and known[0] == version and not spoilt:
             self._pages.move_to_end(key)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +27,10 @@ class SimulatorProcess:
         *arguments: str,
         people: int = 1000,
         groups: int = 50,
+        volunteers: int | None = None,
+        plans: int | None = None,
         seed: int = 1,
+        now: datetime | None = None,
         rate_limit: str = "none",
         rate_window: str = "sliding",
         latency_ms: float = 0,
@@ -43,6 +47,9 @@ class SimulatorProcess:
         self._arguments = [
             "--people", str(people), "--groups", str(groups), "--seed", str(seed), "--rate-limit", rate_limit,
             "--rate-window", rate_window, "--latency-ms", str(latency_ms),
+            *(("--volunteers", str(volunteers)) if volunteers is not None else ()),
+            *(("--plans", str(plans)) if plans is not None else ()),
+            *(("--now", now.isoformat()) if now else ()),
             *(part for product in forbid for part in ("--forbid", product)),
             *(part for name in prepare for part in ("--prepare", name)),
             *(("--replay", str(replay)) if replay else ()),

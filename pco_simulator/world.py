@@ -8,6 +8,7 @@ from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.coherence import counts_of, is_rare, meant_by, numbers_of, rendered_type
 from pco_simulator.collection import Collection
 from pco_simulator.edges import Edges
+from pco_simulator.invention import Counts, seconds_of
 from pco_simulator.inventor import Inventor
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
@@ -18,13 +19,33 @@ FEW = 3
 
 
 class World:
-    """The same one for the same seed, until it is changed."""
+    """The same one for the same seed, until it is changed.
 
-    def __init__(self, *, seed: int, people: int, groups: int) -> None:
+    `now` is the time there at first: its calendar is of the weeks before and after. None: it is as late as here, and
+    its calendar ended with 2024. `volunteers` and `plans` are those of its services, both or neither; without them it
+    has as few as of anything else.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        people: int,
+        groups: int,
+        volunteers: int | None = None,
+        plans: int | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        if (volunteers is None) != (plans is None):
+            raise ValueError("a church has volunteers and plans, or neither")
         self.seed = seed
         self.clock_ahead = 0.0
+        self._began_ahead = timedelta() if now is None else now - datetime.now(UTC)
         catalog = load_catalog()
-        self._counts = dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups)
+        self._counts = Counts(
+            dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups, volunteers=volunteers, plans=plans)
+        )
+        self._counts.now = None if now is None else seconds_of(now.astimezone(UTC).replace(tzinfo=None).isoformat())
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}
         self._inventors: dict[str, Inventor] = {}
         self._collections: dict[str, Collection] = {}
@@ -42,7 +63,7 @@ class World:
 
     def now(self) -> datetime:
         """The time by PCO's clock, which may differ from this machine's."""
-        return datetime.now(UTC) + timedelta(seconds=self.clock_ahead)
+        return datetime.now(UTC) + self._began_ahead + timedelta(seconds=self.clock_ahead)
 
     def collection(self, name: str) -> Collection:
         """The collection of an entity. Raises `UnknownEntity`."""
@@ -92,6 +113,7 @@ class World:
                 counts=self._counts,
                 kinds=self._kinds,
                 peers=self._inventor,
+                children=lambda child, relationship, owner: self.collection(child).children_of(relationship, owner),
             )
         return self._inventors[name]
 

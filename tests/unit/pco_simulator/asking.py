@@ -3,6 +3,7 @@
 import base64
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def simulator(
     seed: int = 1,
     people: int = 230,
     groups: int = 20,
+    now: datetime | None = None,
     rules: RateRules | None = None,
     forbidden: frozenset[str] = frozenset(),
     faults: tuple[Fault, ...] = (),
@@ -42,7 +44,7 @@ def simulator(
     """A small church whose only application is `app` with the secret `secret`."""
     recorded = Recording(read_captures((RECORDINGS / recording).read_text("utf-8"))) if recording else None
     made = Simulator(
-        World(seed=seed, people=people, groups=groups),
+        World(seed=seed, people=people, groups=groups, now=now),
         Settings(credentials={"app": "secret"}, rules=rules or RateRules(), forbidden=forbidden),
         recording=recorded,
         clock=clock or Clock(),

@@ -1,6 +1,7 @@
 """Lists behave as PCO's: pages, order, filters that are ignored without a word, hidden groups, includes, fields."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -451,6 +452,22 @@ def test_filters_are_those_of_the_list() -> None:
     below = page(one, f"/people/v2/households/{household}/people")
     assert below["meta"]["can_filter"] == ["non_pending", "without_deceased"]
     assert "can_filter" not in page(one, f"/people/v2/lists/{ids(page(one, '/people/v2/lists'))[0]}/people")["meta"]
+
+
+def test_a_filter_parts_what_is_to_come_from_what_is_over_as_time_goes_by() -> None:
+    one = simulator(groups=5, now=datetime(2031, 5, 14, 9, 30, tzinfo=UTC))
+    events = "/groups/v2/events"
+    now = one.world.now().isoformat()
+    begins = {each["id"]: each["attributes"]["starts_at"] for each in one.state("groups.Event")}
+    upcoming = all_ids(one, events, "filter=upcoming")
+    assert upcoming == [each for each in begins if begins[each] > now]
+    assert len(upcoming) == 5 * 4
+    assert page(one, events, "filter=upcoming&per_page=3")["meta"]["total_count"] == 5 * 4
+    one.world.clock_ahead = 7 * 86_400
+    assert len(all_ids(one, events, "filter=upcoming")) == 5 * 3
+    assert page(one, events, "filter=upcoming&per_page=3")["meta"]["total_count"] == 5 * 3
+    below = f"{GROUPS}/{ids(page(one, GROUPS))[0]}/events"
+    assert len(all_ids(one, below, "filter=upcoming")) == 12, "this list does not know the filter"
 
 
 def test_some_attributes_hold_the_id_of_a_relationship_as_a_number() -> None:
