@@ -8,7 +8,7 @@ import orjson
 
 from pco_simulator.collection import Collection
 from pco_simulator.documents import organization, sparse
-from pco_simulator.lapses import CUT, MISSING, UNNAMED, UNSHOWN, Lapses
+from pco_simulator.lapses import CUT, MISSING, SPOILT, UNNAMED, UNSHOWN, Lapses
 from pco_simulator.related import Related, related_to
 from pco_simulator.world import World
 
@@ -65,6 +65,7 @@ class _Included:
         self._known: dict[Key, dict[str, Any] | None] = {}
         self._sources: dict[Key, Collection] = {}
         self._unshown: set[Key] = set()
+        self._spoilt: set[Key] = set()
         self._counts: Counter[str] = Counter()
 
     def follow(self, collection: Collection, document: dict[str, Any], name: str, above: str = "") -> Related | None:
@@ -88,6 +89,8 @@ class _Included:
         self._counts[edge] += len(related.ids)
         if related.ids and self._lapses.rule(UNSHOWN, edge, document["id"]):
             self._unshown.add(related.keys[-1])
+        if related.ids and self._lapses.rule(SPOILT, edge, document["id"]):
+            self._spoilt.add(related.keys[-1])
         return related
 
     def _add(self, related: Related) -> None:
@@ -120,6 +123,8 @@ class _Included:
 
     def _row(self, key: Key, document: dict[str, Any] | None) -> bytes:
         source = self._sources.get(key)
+        if key in self._spoilt:
+            return orjson.dumps({**self._document(key), "attributes": []})
         if source is not None and key[0] in self._fields:
             return orjson.dumps(sparse(self._document(key), source, int(key[1]), self._fields[key[0]]))
         return source.rendered(int(key[1])) if document is None and source is not None else orjson.dumps(document)

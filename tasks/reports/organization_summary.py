@@ -197,7 +197,7 @@ def _summarize(entity: str, ended: Ended | None, facts: RunFacts | None) -> Enti
         missing=deletions.missing,
         deleted=deletions.deleted,
         quarantined=facts.quarantined,
-        requests=facts.requests,
+        requests=max(facts.requests, (facts.result or {}).get("requests", 0)),
         reason=reason,
     )
 

@@ -1,13 +1,18 @@
 """What comes with the records of a list is mirrored with them: one request, one transaction, the same guarantees."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
+from flows.replay_quarantine import replay_quarantine
+from flows.sync_child import sync_child
 from flows.sync_entity import NotIncludedError
+from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
 
@@ -283,3 +288,52 @@ def test_a_turn_that_an_older_version_has_opened_stays_what_it_was(giving: Churc
     assert summary.continued
     assert summary.brought == {}
     assert {"include" in one for one in asked(giving)} == {False}
+
+
+def test_what_cannot_be_a_row_stands_aside_with_its_owner_and_is_replayed_there(giving: Church) -> None:
+    owner = owner_with(giving, 2)
+    lapse(giving, "spoilt", record_id=owner, **ALWAYS)
+    state = ended(giving)
+    assert state.name == "CompletedWithQuarantine"
+    assert "giving.Designation: 1 records are in quarantine" in str(state.message)
+    ((entity, bad, of),) = giving.sql("SELECT entity, record_id, owner FROM sync.quarantine")
+    assert (entity, of) == (DESIGNATIONS, owner)
+    assert bad not in designations_of(giving, owner)
+
+    giving.simulator.reset_log()
+    replayed = replay_quarantine(giving.org_id)
+    assert (replayed.stored, replayed.still_open) == (1, 0)
+    assert [one["path"] for one in giving.simulator.access_log()] == [f"{PATH}/{owner}/designations/{bad}"]
+    assert differences(giving) == []
+
+
+def test_what_belongs_to_a_record_that_stands_aside_is_mirrored(giving: Church) -> None:
+    owner = owner_with(giving, 2)
+    giving.simulator.faults([{"kind": "attributes-list", "record_id": owner, "path": PATH, **ALWAYS}])
+    assert ended(giving).name == "CompletedWithQuarantine"
+    assert giving.sql("SELECT entity, record_id FROM sync.quarantine WHERE resolved_at IS NULL") == [(DONATIONS, owner)]
+    assert len(designations_of(giving, owner)) >= 2
+
+
+def test_a_church_reads_below_each_owner_what_does_not_come_with_them(
+    giving: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_CHILD_DEPLOYMENT", f"{sync_child.name}/nobody-runs-it")
+    asyncio.run(deploy(sync_child, "nobody-runs-it"))
+    cut(giving)
+
+    summary = sync_organization(giving.org_id, include=[DESIGNATIONS], wait=False)
+
+    told = {one.entity: one.outcome for one in summary.entities}
+    assert told == {DONATIONS: "completed", DESIGNATIONS: "spreading", **dict.fromkeys(KINDS[1:], "completed")}
+    ((keys, scopes),) = giving.sql(
+        "SELECT count(*), count(DISTINCT scope) FROM sync.runs WHERE parent_run_id IS NOT NULL AND entity = :entity",
+        entity=DESIGNATIONS,
+    )
+    assert (keys, scopes) == (90, 90)
+
+
+async def deploy(flow: Any, name: str) -> None:
+    """A deployment without a work pool: its runs wait."""
+    async with get_client() as client:
+        await client.create_deployment(flow_id=await client.create_flow(flow), name=name)
