@@ -7,7 +7,7 @@ they were gathered. Entities are data: nothing in the project has a class, a swi
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -83,10 +83,9 @@ class Sideload:
         """What the owner's id is called in the path, and in the rows of records that have one owner: donation_id."""
         return str(re.findall(r"{(\w+)}", self.path)[-1])
 
-    @property
-    def includes(self) -> frozenset[tuple[str, str]]:
-        """The list and its includes without which it is not read so: its own, and the one that this comes by."""
-        return frozenset(((self.owner, self.include), (self.owner, self.include.rpartition(".")[0])))
+    def is_in(self, distrusted: Set[tuple[str, str]]) -> bool:
+        """Whether its include, or the one by which that comes, is among these, each named with its list."""
+        return not distrusted.isdisjoint(((self.owner, self.include), (self.owner, self.include.rpartition(".")[0])))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,6 +121,10 @@ class Entity:
     def is_mirrored(self) -> bool:
         """Whether there is a way to read all of its records, so that there is a table for them."""
         return bool(self.list_paths) or self.sideload is not None
+
+    def comes_with_owner(self, distrusted: Set[tuple[str, str]]) -> bool:
+        """Whether its records are read with their owners: there is no other way, or the include is not distrusted."""
+        return self.sideload is not None and not (self.list_paths and self.sideload.is_in(distrusted))
 
     @property
     def schema_name(self) -> str:
@@ -166,6 +169,12 @@ class Catalog:
             close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
             raise UnknownEntity(name, tuple(lowered[match] for match in close), len(self.by_name))
         return found
+
+    def brought_by(self, owner: str, distrusted: Set[tuple[str, str]] = frozenset()) -> tuple[Sideload, ...]:
+        """What is read with the list of this entity."""
+        return tuple(
+            one for one in self.sideloads.get(owner, ()) if self.by_name[one.entity].comes_with_owner(distrusted)
+        )
 
     def entities(self, *, top_level_only: bool = False) -> tuple[Entity, ...]:
         """All entities that are mirrored, or only those listed at top level, by name."""

@@ -49,17 +49,11 @@ def ways_of(
     return top, below
 
 
-def comes_with_owner(entity: Entity, distrusted: Set[tuple[str, str]]) -> bool:
-    """Whether the records of a kind are read with their owners, whose list is read for them."""
-    return entity.sideload is not None and distrusted.isdisjoint(entity.sideload.includes)
-
-
 def _read_for(catalog: Catalog, entities: Sequence[Entity], distrusted: Set[tuple[str, str]]) -> list[Entity]:
     """The entities to be read for these, each once; one that comes with its owners, and not now, needs a list."""
     read: dict[str, Entity] = {}
     for entity in entities:
-        if entity.sideload is not None and comes_with_owner(entity, distrusted):
-            read.setdefault(entity.sideload.owner, catalog.entity(entity.sideload.owner))
-        elif entity.list_paths:
-            read[entity.name] = entity
+        if entity.sideload is not None and entity.comes_with_owner(distrusted):
+            entity = catalog.entity(entity.sideload.owner)
+        read[entity.name] = entity
     return list(read.values())

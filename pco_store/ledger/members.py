@@ -40,10 +40,6 @@ class Traits:
         """How many records of a list to ask for at a time."""
         return min(wanted, self.page_sizes.get(entity, wanted))
 
-    def trusted(self, sideloads: Sequence[Sideload]) -> tuple[Sideload, ...]:
-        """Those that may be read with their owners; one that comes by an include that is not kept to may not."""
-        return tuple(one for one in sideloads if self.distrusted.isdisjoint(one.includes))
-
 
 async def open_members(
     connection: AsyncConnection, opened: Sequence[tuple[RunHandle, Sequence[Sideload]]]

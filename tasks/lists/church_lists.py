@@ -147,7 +147,7 @@ class _Reader:
     async def _requests(self, connection: AsyncConnection, *, ways: Sequence[Way]) -> list[RunRequest]:
         run, settings = self.lease.run, self.resources.settings
         known, now = await read_watermarks(connection, run.org_id), await database_time(connection)
-        traits, sideloads = await read_traits(connection, run.org_id), load_catalog().sideloads
+        traits = await read_traits(connection, run.org_id)
         return [
             RunRequest(
                 org_id=run.org_id,
@@ -166,7 +166,7 @@ class _Reader:
                 flow_run_id=current_flow_run_id(),
                 lease_seconds=settings.lease_seconds,
                 plan={"many_deletions": self.many_deletions, "is_of_church": True},
-                sideloads=traits.trusted(sideloads.get(way.entity.name, ())),
+                sideloads=load_catalog().brought_by(way.entity.name, traits.distrusted),
             )
             for way in ways
         ]

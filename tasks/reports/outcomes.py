@@ -46,8 +46,7 @@ class _Left:
 def end_of(facts: RunFacts) -> End:
     """The end of a sync or a fan-out, as the ledger shows it; what weighs most gives outcome and name."""
     if facts.dropped is not None:
-        how = f"it did not come in full with its owners, so its lists are to be read one by one: {facts.dropped}"
-        return End(outcome="incomplete", name=LACKING, reason=how)
+        return End(outcome="incomplete", name=LACKING, reason=f"it did not come in full: {facts.dropped}")
     if facts.state == "failed":
         return End(outcome="failed", reason=facts.error or "it failed")
     if facts.state == "cancelled":

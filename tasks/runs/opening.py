@@ -59,11 +59,11 @@ async def run_request(
     Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
     """
 
-    sideloads = load_catalog().sideloads.get(entity.name, ()) if scope == "" else ()
+    brings = scope == "" and bool(load_catalog().brought_by(entity.name))
 
     async def read(connection: AsyncConnection) -> tuple[WatermarkReading, Traits]:
         await check_schema(connection)
-        traits = await read_traits(connection, org_id) if sideloads else Traits(page_sizes={}, distrusted=frozenset())
+        traits = await read_traits(connection, org_id) if brings else Traits(page_sizes={}, distrusted=frozenset())
         return await read_watermark(connection, org_id=org_id, entity=entity.name), traits
 
     known, traits = await patiently(resources, read)
@@ -81,7 +81,7 @@ async def run_request(
         lease_seconds=resources.settings.lease_seconds,
         fan_out=fan_out,
         plan=plan,
-        sideloads=traits.trusted(sideloads),
+        sideloads=load_catalog().brought_by(entity.name, traits.distrusted) if brings else (),
     )
 
 

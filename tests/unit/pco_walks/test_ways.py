@@ -4,7 +4,7 @@ import pytest
 
 from pco_catalog.catalog import load_catalog
 from pco_walks.explanations import explain
-from pco_walks.ways import Way, ways_of
+from pco_walks.ways import OrganizationMode, Way, ways_of
 from tasks.request_plan import pages_of
 
 CATALOG = load_catalog()
@@ -15,10 +15,12 @@ def names(ways: list[Way]) -> set[str]:
     return {way.entity.name for way in ways}
 
 
-def test_everything_that_is_listed_somewhere_is_read_in_a_full_sync() -> None:
+def test_everything_that_is_mirrored_is_read_in_a_full_sync_or_comes_with_what_is() -> None:
     top, below = ways_of(CATALOG, LISTED, mode="full", known=set())
     assert len(top) == len(CATALOG.entities(top_level_only=True))
-    assert names(top) | names(below) == {entity.name for entity in LISTED}
+    brought = {one.entity for way in top for one in CATALOG.sideloads.get(way.entity.name, ())}
+    assert names(top) | names(below) | brought == {entity.name for entity in LISTED}
+    assert names(below).isdisjoint(brought)
     assert all(way.chain is not None and way.chain.levels[-1].entity is way.entity for way in below)
 
 
@@ -32,6 +34,35 @@ def test_a_delta_and_the_rest_are_everything_and_share_nothing() -> None:
     assert names(changed) & names(rest) == set()
     assert names(changed) | names(rest) == names(full)
     assert names(children) == names(all_children)
+
+
+@pytest.mark.parametrize("mode", ["full", "delta"])
+def test_what_comes_with_its_owners_is_read_by_their_list(mode: OrganizationMode) -> None:
+    refunds = [CATALOG.entity("giving.DesignationRefund"), CATALOG.entity("giving.Donation")]
+    top, below = ways_of(CATALOG, refunds, mode=mode, known={"giving.Donation"})
+    assert [(way.entity.name, way.mode) for way in top] == [("giving.Donation", mode)]
+    assert below == []
+
+
+@pytest.mark.parametrize("include", ["refund", "refund.designation_refunds"])
+def test_what_an_include_did_not_bring_in_full_is_read_below_its_owners(include: str) -> None:
+    distrusted = {("giving.Donation", include)}
+    chosen = [CATALOG.entity(name) for name in ("giving.DesignationRefund", "giving.Refund", "giving.Designation")]
+    top, below = ways_of(CATALOG, chosen, mode="full", known=set(), distrusted=distrusted)
+    assert names(below) == {"giving.DesignationRefund"}
+    assert names(top) == {"giving.Donation"}
+    assert ways_of(CATALOG, chosen, mode="delta", known=set(), distrusted=distrusted)[1] == []
+
+
+def test_what_has_no_list_comes_with_its_owners_whatever_was_seen() -> None:
+    refund, distrusted = CATALOG.entity("giving.Refund"), {("giving.Donation", "refund")}
+    assert refund.comes_with_owner(distrusted)
+    assert not CATALOG.entity("giving.DesignationRefund").comes_with_owner(distrusted)
+    assert {one.entity for one in CATALOG.brought_by("giving.Donation", distrusted)} == {
+        "giving.Designation",
+        "giving.Note",
+        "giving.Refund",
+    }
 
 
 def test_what_was_never_read_is_read_in_full_before_a_delta() -> None:
