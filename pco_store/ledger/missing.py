@@ -1,6 +1,6 @@
 """What is in the mirror and on no page of a complete run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Table, text
@@ -61,3 +61,44 @@ async def read_owners(
         {"org_id": org_id, "ids": list(ids)},
     )
     return {row.id: row.owner for row in result}
+
+
+async def may_have_moved(
+    connection: AsyncConnection, run: RunHandle, owners: Table, by_owner: Mapping[str, str]
+) -> frozenset[str]:
+    """Of records that a run did not show, those that may be with another owner by now, who was read before.
+
+    That is so if their owner is still there, or was merged into another one, and the full reading before this one has
+    shown them, or there was none. `by_owner` are the records with their owners.
+    """
+    result = await connection.execute(
+        text(
+            f"""
+            SELECT asked.id FROM unnest(CAST(:ids AS text[]), CAST(:owners AS text[])) AS asked(id, owner)
+            WHERE NOT EXISTS (SELECT FROM {quoted_name(owners)} AS owner
+                              WHERE owner.org_id = :org_id AND owner.id = asked.owner
+                                AND owner._deleted_reason NOT LIKE 'merged into %')
+              AND asked.id IN (
+                SELECT unnest(ids) FROM sync.pages WHERE run_id = :before
+                UNION ALL SELECT unnest(CAST(:ids AS text[])) WHERE CAST(:before AS bigint) IS NULL)
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {
+            "ids": list(by_owner),
+            "owners": list(by_owner.values()),
+            "org_id": run.org_id,
+            "before": await _full_reading_before(connection, run),
+        },
+    )
+    return frozenset(result.scalars())
+
+
+async def _full_reading_before(connection: AsyncConnection, run: RunHandle) -> int | None:
+    found: int | None = await connection.scalar(
+        text(
+            "SELECT max(run_id) FROM sync.runs WHERE org_id = :org_id AND entity = :entity AND scope = :scope "
+            "AND state = 'completed' AND mode = 'full' AND run_id < :run_id"
+        ),
+        {"org_id": run.org_id, "entity": run.entity, "scope": run.scope, "run_id": run.run_id},
+    )
+    return found

@@ -2,13 +2,16 @@
 
 They are asked for below the owners that their rows name, by the rules of every deletion (`from_a_list`): twice, beside
 witnesses, and not if there are too many. So an include that PCO cuts short never costs a row.
+
+What is gone from an owner who is still there may have moved to one whose page had been read before. So it is marked by
+the next full reading that does not show it either.
 """
 
 from functools import partial
 
 from pco_catalog.ancestors import path_below
 from pco_store.ledger.answers import settle_run
-from pco_store.ledger.missing import MissingRecords, find_missing, read_owners
+from pco_store.ledger.missing import MissingRecords, find_missing, may_have_moved, read_owners
 from pco_store.ledger.missing_below import settled_deletions
 from tasks.deletions.absence import Asking, Checkpoints
 from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
@@ -52,10 +55,12 @@ async def find_deletions_with_owners(
         witnesses=[path_of(one) for one in missing.witnesses if one in owners] or [f"/{sync.entity.product}/v2"],
         is_single=is_single,
     )
-    asked = {one: [path_of(one)] for one in missing.ids if one in owners}
+    known = {one: owners[one] for one in missing.ids if one in owners}
+    later = await patiently(resources, partial(may_have_moved, run=run, owners=sync.table, by_owner=known))
+    asked = {one: [path_of(one)] for one in known if one not in later}
     absent = await asking.find_absent(asked, Checkpoints(resources=resources, run=run)) if asked else []
     verdict: Verdict = "not_provable" if absent is None else "confirmed"
-    unplaced = len(missing.ids) - len(asked)
+    unplaced = len(missing.ids) - len(known)
     deleted = await patiently(
         resources,
         partial(

@@ -63,7 +63,7 @@ async def begin_walk(
         parents=parents or {},
         shared=shared,
         spawn=spawn,
-        companions={one.include: _companion(one) for one in members if one.dropped is None},
+        companions={one.include: companion_of(one) for one in members if one.dropped is None},
         included=tuple(one.include for one in members),
         on_completing=on_completing,
         seen=seen,
@@ -78,7 +78,8 @@ async def begin_walk(
     return sync, walks
 
 
-def _companion(member: Member) -> Companion:
+def companion_of(member: Member) -> Companion:
+    """How a member's kind is read with its list."""
     entity = load_catalog().entity(member.run.entity)
     assert entity.sideload is not None, "it was opened as a member"
     return Companion(sideload=entity.sideload, entity=entity, table=mirror_table(entity), run=member.run)
