@@ -9,7 +9,7 @@ from sqlalchemy import text
 from pco_store.database import Database
 from pco_store.errors import LeaseLost, PlanDiffers
 from pco_store.ledger.leases import RunLease, open_beside, open_run
-from pco_store.ledger.openings import ORGANIZATION, NotOpened, Opened, RunRequest
+from pco_store.ledger.openings import ORGANIZATION, NotOpened, Opened, RunRequest, find_run, open_new
 from pco_store.ledger.runs import check_fence, finish_run
 from tests.integration.requests import run_request
 
@@ -57,18 +57,28 @@ async def test_new_lists_are_opened_and_held_and_nobody_else_may_start_them(data
     await lease.release()
 
 
-async def test_two_churches_that_open_the_same_lists_at_once_share_them_out_without_a_deadlock(
-    database: Database,
-) -> None:
-    """One that slept past its lease and one that took over may both be at it."""
-    one, other = await church(database), await church(database)
-    there, back = await asyncio.gather(
-        open_beside(one, lists("there")), open_beside(other, list(reversed(lists("back"))))
-    )
-    for name in NAMES:
-        assert {type(there[name]), type(back[name])} == {Opened, NotOpened}
-    await one.release()
-    await other.release()
+async def test_somebody_who_is_opening_one_of_them_is_waited_for(database: Database) -> None:
+    lease = await church(database)
+    theirs, *others = lists("somebody")
+
+    async def is_waiting() -> bool:
+        async with database.transaction() as connection:
+            waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            return bool(await connection.scalar(waiting))
+
+    async with database.transaction() as connection:
+        assert await find_run(connection, theirs) is None
+        ours = asyncio.create_task(open_beside(lease, lists()))
+        async with asyncio.timeout(20):
+            while not await is_waiting():
+                assert not ours.done(), await ours
+                await asyncio.sleep(0.01)
+        await open_new(connection, theirs)
+    opened = await ours
+
+    assert isinstance(opened[theirs.entity], NotOpened)
+    assert {type(opened[one.entity]) for one in others} == {Opened}
+    await lease.release()
 
 
 async def test_all_of_them_are_held_by_renewing_the_churchs_lease(database: Database) -> None:

@@ -192,8 +192,10 @@ def test_a_second_delta_of_the_church_joins_the_first(known: Church, world: Simu
 
 
 def test_a_delta_that_is_interrupted_leaves_no_list_held_and_is_continued(
-    known: Church, world: SimulatorProcess
+    known: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tasks.lists.church_lists.LISTS_AT_A_TIME", 2)  # the others wait for their turn
+
     async def main() -> None:
         world.latency(5_000)
         running = asyncio.create_task(sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True))
