@@ -89,7 +89,7 @@ class Fleet:
     ) -> FanOutRun:
         """A fan-out from the request to its last child. Raises `TimeoutError`."""
         key = sync_key(ORG, entity, epoch, FAN_OUT_SCOPE)
-        before, began = self._cpu(), time.monotonic()
+        before, began = self.cpu(), time.monotonic()
         await start_fan_out(ORG, entity, epoch=epoch, **how)
         connection = await asyncpg.connect(self.database)
         try:
@@ -109,7 +109,7 @@ class Fleet:
             )
         finally:
             await connection.close()
-        after = self._cpu()
+        after = self.cpu()
         return FanOutRun(
             children=row["children"],
             completed=row["completed"],
@@ -123,7 +123,8 @@ class Fleet:
         """How often each list below a parent was asked for, by path."""
         return Counter(one["path"] for one in self._simulator.access_log() if one["path"].count("/") > 4)
 
-    def _cpu(self) -> dict[str, float]:
+    def cpu(self) -> dict[str, float]:
+        """Seconds that each kind of process has taken so far."""
         server = ServerProcess(name="prefect-server", home=self._bench.services.home).running()
         postmaster = int((self._bench.services.postgres.data / "postmaster.pid").read_text().splitlines()[0])
         return {

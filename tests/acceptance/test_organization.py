@@ -23,12 +23,15 @@ def start(church: FanOuts, *include: str) -> FlowRun:
     return started.flow_run
 
 
-def wait_until_completed(church: FanOuts, *, seconds: float = 90) -> Any:
-    """Wait until the church is complete; its row in the ledger."""
+def wait_until_completed(church: FanOuts, *, epoch: str | None = None, seconds: float = 90) -> Any:
+    """Wait until the church is complete, in this epoch if one is named; its row in the ledger."""
 
     def row() -> Any:
         found = church.church.sql(
-            "SELECT * FROM sync.runs WHERE org_id = :org AND entity = 'organization'", org=church.church.org_id
+            "SELECT * FROM sync.runs WHERE org_id = :org AND entity = 'organization' "
+            "AND (CAST(:epoch AS text) IS NULL OR epoch = :epoch)",
+            org=church.church.org_id,
+            epoch=epoch,
         )
         return found[0] if found else None
 
@@ -80,6 +83,44 @@ def test_a_church_whose_worker_is_killed_is_continued_by_another(fleet: Fleet) -
         assert church.church.differences(entity) == []
     reads = church.church.reads()
     assert reads.total() - len(reads) <= 2 * PAGES_IN_FLIGHT
+
+
+DELTAS = ["calendar.*", "giving.*"]
+LISTS_AT_A_TIME = 8
+
+
+def test_a_delta_whose_worker_is_killed_is_continued_by_one_flow_run(fleet: Fleet) -> None:
+    church = fleet.church("killed-delta")
+    asyncio.run(start_organization("killed-delta", epoch="before", mode="delta", include=DELTAS))
+    wait_until_completed(church)
+    fleet.simulator.latency(500)
+    fleet.simulator.reset_log()
+
+    def lists(state: str) -> list[str]:
+        runs = church.church.sql(
+            "SELECT entity FROM sync.runs WHERE org_id = 'killed-delta' AND epoch = 'e' AND state = :state "
+            "AND entity <> 'organization'",
+            state=state,
+        )
+        return sorted(run.entity for run in runs)
+
+    asyncio.run(start_organization("killed-delta", epoch="e", mode="delta", include=DELTAS))
+    wait_until(lambda: bool(lists("completed")), "the first lists are done")
+    assert lists("running"), "the others are not"
+    (run,) = church.church.sql("SELECT owner FROM sync.runs WHERE key = 'sync-organization:killed-delta:e'")
+    pid = int(run.owner.rpartition(":")[2])
+    fleet.kill(next(worker for worker in fleet.workers if worker.process.pid == pid))
+    fleet.simulator.latency(40)
+
+    run = wait_until_completed(church, epoch="e")
+
+    assert (run.fence, lists("running")) == (2, [])
+    begun = [one for one in church.flow_runs() if one.start_time is not None]
+    assert sorted(one.state_name or "" for one in begun) == ["Completed", "Completed", "Crashed"]
+    assert {one.name for one in begun} == {"delta org=killed-delta"}, "no list has a flow run of its own"
+    reads = church.church.reads()
+    assert len(reads) == len(lists("completed"))
+    assert reads.total() - len(reads) <= LISTS_AT_A_TIME
 
 
 def test_schedules_start_every_church_that_does_not_say_otherwise(fleet: Fleet) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +54,16 @@ async def test_a_page_brings_its_rows_and_its_receipt(store: Database, simulator
     assert receipt.requests == 1
     assert set(await stored(store)) == {one["id"] for one in simulator.state("people.Person")[:100]}
     assert await pages_in_ledger(store) == 1
+
+
+async def test_how_long_a_run_has_waited_for_its_first_answer_is_known(
+    store: Database, simulator: SimulatorProcess
+) -> None:
+    async with people_sync(store, simulator) as sync:
+        opened_before = replace(sync, run=replace(sync.run, started_at=sync.run.started_at - timedelta(minutes=1)))
+        await apply_page(opened_before, page_of(sync), attempt=1)
+
+    assert timedelta(minutes=1) <= opened_before.counters.waited_to_begin < timedelta(minutes=2)
 
 
 async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, simulator: SimulatorProcess) -> None:

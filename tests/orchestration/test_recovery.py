@@ -72,9 +72,12 @@ def sweep() -> Recovered:
     return asyncio.run(run())
 
 
-def abandon(church: Church, epoch: str = "e", **columns: Any) -> str:
-    """A run whose lease ran out; its key. The tests share a server, so no two of them have an epoch of one name."""
-    epoch = f"{epoch}-{uuid4().hex[:12]}"
+def abandon(church: Church, epoch: str = "e", *, epoch_of: str | None = None, **columns: Any) -> str:
+    """A run whose lease ran out; its key. The tests share a server, so no two of them have an epoch of one name.
+
+    `epoch_of`: the key of the run that it shares its epoch with.
+    """
+    epoch = f"{epoch}-{uuid4().hex[:12]}" if epoch_of is None else str(row_of(church, epoch_of).epoch)
     row = {
         "org_id": church.org_id,
         "entity": PEOPLE,
@@ -84,13 +87,14 @@ def abandon(church: Church, epoch: str = "e", **columns: Any) -> str:
         "plan": None,
         "fan_out": None,
         "restarts": 0,
+        "mode": "full",
         **columns,
     }
     row["key"] = sync_key(church.org_id, row["entity"], epoch, row["scope"])
     church.sql(
         "INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until, "
         "flow_run_id, page_size, plan, fan_out, restarts) SELECT :org_id, :entity, :scope, :epoch, :key, "
-        "coalesce(max(turn), 0) + 1, 'running', 'full', 1, 'a dead process', now() - interval '1 s', :flow_run_id, "
+        "coalesce(max(turn), 0) + 1, 'running', :mode, 1, 'a dead process', now() - interval '1 s', :flow_run_id, "
         "100, CAST(:plan AS jsonb), CAST(:fan_out AS jsonb), :restarts FROM sync.runs "
         "WHERE (org_id, entity, scope) = (:org_id, :entity, :scope)",
         **row,
@@ -255,6 +259,20 @@ def test_a_page_that_was_committed_gives_a_run_all_its_starts_again(deployed: Ch
     sweep()
 
     assert row_of(deployed, key).restarts == 1
+
+
+def test_a_list_of_a_church_that_goes_on_is_left_to_whoever_continues_the_church(deployed: Church) -> None:
+    plan = '{"mode": "delta", "include": ["people.Person"]}'
+    church = abandon(deployed, entity=ORGANIZATION, mode="delta", plan=plan)
+    of_church = abandon(deployed, epoch_of=church, mode="delta", plan='{"is_of_church": true}')
+    by_itself = abandon(deployed, epoch_of=church, entity="people.Email")
+
+    assert sweep().syncs_started == 2
+    assert [len(runs_of(key)) for key in (church, by_itself, of_church)] == [1, 1, 0]
+
+    deployed.sql("UPDATE sync.runs SET state = 'failed' WHERE key = :key", key=church)
+    assert sweep().syncs_started == 1
+    assert len(runs_of(of_church)) == 1, "nobody else will continue it"
 
 
 def test_what_a_person_cancelled_is_not_started_again(deployed: Church) -> None:

@@ -1,0 +1,218 @@
+"""The lists of a whole church are read in its own flow run, and each of them is a run of the ledger as ever."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+
+from flows.sync_entity import sync_entity
+from flows.sync_organization import sync_organization
+from pco_simulator.testing import SimulatorProcess
+from tasks.reports.organization_summary import OrganizationSummary
+from tests.church import PEOPLE, Church
+from tests.stack import wait_until
+
+CHOSEN = ("people.Campus", "people.PersonMerger", "people.Address", "calendar.Event")
+PEOPLE_COUNT = 30
+
+
+@pytest.fixture
+def world() -> Iterator[SimulatorProcess]:
+    """A church that a test may change."""
+    with SimulatorProcess(people=PEOPLE_COUNT, groups=5) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def moving(church: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """The church in that world."""
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+    return church.served_by(world)
+
+
+@pytest.fixture
+def known(moving: Church, world: SimulatorProcess) -> Church:
+    """The church, of which everything that is chosen was read before."""
+    delta(moving)
+    world.reset_log()
+    return moving
+
+
+def delta(church: Church, *include: str, **parameters: Any) -> OrganizationSummary:
+    """One delta, as a plain script runs it."""
+    summary: OrganizationSummary = sync_organization(
+        church.org_id, mode="delta", include=list(include or CHOSEN), **parameters
+    )
+    return summary
+
+
+def end(church: Church, *include: str, **parameters: Any) -> State[Any]:
+    """Its final state."""
+    state: State[Any] = sync_organization(
+        church.org_id, mode="delta", include=list(include or CHOSEN), return_state=True, **parameters
+    )
+    return state
+
+
+def outcomes(summary: OrganizationSummary) -> dict[str, str]:
+    """How each list ended."""
+    return {one.entity: one.outcome for one in summary.entities}
+
+
+def runs_of(church: Church, epoch: str) -> dict[str, Any]:
+    """The ledger's runs of an epoch, by entity."""
+    return {run.entity: run for run in church.runs() if run.epoch == epoch}
+
+
+def task_runs(flow_run_id: str) -> list[str]:
+    """The names of a flow run's task runs, once Prefect has them."""
+
+    async def read() -> list[str]:
+        async with get_client() as client:
+            of_it = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+            return sorted(one.name for one in await client.read_task_runs(flow_run_filter=of_it))
+
+    return asyncio.run(read())
+
+
+def artifacts(flow_run_id: str) -> list[str]:
+    """The keys of a flow run's artifacts."""
+
+    async def read() -> list[str]:
+        async with get_client() as client:
+            of_it = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+            return sorted(str(one.key) for one in await client.read_artifacts(artifact_filter=of_it))
+
+    return asyncio.run(read())
+
+
+def test_a_quiet_delta_is_one_flow_run_and_a_request_for_each_list(known: Church, world: SimulatorProcess) -> None:
+    summary = delta(known)
+
+    assert outcomes(summary) == dict.fromkeys(CHOSEN, "completed")
+    assert len(world.access_log()) == len(CHOSEN) == summary.requests, "no product is asked for"
+    runs = runs_of(known, "organization-2")
+    assert {run.flow_run_id for run in runs.values()} == {runs["organization"].flow_run_id}
+    assert {name: run.key for name, run in runs.items() if name in CHOSEN} == {
+        name: f"sync-entity:grace:{name}:organization-2" for name in CHOSEN
+    }
+    assert {run.state for run in runs.values()} == {"completed"}
+    assert artifacts(runs["organization"].flow_run_id) == ["organization-grace-delta"]
+    watermarks = known.sql("SELECT w.entity, r.epoch FROM sync.watermarks AS w JOIN sync.runs AS r USING (run_id)")
+    assert {one.entity for one in watermarks if one.epoch == "organization-2"} == set(CHOSEN)
+
+
+def test_a_list_is_read_directly_until_there_is_a_second_page(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_PAGE_SIZE", "10")
+    delta(moving, PEOPLE, "people.Campus")
+    (run,) = [run for run in moving.runs() if run.entity == "organization"]
+    wait_until(lambda: len(task_runs(run.flow_run_id)) >= 2, "Prefect knows the pages behind the first")
+    assert task_runs(run.flow_run_id) == [f"{PEOPLE} org=grace offset={offset}" for offset in (10, 20)]
+    assert moving.differences() == []
+    assert moving.differences("people.Campus") == []
+
+
+def test_what_changed_is_mirrored_and_the_table_of_the_church_shows_it(known: Church, world: SimulatorProcess) -> None:
+    at = (datetime.now(UTC) - timedelta(seconds=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    edited = {"operation": "edit", "entity": "calendar.Event", "attributes": {"name": "Choir", "updated_at": at}}
+    world.churn([{**edited, "place": place} for place in (0, 1)])
+
+    summary = delta(known)
+
+    assert {one.entity: one.changed for one in summary.entities if one.changed} == {"calendar.Event": 2}
+    assert known.differences("calendar.Event") == []
+
+
+def test_a_list_that_may_not_be_read_any_more_is_reported_and_the_others_are_read(
+    known: Church, world: SimulatorProcess
+) -> None:
+    world.forbid(["calendar"])
+    summary = delta(known)
+    assert outcomes(summary) == {**dict.fromkeys(CHOSEN, "completed"), "calendar.Event": "unreadable"}
+    assert {one["path"] for one in world.access_log()} >= {"/calendar/v2/events"}
+    assert [one["path"] for one in world.access_log() if one["path"] == "/calendar/v2"] == []
+    assert known.differences("calendar.Event") == []
+
+
+def test_a_product_that_answers_401_is_told_from_a_credential_that_is_not_accepted(
+    known: Church, world: SimulatorProcess
+) -> None:
+    world.faults([{"kind": "401", "product": "calendar", "permanent": True}])
+    assert outcomes(delta(known)) == {**dict.fromkeys(CHOSEN, "completed"), "calendar.Event": "unreadable"}
+
+    world.faults([{"kind": "401", "permanent": True}])
+    ended = end(known)
+
+    assert ended.is_failed()
+    assert "Unauthorized" in str(ended.message)
+    runs = runs_of(known, "organization-3")
+    assert {run.state for run in runs.values()} == {"failed"}, "nobody holds any of them"
+    assert len(runs) == len(CHOSEN) + 1
+
+
+def test_one_list_of_the_epoch_that_somebody_else_reads_is_waited_for_and_not_read_twice(
+    known: Church, world: SimulatorProcess
+) -> None:
+    async def main() -> OrganizationSummary:
+        world.latency(300)
+        alone = asyncio.create_task(sync_entity("grace", "calendar.Event", epoch="e", mode="delta", return_state=True))
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(known.reads):  # noqa: ASYNC110 - it is another process that has to act
+                await asyncio.sleep(0.01)
+        church: OrganizationSummary = await sync_organization("grace", mode="delta", include=list(CHOSEN), epoch="e")
+        assert (await alone).name == "Completed"
+        return church
+
+    assert outcomes(asyncio.run(main())) == dict.fromkeys(CHOSEN, "completed")
+    assert set(known.reads().values()) == {1}
+    assert runs_of(known, "e")["calendar.Event"].fence == 1
+
+
+def test_a_second_delta_of_the_church_joins_the_first(known: Church, world: SimulatorProcess) -> None:
+    async def main() -> tuple[State[Any], State[Any]]:
+        world.latency(300)
+        first = asyncio.create_task(sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True))
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(known.reads):  # noqa: ASYNC110 - it is another process that has to act
+                await asyncio.sleep(0.01)
+        second = await sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True)
+        return await first, second
+
+    first, second = asyncio.run(main())
+
+    assert (first.name, second.name) == ("Completed", "AlreadyRunning")
+    assert len(world.access_log()) == len(CHOSEN)
+
+
+def test_a_delta_that_is_interrupted_leaves_no_list_held_and_is_continued(
+    known: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.lists.church_lists.LISTS_AT_A_TIME", 2)  # the others wait for their turn
+
+    async def main() -> None:
+        world.latency(5_000)
+        running = asyncio.create_task(sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True))
+        async with asyncio.timeout(20):
+            while len(await asyncio.to_thread(known.runs)) < 2 * (len(CHOSEN) + 1):  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(main())
+    assert {run.state for run in runs_of(known, "organization-2").values()} == {"cancelled"}
+
+    world.latency(0)
+    world.reset_log()
+    summary = delta(known)
+
+    assert (summary.epoch, outcomes(summary)) == ("organization-2", dict.fromkeys(CHOSEN, "completed"))
+    assert len(known.reads()) == len(CHOSEN)
+    assert {run.fence for run in runs_of(known, "organization-2").values()} == {2}
