@@ -25,11 +25,10 @@ class HotWindow:
     at: str
     days: tuple[int, ...]
 
-    @property
-    def paces(self) -> tuple[int, ...]:
-        """For each of the days, how long the list may wait then: the time since the day before, in seconds."""
-        gaps = [max(later - earlier, 1) for earlier, later in zip(self.days, self.days[1:], strict=False)]
-        return tuple(gap * DAY_SECONDS for gap in (1, *gaps))
+    def paces(self, period_seconds: int) -> tuple[int, ...]:
+        """For each of the days, how long the list may wait then: until the next day, which makes up for this one."""
+        gaps = (later - earlier for earlier, later in zip(self.days, self.days[1:], strict=False))
+        return (*(gap * DAY_SECONDS for gap in gaps), period_seconds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.due.readings import note_fan_out
 from pco_store.errors import LeaseLost
 from pco_store.ledger.children import FIRST_PENDING
 from pco_store.ledger.openings import handle_of
@@ -93,7 +94,8 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     """Complete a fan-out whose last child is done; whether this was it.
 
     The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us. What
-    earlier fan-outs had put aside in the lists that this one has read is settled by that.
+    earlier fan-outs had put aside in the lists that this one has read is settled by that, and when they were read is
+    noted.
     """
     await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
     result = await connection.execute(
@@ -109,6 +111,7 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     )
     if result.rowcount:
         await resolve_superseded_below(connection, root_id)
+        await note_fan_out(connection, root_id)
         await note_unshown(connection, root_id)
     return bool(result.rowcount)
 

@@ -60,10 +60,10 @@ def test_where_nothing_is_counted_it_is_the_first_reviewed_chain_and_without_rev
     assert cheapest_chain(CATALOG, note, {"people.Person": 3}).names == chain_to(CATALOG, note).names
 
 
-def test_a_hot_list_may_wait_as_long_as_its_day_is_after_the_one_before() -> None:
+def test_a_hot_list_may_wait_until_the_next_of_its_days() -> None:
     day = 86_400
-    assert HotWindow(at="starts_at", days=(1, 2, 3, 7)).paces == (day, day, day, 4 * day)
-    assert HotWindow(at="starts_at", days=(-3, -1, 1)).paces == (day, 2 * day, 2 * day)
+    assert HotWindow(at="starts_at", days=(1, 2, 3, 7)).paces(14 * day) == (day, day, 4 * day, 14 * day)
+    assert HotWindow(at="starts_at", days=(-3, -1, 1)).paces(56 * day) == (2 * day, 2 * day, 56 * day)
 
 
 def test_what_is_wanted_comes_first_and_rare_kinds_last() -> None:
