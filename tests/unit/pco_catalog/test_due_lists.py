@@ -71,7 +71,7 @@ def test_what_is_wanted_comes_first_and_rare_kinds_last() -> None:
     names = [one.name for one in kinds]
     assert names[0] == "groups.Membership"
     assert names.index("groups.Attendance") < names.index("giving.Designation") < names.index("services.Item")
-    assert {one for one in names[-len(RULES.rare) :]} == RULES.rare
+    assert set(names[-len(RULES.rare) :]) == RULES.rare
 
 
 def test_every_list_of_every_chain_can_be_named_by_what_its_parent_s_row_knows_or_its_links() -> None:
