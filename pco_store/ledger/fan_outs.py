@@ -1,5 +1,6 @@
 """A fan-out as a whole: how far its children are, and when it is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -70,10 +71,49 @@ async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | Non
     return None if row is None else handle_of(row)
 
 
+async def has_begun(connection: AsyncConnection, root: RunHandle) -> bool:
+    """Whether an earlier execution has begun to read the parents."""
+    return bool(
+        await connection.scalar(
+            text("SELECT EXISTS (SELECT FROM sync.pages WHERE run_id = :run_id)"), {"run_id": root.run_id}
+        )
+    )
+
+
+async def has_children(connection: AsyncConnection, root: RunHandle) -> bool:
+    """Whether any child is written down."""
+    return bool(
+        await connection.scalar(
+            text("SELECT EXISTS (SELECT FROM sync.runs WHERE parent_run_id = :run_id)"), {"run_id": root.run_id}
+        )
+    )
+
+
+async def parents_are_complete(connection: AsyncConnection, root: RunHandle, below: Sequence[str]) -> bool:
+    """Whether the lists of a fan-out's last parents, whose chain is `below`, were all read in its epoch."""
+    return bool(
+        await connection.scalar(
+            text(
+                """
+                SELECT EXISTS (
+                    SELECT FROM sync.runs AS parents
+                    WHERE org_id = :org_id AND entity = :parent AND epoch = :epoch AND state = 'completed'
+                      AND mode = 'full' AND (scope = '' OR (
+                        scope = '*' AND fan_out -> 'below' = to_jsonb(CAST(:above AS text[]))
+                        AND NOT EXISTS (SELECT FROM sync.runs AS child
+                                        WHERE child.parent_run_id = parents.run_id
+                                          AND child.state NOT IN ('completed', 'absent')))))
+                """
+            ),
+            {"org_id": root.org_id, "parent": below[-1], "epoch": root.epoch, "above": list(below[:-1])},
+        )
+    )
+
+
 async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
     """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`.
 
-    What earlier runs had put aside of the outermost parents is settled by that.
+    What earlier runs had put aside of the outermost parents is settled if this one has read them.
     """
     result = await connection.execute(
         text(
@@ -86,7 +126,7 @@ async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
     )
     if result.rowcount != 1:
         raise LeaseLost(root.key, root.fence)
-    if root.fan_out is not None:
+    if root.fan_out is not None and await has_begun(connection, root):
         await resolve_superseded(connection, root, entity=root.fan_out.below[0])
 
 
