@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import Below, ChildEntityName, ConflictPolicy, Epoch, OrgId, child_chain
+from flows.parameters import NIGHTLY_REQUESTS, Below, Budget, ChildEntityName, ConflictPolicy, Epoch, OrgId, child_chain
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain
 from pco_client.client import PcoClient
@@ -51,9 +51,6 @@ MostUnderWay = Annotated[
     int, Field(ge=1, le=50_000, description="Children that may be submitted and unfinished at a time")
 ]
 
-MostRequests = Annotated[
-    int, Field(ge=0, le=1_000_000, description="Requests for lists that are due, as these took the last time")
-]
 Reads = Annotated[Literal["full", "due"], Field(description="full: the lists of all parents. due: those that are due")]
 
 
@@ -74,7 +71,7 @@ async def sync_children(
     many_deletions: ManyDeletions = "stop",
     wait: bool = False,
     mode: Reads = "full",
-    most_requests: MostRequests = 6000,
+    most_requests: Budget = NIGHTLY_REQUESTS,
 ) -> State[FanOutSummary]:
     """Read all parents, and have `entity` read below each of them by child flow runs, once per parent and epoch.
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from prefect.client.schemas.objects import State
@@ -11,7 +12,7 @@ from prefect.states import Completed
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import ConflictPolicy, Epoch, OrgId, Patterns
+from flows.parameters import NIGHTLY_REQUESTS, Budget, ConflictPolicy, Epoch, OrgId, Patterns
 from flows.sync_children import GroupsPerRun, MostUnderWay, sync_children
 from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
@@ -25,6 +26,7 @@ from pco_store.ledger.runs import RunHandle, RunWindow, finish_run
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, Way, ways_of
 from tasks.deletions.from_a_list import ManyDeletions
+from tasks.due.night import count_parents, look_at_waiting, plan_night
 from tasks.fan_out.submitting import check_children_can_run
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.patience import patiently
@@ -32,6 +34,7 @@ from tasks.readable_products import unreadable_products
 from tasks.reports.organization_summary import (
     Ended,
     OrganizationSummary,
+    WaitingLists,
     organization_state,
     publish_organization,
     read_organization,
@@ -79,6 +82,7 @@ async def sync_organization(
     most_under_way: MostUnderWay = 1000,
     many_deletions: ManyDeletions = "stop",
     wait: bool = True,
+    budget: Budget = NIGHTLY_REQUESTS,
 ) -> State[OrganizationSummary]:
     """Mirror what `include` and `exclude` choose (all, if they are empty), once per epoch.
 
@@ -89,7 +93,8 @@ async def sync_organization(
     Args:
         org_id: Which church: the name of its credentials block, such as grace
         epoch: Which turn. Leave it out: an unfinished turn is continued, else a new one is opened
-        mode: full reads everything, delta what changed where PCO can tell, rest everything that no delta can tell
+        mode: full reads everything, delta what changed where PCO can tell, rest what no delta can tell, and below
+            parents what is due; lists reads every list at top level in full
         include: Patterns such as people.*, giving or *.Person; empty for everything
         exclude: The same, for what is left out
         on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
@@ -97,6 +102,7 @@ async def sync_organization(
         most_under_way: Children of one fan-out that may be submitted and unfinished at a time
         many_deletions: As of sync-entity, for every list
         wait: End when all children are done, instead of when all are written down
+        budget: Requests of a night: in the mode rest, lists below parents are read as far as it goes
 
     Raises `NotDeployedError` before anything is read, `EntitiesFailedError`, `SyncRejectedError`, and the errors of
     settings, credentials, client and store.
@@ -110,6 +116,7 @@ async def sync_organization(
         "most_under_way": most_under_way,
         "many_deletions": many_deletions,
         "wait": wait,
+        "budget": budget,
     }
     async with opened_resources(settings) as resources:
         await get_client_for_org(org_id, resources)
@@ -139,7 +146,7 @@ async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -
     """Everything under the lease; the run is closed in the ledger whatever happens."""
     run, started = lease.run, time.monotonic()
     try:
-        ended = await _read_all(resources, run, plan)
+        ended, waiting = await _read_all(resources, run, plan)
 
         async def end(connection: AsyncConnection) -> OrganizationSummary:
             found = await find_by_key(connection, run.key)
@@ -147,9 +154,9 @@ async def _run(resources: Resources, lease: RunLease, plan: Mapping[str, Any]) -
             facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
             chosen = [one for one in facts if one.entity in ended]
             seconds = time.monotonic() - started
-            summary = summarize_organization(found, ended, chosen, seconds=seconds)
+            summary = summarize_organization(found, ended, chosen, seconds=seconds, waiting=waiting)
             error = _reasons(summary)[:LONGEST_ERROR] or None
-            await keep_result(connection, run, result_of(ended, seconds=seconds))
+            await keep_result(connection, run, result_of(ended, seconds=seconds, waiting=waiting))
             await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
             return summary
 
@@ -168,11 +175,15 @@ def _reasons(summary: OrganizationSummary) -> str:
     return "; ".join(f"{one.entity}: {one.reason}" for one in summary.of("failed"))
 
 
-async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any]) -> dict[str, Ended]:
+async def _read_all(
+    resources: Resources, run: RunHandle, plan: Mapping[str, Any]
+) -> tuple[dict[str, Ended], WaitingLists | None]:
     catalog = load_catalog()
     entities = select_entities(catalog, plan["include"], plan["exclude"])
     known = await patiently(resources, lambda connection: read_watermarks(connection, run.org_id))
-    top, below = ways_of(catalog, entities, mode=plan["mode"], known=known.keys())
+    counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=run.org_id))
+    choose = partial(ways_of, catalog, entities, known=known.keys(), counts=counts)
+    top, below = choose(mode=plan["mode"], with_rare=bool(plan["include"]))
     if below:
         obstacle = await check_children_can_run(resources.settings.child_deployment)
         if obstacle:
@@ -208,12 +219,33 @@ async def _read_all(resources: Resources, run: RunHandle, plan: Mapping[str, Any
             most_under_way=plan["most_under_way"],
             many_deletions=plan["many_deletions"],
             wait=plan["wait"],
+            below=None if way.chain is None else way.chain.names,
+            mode="due" if plan["mode"] == "rest" else "full",
+            most_requests=shares.get(way.entity.name, 0),
         )
 
     readable = [way for way in top if way.entity.product not in refused]
     ended |= await _each(readable, read_list, at_a_time=LISTS_AT_A_TIME)
     readable = [way for way in below if way.entity.product not in refused]
-    return ended | await _each(readable, fan_out, at_a_time=FAN_OUTS_AT_A_TIME)
+    shares: dict[str, int] = {}
+    if readable and plan["mode"] == "rest":
+        shares = await plan_night(resources, run, readable, budget=plan.get("budget", NIGHTLY_REQUESTS))
+        readable = [way for way in readable if way.entity.name in shares]
+    for level in sorted({_depth(way) for way in readable}):  # parents before what is below them
+        ended |= await _each([way for way in readable if _depth(way) == level], fan_out, at_a_time=FAN_OUTS_AT_A_TIME)
+    if plan["mode"] not in ("full", "rest"):
+        return ended, None
+    nightly = [way for way in choose(mode="rest")[1] if way.entity.product not in refused]
+    return ended, await _waiting(resources, run.org_id, nightly)
+
+
+def _depth(way: Way) -> int:
+    return 0 if way.chain is None else len(way.chain.levels)
+
+
+async def _waiting(resources: Resources, org_id: str, nightly: Sequence[Way]) -> WaitingLists:
+    found = await patiently(resources, partial(look_at_waiting, org_id=org_id, below=nightly))
+    return WaitingLists(lists=found.lists, never_read=found.never_read, longest_days=found.longest.days)
 
 
 async def _each(

@@ -15,7 +15,7 @@ from pco_store.due.missing import forget_read_links, known_records, missing_from
 from pco_store.ledger.openings import DUE, handle_of
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle
-from pco_store.mirror.counts import count_rows
+from pco_store.mirror.counts import count_live
 from pco_store.mirror.links import forget_unlisted, name_of_list
 from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.tombstones import mark_deleted, quoted_name
@@ -148,11 +148,11 @@ async def find_missing_below(connection: AsyncConnection, root: RunHandle, level
 
 async def _find_missing_in_lists(connection: AsyncConnection, root: RunHandle, level: Level) -> MissingBelow:
     ids = await missing_from_read_lists(connection, root.org_id, root.run_id, level, began_at=root.started_at)
-    counted = await count_rows(connection, mirror_table(level.entity), root.org_id)
+    live = await count_live(connection, mirror_table(level.entity), root.org_id)
     witnesses = await _witnesses(connection, root)
     if ids and not witnesses:
         witnesses = await known_records(connection, root.org_id, level, besides=ids)
-    return MissingBelow(ids=ids, live=counted.live, unread=0, witnesses=witnesses)
+    return MissingBelow(ids=ids, live=live, unread=0, witnesses=witnesses)
 
 
 async def _witnesses(connection: AsyncConnection, root: RunHandle) -> tuple[tuple[str, str], ...]:
