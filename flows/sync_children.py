@@ -12,9 +12,20 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import NIGHTLY_REQUESTS, Below, Budget, ChildEntityName, ConflictPolicy, Epoch, OrgId, child_chain
+from flows.parameters import (
+    NIGHTLY_REQUESTS,
+    Below,
+    Budget,
+    ChildEntityName,
+    ConflictPolicy,
+    Epoch,
+    OrgId,
+    child_chain,
+    child_entity,
+)
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain
+from pco_catalog.due_lists import cheapest_chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
 from pco_store.ledger.fan_outs import await_children, cancel_fan_out, find_fan_out
@@ -75,7 +86,7 @@ async def sync_children(
 ) -> State[FanOutSummary]:
     """Read all parents, and have `entity` read below each of them by child flow runs, once per parent and epoch.
 
-    `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the shortest way. The
+    `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the usual way. The
     children are written down with the page that shows their parent, so none is lost; they are submitted as runs of the
     child deployment, never more than `most_under_way` unfinished, and each one that ends makes room for the next.
     Without `wait` the flow ends when all parents are read; with it, when all children are done and what was deleted in
@@ -89,7 +100,7 @@ async def sync_children(
     client and store.
     """
     settings = read_settings()
-    chain = child_chain(entity, below)
+    chain = child_chain(entity, below) if below else cheapest_chain(load_catalog(), child_entity(entity), {})
     obstacle = await check_children_can_run(settings.child_deployment)
     if obstacle:
         get_run_logger().warning(obstacle)

@@ -122,7 +122,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         sync.counters.answered_at = fetched.page.answered_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
-    sync.counters.note(fetched.page, asked_version=sync.entity.api_version)
+    sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(sync.naming))
+    sync.counters.unnamed += sum(any(row[f"{name}_id"] is None for name in sync.naming) for row in transformed.rows)
     if fetched.page.next_offset is not None:
         sync.counters.alike.note(part=page.part, offset=page.offset, ids=transformed.ids)
     quarantined = _quarantined(sync, page, transformed, observed_at)
@@ -192,6 +193,7 @@ def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
         per_page=page.size,
         where=() if page.whole else window.where(),
         order=NEWEST_FIRST if window.is_newest_first else None,
+        include=sync.naming,
     )
 
 

@@ -32,6 +32,7 @@ async def begin_walk(
     parents: Mapping[str, str] | None = None,
     shared: SharedList | None = None,
     spawn: Spawn | None = None,
+    naming: tuple[str, ...] = (),
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
 ) -> tuple[SyncContext, PartWalks]:
@@ -60,6 +61,7 @@ async def begin_walk(
         parents=parents or {},
         shared=shared,
         spawn=spawn,
+        naming=naming,
         on_completing=on_completing,
         seen=seen,
         committed={(one.part, one.reading, one.offset, one.page_size): one for one in committed},

@@ -26,7 +26,7 @@ class Counters:
 
     `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, and
     `corrected_until` the end of the window that follows from it. `nothing_hidden`: the window's filter hides no record.
-    `fallback` says why not the best walk was taken.
+    `fallback` says why not the best walk was taken. `unnamed` records did not name what was included for that.
     """
 
     pages: int = 0
@@ -45,10 +45,11 @@ class Counters:
     unknown_attributes: set[str] = field(default_factory=set)
     processed_as_version: str | None = None
     included_ignored: int = 0
+    unnamed: int = 0
 
-    def note(self, page: Page, *, asked_version: str) -> None:
+    def note(self, page: Page, *, asked_version: str, included: bool) -> None:
         """What PCO did differently from what it was asked: another API version, records that nobody asked for."""
-        self.included_ignored += page.included_count
+        self.included_ignored += 0 if included else page.included_count
         if page.processed_as_version not in (None, asked_version):
             self.processed_as_version = page.processed_as_version
 
@@ -56,6 +57,7 @@ class Counters:
         """The same of another sync of the entity."""
         self.unknown_attributes |= other.unknown_attributes
         self.included_ignored += other.included_ignored
+        self.unnamed += other.unnamed
         self.processed_as_version = other.processed_as_version or self.processed_as_version
 
 
@@ -91,8 +93,8 @@ class SyncContext:
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
     size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
     page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
-    others, too. With `on_completing`, a list of one page completes the run with its page: it is told True before, and
-    False if that failed.
+    others, too. `naming` is included so that the records name it. With `on_completing`, a list of one page completes
+    the run with its page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
@@ -104,6 +106,7 @@ class SyncContext:
     database: Database
     in_flight: int
     part_records: int = 25_000
+    naming: tuple[str, ...] = ()
     is_new: bool = False
     clock_offset: timedelta = timedelta()
     parents: Mapping[str, str] = field(default_factory=dict)

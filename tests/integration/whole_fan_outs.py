@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import Chain, chain_to
+from pco_catalog.chains import Chain
+from pco_catalog.due_lists import cheapest_chain
 from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.children import claim_children
 from pco_store.ledger.fan_outs import await_children, complete_if_done
@@ -82,7 +83,7 @@ class FanOutChurch:
     @property
     def chain(self) -> Chain:
         """The parents that lead to the entity."""
-        return chain_to(load_catalog(), load_catalog().entity(self.entity))
+        return cheapest_chain(load_catalog(), load_catalog().entity(self.entity), {})
 
     async def _open(self, epoch: str, *, mode: str = "full", most_requests: int = 0) -> tuple[RunHandle, RunLease]:
         request = await run_request(
