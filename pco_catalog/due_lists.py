@@ -36,7 +36,8 @@ class DueRule:
     """The rule of one kind of lists.
 
     `watch` are attributes of the parent, or its relationships to many: a change of one makes the list due. `only`: an
-    attribute of the parent without which the list is empty for certain. `rare` ones are read after all others, and a
+    attribute of the parent without which the list is empty for certain; `only_after`: one before whose time it is.
+    `rare` ones are read after all others, and a
     full sync leaves them to the nights unless they are named. `ways` are chains of parents that tell the same, the one
     that is usually the cheapest first.
     """
@@ -45,6 +46,7 @@ class DueRule:
     watch: tuple[str, ...] = ()
     hot: HotWindow | None = None
     only: str | None = None
+    only_after: str | None = None
     is_rare: bool = False
     ways: tuple[tuple[str, ...], ...] = ()
 
@@ -74,6 +76,7 @@ class DueRules:
             watch=tuple(told.get("watch", ())),
             hot=None if hot is None else HotWindow(at=hot["at"], days=tuple(hot["days"])),
             only=told.get("only"),
+            only_after=told.get("only_after"),
             is_rare=is_rare,
             ways=tuple(tuple(way) for way in told.get("ways", ())),
         )

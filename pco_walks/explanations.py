@@ -111,6 +111,8 @@ def _when_due(level: Level) -> str:
         told.append(f"and {days} days after its {rule.hot.at}")
     if rule.only is not None:
         told.append(f"where {rule.only} of the {parent} is true, for all others are empty")
+    if rule.only_after is not None:
+        told.append(f"from its {rule.only_after} on, for before it is empty")
     if rule.is_rare:
         told.append("after everything else; a full sync that does not name it leaves it to the nights")
     return "; ".join(told)

@@ -144,7 +144,11 @@ def _parents(kind: DueKind) -> str:
     parent, rule = kind.level.parent, kind.rule
     table = mirror_table(parent)
     above = ids_in(kind.path)[:-1]
-    is_open = "parent._deleted_at IS NULL" + (f' AND parent."{rule.only}" IS TRUE' if rule.only else "")
+    is_open = "parent._deleted_at IS NULL"
+    if rule.only is not None:
+        is_open += f' AND parent."{rule.only}" IS TRUE'
+    if rule.only_after is not None:
+        is_open += f' AND coalesce(parent."{rule.only_after}" <= moment.now, true)'
     anchor = f'parent."{rule.hot.at}"' if rule.hot is not None and rule.hot.at in table.c else "NULL::timestamptz"
     watched = "".join(f", {_watched(parent, name)}" for name in rule.watch)
     version = f"hashtextextended(concat_ws('|', {is_open}{watched}), 0)"
@@ -153,16 +157,33 @@ def _parents(kind: DueKind) -> str:
         known = "".join(f' AND parent."{name}" IS NOT NULL' for name in above)
         scope = " || '/' || ".join([*(f'parent."{name}"' for name in above), "parent.id"])
         return (
-            f"SELECT {scope} AS scope, {columns} FROM {quoted_name(table)} AS parent "  # noqa: S608 - from the catalogue
+            f"SELECT {scope} AS scope, {columns} FROM moment, {quoted_name(table)} AS parent "  # noqa: S608 - from the catalogue
             f"WHERE parent.org_id = :org_id{known}"
         )
     upper, name = name_of_list(kind.path[: kind.path.rindex("/{")])
     return (
-        f"SELECT link.scope || '/' || parent.id AS scope, {columns} FROM {quoted_name(table)} AS parent "  # noqa: S608
+        f"SELECT link.scope || '/' || parent.id AS scope, {columns} FROM moment, {quoted_name(table)} AS parent "  # noqa: S608
         "JOIN sync.links AS link ON link.org_id = parent.org_id AND link.id = parent.id "
         f"AND link.entity = '{parent.name}' AND link.parent = '{upper}' AND link.list = '{name}' "
         "AND link.unlisted_at IS NULL WHERE parent.org_id = :org_id"
     )
+
+
+async def count_unnamed(connection: AsyncConnection, org_id: str, kind: DueKind) -> int:
+    """Live parents whose list cannot be named, because their rows do not know an ancestor that stands in its path."""
+    table = mirror_table(kind.level.parent)
+    above = [name for name in ids_in(kind.path)[:-1] if name in table.c]
+    if not above:
+        return 0
+    unknown = " OR ".join(f'"{name}" IS NULL' for name in above)
+    counted = await connection.scalar(
+        text(
+            f"SELECT count(*) FROM {quoted_name(table)} "  # noqa: S608 - names from the catalogue
+            f"WHERE org_id = :org_id AND _deleted_at IS NULL AND ({unknown})"
+        ),
+        {"org_id": org_id},
+    )
+    return int(counted or 0)
 
 
 def _watched(parent: Entity, name: str) -> str:

@@ -1,5 +1,6 @@
 """A fan-out as a whole: how far its children are, and when it is done."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,8 +90,10 @@ async def has_children(connection: AsyncConnection, root: RunHandle) -> bool:
     )
 
 
-async def parents_are_complete(connection: AsyncConnection, root: RunHandle, below: Sequence[str]) -> bool:
-    """Whether the lists of a fan-out's last parents, whose chain is `below`, were all read in its epoch."""
+async def parents_are_complete(
+    connection: AsyncConnection, root: RunHandle, parent: str, above: Sequence[Sequence[str]]
+) -> bool:
+    """Whether all lists of a fan-out's last parents were read in its epoch, at top level or below one of the chains."""
     return bool(
         await connection.scalar(
             text(
@@ -99,13 +102,19 @@ async def parents_are_complete(connection: AsyncConnection, root: RunHandle, bel
                     SELECT FROM sync.runs AS parents
                     WHERE org_id = :org_id AND entity = :parent AND epoch = :epoch AND state = 'completed'
                       AND mode = 'full' AND (scope = '' OR (
-                        scope = '*' AND fan_out -> 'below' = to_jsonb(CAST(:above AS text[]))
+                        scope = '*'
+                        AND fan_out -> 'below' IN (SELECT jsonb_array_elements(CAST(:above AS jsonb)))
                         AND NOT EXISTS (SELECT FROM sync.runs AS child
                                         WHERE child.parent_run_id = parents.run_id
                                           AND child.state NOT IN ('completed', 'absent')))))
                 """
             ),
-            {"org_id": root.org_id, "parent": below[-1], "epoch": root.epoch, "above": list(below[:-1])},
+            {
+                "org_id": root.org_id,
+                "parent": parent,
+                "epoch": root.epoch,
+                "above": json.dumps([list(one) for one in above]),
+            },
         )
     )
 

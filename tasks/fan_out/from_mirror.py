@@ -7,13 +7,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.chains import Chain
+from pco_catalog.due_lists import load_due_rules
 from pco_store.due.choosing import all_lists, choose_lists
-from pco_store.due.lists import due_kind_of, refresh_lists
+from pco_store.due.lists import count_unnamed, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
 from pco_store.ledger.children import NewChildren, insert_children
 from pco_store.ledger.fan_outs import await_children, has_begun, has_children, parents_are_complete
 from pco_store.ledger.openings import DUE
 from pco_store.ledger.runs import RunHandle
+from tasks.logs import sync_logger
 from tasks.runs.opening import run_window
 
 AT_A_TIME: Final = 500
@@ -21,11 +23,20 @@ AT_A_TIME: Final = 500
 
 
 async def reads_from_mirror(connection: AsyncConnection, root: RunHandle, chain: Chain) -> bool:
-    """Whether the children are those of the parents in the mirror: what is due, and all if their list has been read in
-    this epoch. A fan-out that has begun to read its parents goes on with it."""
+    """Whether the children are those of the parents in the mirror: what is due, and all if they are known to be all.
+
+    They are if their lists have been read in this epoch, and the row of each knows its ancestors. A fan-out that has
+    begun to read its parents goes on with it.
+    """
     if root.mode == DUE:
         return True
-    return not await has_begun(connection, root) and await parents_are_complete(connection, root, chain.names)
+    parent = chain.levels[-1].parent
+    above = [chain.names[:-1], *load_due_rules().of(parent).ways]
+    return (
+        not await has_begun(connection, root)
+        and await parents_are_complete(connection, root, parent.name, above)
+        and not await count_unnamed(connection, root.org_id, due_kind_of(chain))
+    )
 
 
 async def insert_from_mirror(connection: AsyncConnection, root: RunHandle, chain: Chain) -> int:
@@ -36,6 +47,13 @@ async def insert_from_mirror(connection: AsyncConnection, root: RunHandle, chain
     kind = due_kind_of(chain)
     await note_earlier(connection, root.org_id, chain, kind)
     await refresh_lists(connection, root.org_id, kind)
+    if unnamed := await count_unnamed(connection, root.org_id, kind):
+        sync_logger().warning(
+            "%s: %d of the %s in the mirror do not know their own parents, so nothing is listed below them",
+            root.key,
+            unnamed,
+            chain.names[-1],
+        )
     now: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
     if root.mode == DUE and await has_children(connection, root):
         scopes: tuple[str, ...] = ()  # chosen by an earlier execution

@@ -11,6 +11,7 @@ from pco_store.database import Database
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
 from pco_store.mirror.links import insert_links, shared_list, unlist
 from tasks.deletions.from_a_list import Deletions
+from tasks.fan_out.from_mirror import insert_from_mirror, reads_from_mirror
 from tests.integration.fan_outs import claim, commit_page, insert, open_fan_out, rows, states
 from tests.integration.mirror import at
 from tests.integration.test_deletions_below import GROUPS, MEMBERSHIPS, delete, memberships_of, move
@@ -193,7 +194,7 @@ async def read_tags(store: Database, group: str, *shown: str, epoch: str) -> int
         tags = shared_list(TAG, TAGS_OF_A_GROUP.path, org_id="grace", scope=group)
         assert tags is not None
         await unlist(connection, run.run_id, tags)
-    await rows(store, "UPDATE sync.runs SET state = 'completed' WHERE run_id = :id RETURNING 1", id=run.run_id)
+    await rows(store, "UPDATE sync.runs SET state = 'completed' WHERE run_id = :id", id=run.run_id)
     return root.run_id
 
 
@@ -207,7 +208,7 @@ async def test_a_record_that_two_owners_share_is_missing_when_neither_list_shows
     await rows(
         store,
         "INSERT INTO groups.tag (org_id, id, _synced_at, _epoch, _content_hash) "
-        "SELECT 'grace', id, '2026-01-01', 'e', '' FROM unnest(ARRAY['alone', 'shared', 'shown']) AS id RETURNING 1",
+        "SELECT 'grace', id, '2026-01-01', 'e', '' FROM unnest(ARRAY['alone', 'shared', 'shown']) AS id",
     )
     async with store.transaction() as connection:
         for group, ids in (("1", ["alone", "shared", "shown"]), ("2", ["shared"])):
@@ -231,7 +232,7 @@ async def test_what_two_owners_share_lives_as_long_as_one_of_them_does(store: Da
     await rows(
         store,
         "INSERT INTO groups.tag (org_id, id, _synced_at, _epoch, _content_hash) "
-        "SELECT 'grace', id, '2026-01-01', 'e', '' FROM unnest(ARRAY['alone', 'shared']) AS id RETURNING 1",
+        "SELECT 'grace', id, '2026-01-01', 'e', '' FROM unnest(ARRAY['alone', 'shared']) AS id",
     )
     async with store.transaction() as connection:
         for group, ids in (("1", ["alone", "shared"]), ("2", ["shared"])):
@@ -240,5 +241,68 @@ async def test_what_two_owners_share_lives_as_long_as_one_of_them_does(store: Da
             await insert_links(connection, ids, tags, at(0))
     root = await open_fan_out(store, epoch="night", entity=TAG.name)
     await insert(store, root, "1")
-    await rows(store, "UPDATE sync.runs SET state = 'absent' WHERE scope = '1' RETURNING 1")
+    await rows(store, "UPDATE sync.runs SET state = 'absent' WHERE scope = '1'")
     assert await missing_tags(store, root.run_id) == ("alone",)
+
+
+NOTES = "people.WorkflowCardNote"
+CARDS = "people.WorkflowCard"
+PARENTS = chain_to(load_catalog(), load_catalog().entity(NOTES), None)
+
+
+async def are_taken_from_the_mirror(store: Database, *, epoch: str = "e") -> bool:
+    """Whether the notes of cards would be read below the cards in the mirror."""
+    root = await open_fan_out(store, epoch=epoch, entity=NOTES, below=tuple(PARENTS.names))
+    async with store.transaction() as connection:
+        return await reads_from_mirror(connection, root, PARENTS)
+
+
+async def complete(store: Database, run_id: int) -> None:
+    await rows(store, "UPDATE sync.runs SET state = 'completed' WHERE run_id = :id", id=run_id)
+
+
+async def test_parents_that_were_read_in_this_epoch_are_taken_from_the_mirror(store: Database) -> None:
+    """The cards were read below their workflows, which tells all that the way below people does."""
+    assert not await are_taken_from_the_mirror(store)
+    cards = await open_fan_out(store, epoch="e", entity=CARDS, below=("people.Workflow",))
+    assert not await are_taken_from_the_mirror(store), "they are still read"
+    await complete(store, cards.run_id)
+    assert await are_taken_from_the_mirror(store)
+    assert not await are_taken_from_the_mirror(store, epoch="another")
+
+
+async def test_parents_of_which_one_does_not_know_its_own_parents_are_listed_again(store: Database) -> None:
+    await complete(store, (await open_fan_out(store, epoch="e", entity=CARDS, below=("people.Workflow",))).run_id)
+    await rows(
+        store,
+        "INSERT INTO people.workflow_card (org_id, id, _synced_at, _epoch, _content_hash) "
+        "VALUES ('grace', '8', now(), 'e', '')",
+    )
+    assert not await are_taken_from_the_mirror(store)
+
+
+async def test_parents_of_which_some_could_not_be_read_are_listed_again(store: Database) -> None:
+    cards = await open_fan_out(store, epoch="e", entity=CARDS, below=("people.Workflow",))
+    await insert(store, cards, "1")
+    await rows(store, "UPDATE sync.runs SET state = 'forbidden' WHERE scope = '1'")
+    await complete(store, cards.run_id)
+    assert not await are_taken_from_the_mirror(store)
+
+
+async def test_a_fan_out_that_has_begun_to_read_its_parents_goes_on_with_it(store: Database) -> None:
+    notes = await open_fan_out(store, epoch="e", entity=NOTES, below=tuple(PARENTS.names))
+    await commit_page(store, notes, ids=["1"])
+    await complete(store, (await open_fan_out(store, epoch="e", entity=CARDS, below=("people.Workflow",))).run_id)
+    assert not await are_taken_from_the_mirror(store)
+
+
+async def test_a_note_is_listed_below_each_card_that_exists_by_the_person_in_the_card_s_row(store: Database) -> None:
+    await rows(
+        store,
+        "INSERT INTO people.workflow_card (org_id, id, person_id, _synced_at, _epoch, _content_hash) "
+        "VALUES ('grace', '7', '70', now(), 'e', ''), ('grace', '8', NULL, now(), 'e', '')",
+    )
+    root = await open_fan_out(store, epoch="e", entity=NOTES, below=tuple(PARENTS.names))
+    async with store.transaction() as connection:
+        assert await insert_from_mirror(connection, root, PARENTS) == 1
+    assert await states(store, root) == {"70/7": "pending"}

@@ -133,14 +133,23 @@ async def test_the_people_of_a_household_are_watched_in_whatever_order_pco_names
 
 
 async def test_a_past_event_is_read_after_1_2_3_7_14_and_28_days_and_then_with_the_rest(events: Nights) -> None:
-    await events.add("groups.event", 1, 1, starts_at=":now + interval '12 hours'")
+    await events.add("groups.event", 1, 1, starts_at=":now - interval '12 hours'")
     await events.refresh()
     await events.read_everything()
     found = (await read_on_days(events, 60))["1"]
-    nights_after = [2, 3, 4, 8, 15, 29]  # it is in the afternoon after night 0
+    nights_after = [1, 2, 3, 7, 14, 28]
     assert set(nights_after) <= set(found)
     assert max(later - earlier for earlier, later in pairwise(found)) <= 14
     assert len(found) <= len(nights_after) + 60 // 14 + 1
+
+
+async def test_the_attendance_of_an_event_is_listed_once_it_has_begun(events: Nights) -> None:
+    await events.add("groups.event", 1, 1, starts_at=":now + interval '40 hours'")
+    await events.add("groups.event", 2, 1)
+    await events.refresh()
+    await events.sql("UPDATE sync.lists SET last_read_at = :now")
+    assert "1" not in await read_on_days(events, 1)
+    assert (await read_on_days(events, 2))["1"] == [1, 2]
 
 
 async def test_an_event_that_moves_moves_its_hot_window(events: Nights) -> None:

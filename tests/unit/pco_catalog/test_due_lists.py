@@ -28,6 +28,7 @@ def test_what_a_rule_says_of_a_parent_is_an_attribute_of_that_parent(name: str) 
         if way is None or way == rule.ways[0]:
             assert set(rule.watch) <= columns | to_many
             assert rule.hot is None or rule.hot.at in columns
+            assert rule.only_after is None or parent.attributes[rule.only_after].type == "date_time"
             assert rule.only is None or parent.attributes[rule.only].type == "boolean"
 
 
