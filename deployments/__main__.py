@@ -138,7 +138,7 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
     for command in (organization, plan):
         command.add_argument("org_id")
         command.add_argument(
-            "--mode", choices=("full", "delta", "rest"), default="full", help="rest: what no delta tells"
+            "--mode", choices=("full", "delta", "rest", "lists"), default="full", help="rest: what no delta tells"
         )
         command.add_argument(
             "--include", nargs="+", action=Patterns, default=[], metavar="PATTERN", help="such as people.*, giving"

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -19,6 +20,7 @@ from pco_store.ledger.watermarks import read_watermarks
 from pco_store.mirror.tables import mirror_table
 from pco_walks.explanations import explain
 from pco_walks.ways import OrganizationMode, ways_of
+from tasks.due.night import count_parents
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.patience import patiently
 from tasks.readable_products import unreadable_products
@@ -51,6 +53,8 @@ def show_explanation(entity_name: str, console: Console) -> int:
             console.print(f"  requests   {one.requests}", highlight=False, markup=False, soft_wrap=True)
             ancestors = ", ".join(one.ancestors) or "none"
             console.print(f"  ancestors  {ancestors}", highlight=False, markup=False, soft_wrap=True)
+        if one.due:
+            console.print(f"  due        {one.due}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -107,11 +111,14 @@ async def make_plan(
     async with opened_resources(settings) as resources:
         client = await get_client_for_org(org_id, resources)
         watermarks = await patiently(resources, lambda connection: read_watermarks(connection, org_id))
-        top, below = ways_of(catalog, entities, mode=mode, known=watermarks.keys())
+        counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=org_id))
+        top, below = ways_of(
+            catalog, entities, mode=mode, known=watermarks.keys(), counts=counts, with_rare=bool(include)
+        )
         ways = [*top, *below]
         products = {way.entity.product for way in ways}
         refused = await unreadable_products(client, catalog, products, settings)
-        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks)
+        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks, is_nightly=mode == "rest")
         readable = [way for way in ways if way.entity.product not in refused]
         async with _reported(plan, len(readable), report):
             planned = await plan.plan(readable)

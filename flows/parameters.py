@@ -151,6 +151,12 @@ Scopes = Annotated[
     Field(description="The ids of the parents; with those of their own parents before them where needed: 12/345"),
 ]
 
+NIGHTLY_REQUESTS: Final = 6000
+"""20 minutes at PCO's limit."""
+
+Budget = Annotated[
+    int, Field(ge=0, le=1_000_000, description="Requests of a night, as far as lists below parents are concerned")
+]
 Patterns = Annotated[
     tuple[str, ...],
     AfterValidator(_check_patterns),
@@ -158,7 +164,9 @@ Patterns = Annotated[
 ]
 
 __all__ = [
+    "NIGHTLY_REQUESTS",
     "Below",
+    "Budget",
     "ChildEntityName",
     "ConflictPolicy",
     "EntityName",

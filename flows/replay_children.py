@@ -14,9 +14,9 @@ from pco_store.ledger.fan_outs import find_fan_out, let_continue
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle
-from tasks.deployment_runs import start_fan_out
+from tasks.deployment_runs import continue_fan_out
 from tasks.fan_out.submitting import top_up
-from tasks.lifespan import Resources, opened_resources
+from tasks.lifespan import opened_resources
 from tasks.patience import patiently
 from tasks.reports.children_replay import ChildrenReplay
 from tasks.settings import read_settings
@@ -43,7 +43,7 @@ async def replay_children(org_id: OrgId, entity: ChildEntityName, epoch: Epoch) 
         key = sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
         root, summary = await patiently(resources, partial(_revive, key=key))
         if summary.is_continued:
-            await _continue(resources, root)
+            await continue_fan_out(root, deployment=resources.settings.children_deployment)
         else:
             await top_up(resources, root)
     get_run_logger().info("%s: %s", key, summary.told)
@@ -59,18 +59,3 @@ async def _revive(connection: AsyncConnection, key: str) -> tuple[RunHandle, Chi
     if revived or is_continued:
         await note_unshown(connection, root.run_id)
     return root, ChildrenReplay(key=key, revived=revived, is_continued=is_continued)
-
-
-async def _continue(resources: Resources, root: RunHandle) -> None:
-    assert root.fan_out is not None, "only a fan-out has children"
-    await start_fan_out(
-        root.org_id,
-        root.entity,
-        deployment=resources.settings.children_deployment,
-        epoch=root.epoch,
-        below=list(root.fan_out.below),
-        groups_per_run=root.fan_out.groups_per_run,
-        most_under_way=root.fan_out.most_under_way,
-        many_deletions=root.fan_out.many_deletions,
-        is_abandoned=True,
-    )

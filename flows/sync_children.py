@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -12,20 +12,32 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import Below, ChildEntityName, ConflictPolicy, Epoch, OrgId, child_chain
+from flows.parameters import (
+    NIGHTLY_REQUESTS,
+    Below,
+    Budget,
+    ChildEntityName,
+    ConflictPolicy,
+    Epoch,
+    OrgId,
+    child_chain,
+    child_entity,
+)
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain
+from pco_catalog.due_lists import cheapest_chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
 from pco_store.ledger.fan_outs import await_children, cancel_fan_out, find_fan_out
 from pco_store.ledger.leases import RunLease
-from pco_store.ledger.openings import FAN_OUT_SCOPE, NotOpened
+from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, NotOpened
 from pco_store.ledger.run_facts import RunFacts, run_facts
 from pco_store.ledger.runs import FanOutPlan, RunHandle
 from tasks.deletions.below_parents import find_deletions_below
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.driving import keep_submitting, wait_for_children
 from tasks.fan_out.flow_runs import fan_out_tag
+from tasks.fan_out.from_mirror import insert_from_mirror, reads_from_mirror
 from tasks.fan_out.submitting import check_children_can_run, top_up
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks
@@ -50,6 +62,8 @@ MostUnderWay = Annotated[
     int, Field(ge=1, le=50_000, description="Children that may be submitted and unfinished at a time")
 ]
 
+Reads = Annotated[Literal["full", "due"], Field(description="full: the lists of all parents. due: those that are due")]
+
 
 @flow_from_anywhere(
     name="sync-children",
@@ -67,21 +81,26 @@ async def sync_children(
     most_under_way: MostUnderWay = 200,
     many_deletions: ManyDeletions = "stop",
     wait: bool = False,
+    mode: Reads = "full",
+    most_requests: Budget = NIGHTLY_REQUESTS,
 ) -> State[FanOutSummary]:
     """Read all parents, and have `entity` read below each of them by child flow runs, once per parent and epoch.
 
-    `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the shortest way. The
+    `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the usual way. The
     children are written down with the page that shows their parent, so none is lost; they are submitted as runs of the
     child deployment, never more than `most_under_way` unfinished, and each one that ends makes room for the next.
     Without `wait` the flow ends when all parents are read; with it, when all children are done and what was deleted in
     PCO has its tombstone. `many_deletions`: if more than 5 % of all records (and more than 50) are missing, `stop`
     marks none of them as deleted and says so, `accept` believes it once each of them is confirmed.
 
+    Where the list of the parents was read in the same epoch, they are taken from the mirror. In the mode `due` they
+    always are, and only those whose lists are due are read, the ones that wait longest first, for `most_requests`.
+
     Raises `NotDeployedError` before anything is done, `SyncRejectedError`, and the errors of settings, credentials,
     client and store.
     """
     settings = read_settings()
-    chain = child_chain(entity, below)
+    chain = child_chain(entity, below) if below else cheapest_chain(load_catalog(), child_entity(entity), {})
     obstacle = await check_children_can_run(settings.child_deployment)
     if obstacle:
         get_run_logger().warning(obstacle)
@@ -92,6 +111,7 @@ async def sync_children(
             groups_per_run=groups_per_run,
             most_under_way=most_under_way,
             many_deletions=many_deletions,
+            most_requests=most_requests if mode == DUE else 0,
         )
         request = await run_request(
             resources,
@@ -105,7 +125,7 @@ async def sync_children(
             fan_out=plan,
         )
         started = time.monotonic()
-        opened, lease = await opened_run(resources, request)
+        opened, lease = await opened_run(resources, replace(request, mode=mode))
         if isinstance(opened, NotOpened):
             return await _join(resources, client, opened, on_conflict, wait=wait, started=started)
         assert lease is not None
@@ -114,13 +134,28 @@ async def sync_children(
         async with tagged(org_id, entity, fan_out_tag(run.run_id)):
             try:
                 async with held(lease):
-                    submitted = await _spread(resources, client, child_chain(entity, run.fan_out.below), lease)
+                    chain = child_chain(entity, run.fan_out.below)
+                    submitted = await _write_down_children(resources, client, chain, lease)
                 submitted += await top_up(resources, run)
             except LeaseLost:
                 if (await _looked_at(resources, run)).state != "cancelled":
                     raise
                 submitted = 0  # somebody has cancelled the fan-out while its parents were read
             return await _end(resources, client, run, wait=wait, submitted=submitted, started=started)
+
+
+async def _write_down_children(resources: Resources, client: PcoClient, chain: Chain, lease: RunLease) -> int:
+    """From the parents in the mirror, or else by reading them. How many flow runs that were."""
+    run = lease.run
+    if not await patiently(resources, partial(reads_from_mirror, root=run, chain=chain)):
+        return await _spread(resources, client, chain, lease)
+    try:
+        count = await patiently(resources, partial(insert_from_mirror, root=run, chain=chain))
+    except BaseException as error:
+        await close_unfinished(resources.database, run, error)
+        raise
+    get_run_logger().info("%s: %d lists below the %s in the mirror", run.key, count, chain.names[-1])
+    return 0
 
 
 async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: RunLease) -> int:

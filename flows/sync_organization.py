@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from prefect.client.schemas.objects import State
@@ -11,7 +12,7 @@ from prefect.states import Completed
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import ConflictPolicy, Epoch, OrgId, Patterns
+from flows.parameters import NIGHTLY_REQUESTS, Budget, ConflictPolicy, Epoch, OrgId, Patterns
 from flows.sync_children import GroupsPerRun, MostUnderWay, sync_children
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
@@ -26,6 +27,7 @@ from pco_store.ledger.runs import RunWindow, finish_run
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, Way, ways_of
 from tasks.deletions.from_a_list import ManyDeletions
+from tasks.due.night import count_parents, look_at_waiting, plan_night
 from tasks.fan_out.submitting import check_children_can_run
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.lists.church_lists import read_church_lists
@@ -34,6 +36,7 @@ from tasks.readable_products import read_lately, unreadable_products
 from tasks.reports.organization_summary import (
     Ended,
     OrganizationSummary,
+    WaitingLists,
     facts_of,
     organization_state,
     publish_organization,
@@ -80,6 +83,7 @@ async def sync_organization(
     most_under_way: MostUnderWay = 1000,
     many_deletions: ManyDeletions = "stop",
     wait: bool = True,
+    budget: Budget = NIGHTLY_REQUESTS,
 ) -> State[OrganizationSummary]:
     """Mirror what `include` and `exclude` choose (all, if they are empty), once per epoch.
 
@@ -90,7 +94,8 @@ async def sync_organization(
     Args:
         org_id: Which church: the name of its credentials block, such as grace
         epoch: Which turn. Leave it out: an unfinished turn is continued, else a new one is opened
-        mode: full reads everything, delta what changed where PCO can tell, rest everything that no delta can tell
+        mode: full reads everything, delta what changed where PCO can tell, rest what no delta can tell, and below
+            parents what is due; lists reads every list at top level in full
         include: Patterns such as people.*, giving or *.Person; empty for everything
         exclude: The same, for what is left out
         on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
@@ -98,6 +103,7 @@ async def sync_organization(
         most_under_way: Children of one fan-out that may be submitted and unfinished at a time
         many_deletions: As of sync-entity, for every list
         wait: End when all children are done, instead of when all are written down
+        budget: Requests of a night: in the mode rest, lists below parents are read as far as it goes
 
     Raises `NotDeployedError` before anything is read, `EntitiesFailedError`, `SyncRejectedError`, and the errors of
     settings, credentials, client and store.
@@ -111,6 +117,7 @@ async def sync_organization(
         "most_under_way": most_under_way,
         "many_deletions": many_deletions,
         "wait": wait,
+        "budget": budget,
     }
     async with opened_resources(settings) as resources:
         client = await get_client_for_org(org_id, resources)
@@ -142,16 +149,16 @@ async def _run(
     """Everything under the lease; the run is closed in the ledger whatever happens."""
     run, started = lease.run, time.monotonic()
     try:
-        ended = await _read_all(resources, client, lease, plan)
+        ended, waiting = await _read_all(resources, client, lease, plan)
 
         async def end(connection: AsyncConnection) -> OrganizationSummary:
             found = await find_by_key(connection, run.key)
             assert found is not None, "it is ours"
             facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
             seconds = time.monotonic() - started
-            summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds)
+            summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds, waiting=waiting)
             error = _reasons(summary)[:LONGEST_ERROR] or None
-            await keep_result(connection, run, result_of(ended, seconds=seconds))
+            await keep_result(connection, run, result_of(ended, seconds=seconds, waiting=waiting))
             await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
             return summary
 
@@ -172,16 +179,20 @@ def _reasons(summary: OrganizationSummary) -> str:
 
 async def _read_all(
     resources: Resources, client: PcoClient, lease: RunLease, plan: Mapping[str, Any]
-) -> dict[str, Ended]:
-    catalog, run = load_catalog(), lease.run
+) -> tuple[dict[str, Ended], WaitingLists | None]:
+    catalog, run, mode = load_catalog(), lease.run, plan["mode"]
     entities = select_entities(catalog, plan["include"], plan["exclude"])
     known = await patiently(resources, lambda connection: read_watermarks(connection, run.org_id))
+    counts: Mapping[str, int] = {}
+    if mode in ("full", "rest"):
+        counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=run.org_id))
 
-    async def ways() -> tuple[list[Way], list[Way]]:
+    async def choice() -> Callable[..., tuple[list[Way], list[Way]]]:
         traits = await patiently(resources, lambda connection: read_traits(connection, run.org_id))
-        return ways_of(catalog, entities, mode=plan["mode"], known=known.keys(), distrusted=traits.distrusted)
+        return partial(ways_of, catalog, entities, known=known.keys(), counts=counts, distrusted=traits.distrusted)
 
-    top, below = await ways()
+    with_rare = bool(plan["include"])
+    top, below = (await choice())(mode=mode, with_rare=with_rare)
     if below:
         obstacle = await check_children_can_run(resources.settings.child_deployment)
         if obstacle:
@@ -204,14 +215,34 @@ async def _read_all(
         [way for way in top if way.entity.product not in refused],
         many_deletions=plan["many_deletions"],
     )
-    _, below = await ways()  # what did not come with its owners, as has just turned out, is read below them
-    return ended | await _fan_out(
-        run.org_id, run.epoch, [way for way in below if way.entity.product not in refused], plan
-    )
+    if mode not in ("full", "rest"):
+        return ended, None
+    choose = await choice()  # what did not come with its owners, as has just turned out, is read below them
+    readable = [way for way in choose(mode=mode, with_rare=with_rare)[1] if way.entity.product not in refused]
+    shares: dict[str, int] = {}
+    if readable and mode == "rest":
+        shares = await plan_night(resources, run, readable, budget=plan.get("budget", NIGHTLY_REQUESTS))
+        readable = [way for way in readable if way.entity.name in shares]
+    for level in sorted({_depth(way) for way in readable}):  # parents before what is below them
+        ways = [way for way in readable if _depth(way) == level]
+        ended |= await _fan_out(run.org_id, run.epoch, ways, plan, shares)
+    nightly = [way for way in choose(mode="rest")[1] if way.entity.product not in refused]
+    return ended, await _waiting(resources, run.org_id, nightly)
 
 
-async def _fan_out(org_id: str, epoch: str, ways: Sequence[Way], plan: Mapping[str, Any]) -> dict[str, Ended]:
-    """Each as a flow run of its own, a few at a time; how they ended."""
+def _depth(way: Way) -> int:
+    return 0 if way.chain is None else len(way.chain.levels)
+
+
+async def _waiting(resources: Resources, org_id: str, nightly: Sequence[Way]) -> WaitingLists:
+    found = await patiently(resources, partial(look_at_waiting, org_id=org_id, below=nightly))
+    return WaitingLists(lists=found.lists, never_read=found.never_read, longest_days=found.longest.days)
+
+
+async def _fan_out(
+    org_id: str, epoch: str, ways: Sequence[Way], plan: Mapping[str, Any], shares: Mapping[str, int]
+) -> dict[str, Ended]:
+    """Each as a flow run of its own, a few at a time; how they ended. `shares` are the requests of each in a night."""
     room = asyncio.Semaphore(FAN_OUTS_AT_A_TIME)
     ended: dict[str, Ended] = {}
 
@@ -225,6 +256,9 @@ async def _fan_out(org_id: str, epoch: str, ways: Sequence[Way], plan: Mapping[s
                 most_under_way=plan["most_under_way"],
                 many_deletions=plan["many_deletions"],
                 wait=plan["wait"],
+                below=None if way.chain is None else way.chain.names,
+                mode="due" if plan["mode"] == "rest" else "full",
+                most_requests=shares.get(way.entity.name, 0),
                 return_state=True,
             )
             ended[way.entity.name] = await _ended(state)

@@ -5,7 +5,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import Patterns
+from flows.parameters import NIGHTLY_REQUESTS, Budget, Patterns
 from pco_walks.ways import OrganizationMode
 from tasks.credentials import scheduled_organizations
 from tasks.deployment_runs import start_organization
@@ -24,16 +24,21 @@ class NotStartedError(Exception):
     validate_parameters=True,
 )
 async def sync_organizations(
-    mode: OrganizationMode = "delta", include: Patterns = (), exclude: Patterns = ()
+    mode: OrganizationMode = "delta",
+    include: Patterns = (),
+    exclude: Patterns = (),
+    budget: Budget = NIGHTLY_REQUESTS,
 ) -> list[str]:
     """The churches whose sync was started. One that still runs from the last time is joined, by its ledger.
 
     A church is left out if its credentials block says `scheduled: false`.
 
     Args:
-        mode: full reads everything, delta what changed where PCO can tell, rest everything that no delta can tell
+        mode: full reads everything, delta what changed where PCO can tell, rest what no delta can tell, and below
+            parents what is due; lists reads every list at top level in full
         include: Patterns such as people.*, giving or *.Person; empty for everything
         exclude: The same, for what is left out
+        budget: Requests of a night for each church, in the mode rest
 
     Raises `NotDeployedError`, the errors of settings, and `NotStartedError` at the end.
     """
@@ -47,6 +52,7 @@ async def sync_organizations(
                 mode=mode,
                 include=list(include),
                 exclude=list(exclude),
+                budget=budget,
             )
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:  # one church's trouble is not another's
             refused[org_id] = reason_of(error)

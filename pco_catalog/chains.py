@@ -1,8 +1,11 @@
 """Which lists lead to an entity that PCO shows only below its parents: pure, from the catalogue's paths."""
 
+import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
 
 from pco_catalog.ancestors import ids_in, is_shared, own_ids_in, path_below
 from pco_catalog.catalog import Catalog, Entity, UnknownEntity
@@ -38,10 +41,22 @@ class Level:
         """Whether one record is listed below many parents by this path."""
         return is_shared(self.entity, self.path)
 
+    @property
+    def include(self) -> tuple[str, ...]:
+        """What has to be included, so that the records name ancestors that neither they nor the path tell."""
+        return tuple(_named_by_include().get(self.path, ()))
+
     def scope_below(self, parent_scope: str, parent_id: str) -> str:
         """The scope of the children of the record `parent_id`, which was listed in `parent_scope` ('': top level)."""
         ids = [*parent_scope.split("/"), parent_id] if parent_scope else [parent_id]
         return "/".join(ids[-self.depth :])
+
+
+@lru_cache(maxsize=1)
+def _named_by_include() -> Mapping[str, Sequence[str]]:
+    read = resources.files("pco_catalog").joinpath("named_by_include.json").read_text(encoding="utf-8")
+    found: Mapping[str, Sequence[str]] = json.loads(read)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

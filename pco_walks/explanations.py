@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from pco_catalog.ancestors import columns_of, ids_in, own_ids
 from pco_catalog.catalog import Catalog, Entity, Sideload
-from pco_catalog.chains import Chain, chains_to
+from pco_catalog.chains import Chain, Level, chains_to
+from pco_catalog.due_lists import cheapest_chain, load_due_rules
 from pco_walks.window import LOOKBACK, can_be_ranged, delta_attribute
 
 
@@ -13,7 +14,7 @@ class Explained:
     """One way to read an entity, for people: which walk, on what it relies, what it costs, and whose ids it tells.
 
     `ancestors` are the columns of a row that this way fills; one in brackets is kept as a link, because many parents
-    share the record.
+    share the record. `due` says when such a list is read again.
     """
 
     way: str
@@ -22,6 +23,7 @@ class Explained:
     because: str
     requests: str
     ancestors: tuple[str, ...] = ()
+    due: str = ""
 
 
 def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
@@ -29,7 +31,9 @@ def explain(catalog: Catalog, entity: Entity) -> list[Explained]:
     told = [] if entity.list_path is None else [_explain_full(entity), _explain_delta(entity)]
     if entity.sideload is not None:
         told.append(_explain_sideload(entity, entity.sideload))
-    return told + [_explain_chain(chain) for chain in chains_to(catalog, entity)]
+    usual = cheapest_chain(catalog, entity, {}).names if entity.list_path is None and entity.list_paths else []
+    chains = sorted(chains_to(catalog, entity), key=lambda chain: chain.names != usual)
+    return told + [_explain_chain(chain) for chain in chains]
 
 
 def _explain_full(entity: Entity) -> Explained:
@@ -100,11 +104,31 @@ def _explain_chain(chain: Chain) -> Explained:
     return Explained(
         way=f"below {parents}",
         walk=f"a list for each {last.parent.name}: {last.path}",
-        relies_on="the same as in full, for each list",
+        relies_on="the same as in full, for each list"
+        + (f"; include={','.join(last.include)}" if last.include else ""),
         because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
         requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
-        ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_path(last.entity, last.path)])),
+        ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_list(last)])),
+        due="" if last.entity.list_path or last.entity.sideload else _when_due(last),
     )
+
+
+def _when_due(level: Level) -> str:
+    rule, parent = load_due_rules().of(level.entity), level.parent.name
+    columns = {*level.parent.attributes, *level.parent.relationships}
+    told = [f"once in {rule.every_days} days"]
+    if watched := [name for name in rule.watch if name in columns]:
+        told.append(f"earlier when {', '.join(watched)} of the {parent} changes")
+    if rule.hot is not None and rule.hot.at in columns:
+        days = ", ".join(map(str, rule.hot.days))
+        told.append(f"and {days} days after its {rule.hot.at}")
+    if rule.only is not None:
+        told.append(f"where {rule.only} of the {parent} is true, for all others are empty")
+    if rule.only_after is not None:
+        told.append(f"from its {rule.only_after} on, for before it is empty")
+    if rule.is_rare:
+        told.append("after everything else; a full sync that does not name it leaves it to the nights")
+    return "; ".join(told)
 
 
 def _named_by_records(entity: Entity) -> tuple[str, ...]:
@@ -116,3 +140,7 @@ def _named_by_records(entity: Entity) -> tuple[str, ...]:
 def _named_by_path(entity: Entity, path: str) -> list[str]:
     own = own_ids(entity, path)
     return [name if name in own else f"({name})" for name in ids_in(path)]
+
+
+def _named_by_list(level: Level) -> list[str]:
+    return [*_named_by_path(level.entity, level.path), *(f"{name}_id" for name in level.include)]

@@ -1,7 +1,7 @@
 """Start a sync as a deployment run, at most once per key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 from pco_store.errors import PlanDiffers
 from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, ConflictPolicy, sync_key
 from pco_store.ledger.plans import compared, decisions_of
+from pco_store.ledger.runs import RunHandle
 from pco_walks.window import Mode
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import find_deployment
@@ -73,6 +74,21 @@ async def start_fan_out(
     parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
     return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+
+
+async def continue_fan_out(root: RunHandle, *, deployment: str) -> Started:
+    """The same for a fan-out that nobody works on, as it was begun."""
+    plan = root.fan_out
+    assert plan is not None, "only a fan-out has children"
+    return await start_fan_out(
+        root.org_id,
+        root.entity,
+        deployment=deployment,
+        epoch=root.epoch,
+        is_abandoned=True,
+        mode=root.mode,
+        **{**asdict(plan), "below": list(plan.below)},
+    )
 
 
 async def start_organization(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pco_catalog.catalog import Entity
 from pco_catalog.chains import Chain, Level
+from pco_catalog.due_lists import load_due_rules
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
 from pco_client.sansio import PageRequest, Where
@@ -49,11 +50,15 @@ def pages_of(records: int, *, page_size: int, bounded: bool, part_records: int) 
 
 @dataclass(kw_only=True)
 class RequestPlan:
-    """Asks PCO for counts, each list once. `requests` is what the planning itself has cost, `done` how many ways."""
+    """Asks PCO for counts, each list once. `requests` is what the planning itself has cost, `done` how many ways.
+
+    `is_nightly`: of the lists below parents, what one night's part comes to, without hot windows.
+    """
 
     client: PcoClient
     settings: SyncSettings
     watermarks: dict[str, datetime]
+    is_nightly: bool = False
     requests: int = 0
     done: int = 0
     _counts: dict[tuple[str, tuple[Where, ...]], int | None] = field(default_factory=dict)
@@ -62,11 +67,15 @@ class RequestPlan:
     async def plan(self, ways: Sequence[Way]) -> list[Planned]:
         """What each of the ways will cost. Raises the errors of the client that are not about one list."""
         room = asyncio.Semaphore(self.settings.pages_in_flight)
+        read = {way.entity.name for way in ways}
 
         async def one(way: Way) -> Planned:
             async with room:
                 try:
-                    return await (self._below(way.entity, way.chain) if way.chain else self._list(way))
+                    if way.chain is None:
+                        return await self._list(way)
+                    is_mirrored = self.is_nightly or way.chain.names[-1] in read
+                    return await self._below(way.entity, way.chain, is_mirrored=is_mirrored)
                 except SkipError as error:
                     told = str(error)
                     return Planned(
@@ -98,8 +107,11 @@ class RequestPlan:
             is_exact=counted is not None,
         )
 
-    async def _below(self, entity: Entity, chain: Chain) -> Planned:
-        """The pages of the root's list, and a list for each parent on every level, by the sampled parents' children."""
+    async def _below(self, entity: Entity, chain: Chain, *, is_mirrored: bool) -> Planned:
+        """The pages of the root's list, and a list for each parent on every level, by the sampled parents' children.
+
+        If the last parents are in the mirror by then, only the lists below those.
+        """
         root_path = chain.root.list_path
         assert root_path is not None, "a chain begins at top level"
         lists = await self._count(chain.root, root_path, WHOLE) or 0
@@ -115,8 +127,10 @@ class RequestPlan:
             mean = sum(count for count, _ in children) / max(len(children), 1)
             counted = await self._count_all(level)
             records = round(lists * mean) if counted is None else counted
-            requests += round(lists * sum(costs) / len(costs))
+            requests = (0 if is_mirrored else requests) + round(lists * sum(costs) / len(costs))
             parents = [(scope, first) for scope, (_, first) in zip(scopes, children, strict=True) if first is not None]
+        if self.is_nightly:
+            lists, requests = (-(-one // load_due_rules().of(entity).every_days) for one in (lists, requests))
         return Planned(
             entity=entity.name,
             way=f"below {' > '.join(chain.names)}",

@@ -1,10 +1,13 @@
 """A fan-out as a whole: how far its children are, and when it is done."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.due.readings import note_fan_out
 from pco_store.errors import LeaseLost
 from pco_store.ledger.children import FIRST_PENDING
 from pco_store.ledger.openings import handle_of
@@ -69,10 +72,57 @@ async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | Non
     return None if row is None else handle_of(row)
 
 
+async def has_begun(connection: AsyncConnection, root: RunHandle) -> bool:
+    """Whether an earlier execution has begun to read the parents."""
+    return bool(
+        await connection.scalar(
+            text("SELECT EXISTS (SELECT FROM sync.pages WHERE run_id = :run_id)"), {"run_id": root.run_id}
+        )
+    )
+
+
+async def has_children(connection: AsyncConnection, root: RunHandle) -> bool:
+    """Whether any child is written down."""
+    return bool(
+        await connection.scalar(
+            text("SELECT EXISTS (SELECT FROM sync.runs WHERE parent_run_id = :run_id)"), {"run_id": root.run_id}
+        )
+    )
+
+
+async def parents_are_complete(
+    connection: AsyncConnection, root: RunHandle, parent: str, above: Sequence[Sequence[str]]
+) -> bool:
+    """Whether all lists of a fan-out's last parents were read in its epoch, at top level or below one of the chains."""
+    return bool(
+        await connection.scalar(
+            text(
+                """
+                SELECT EXISTS (
+                    SELECT FROM sync.runs AS parents
+                    WHERE org_id = :org_id AND entity = :parent AND epoch = :epoch AND state = 'completed'
+                      AND mode = 'full' AND (scope = '' OR (
+                        scope = '*'
+                        AND fan_out -> 'below' IN (SELECT jsonb_array_elements(CAST(:above AS jsonb)))
+                        AND NOT EXISTS (SELECT FROM sync.runs AS child
+                                        WHERE child.parent_run_id = parents.run_id
+                                          AND child.state NOT IN ('completed', 'absent')))))
+                """
+            ),
+            {
+                "org_id": root.org_id,
+                "parent": parent,
+                "epoch": root.epoch,
+                "above": json.dumps([list(one) for one in above]),
+            },
+        )
+    )
+
+
 async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
     """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`.
 
-    What earlier runs had put aside of the outermost parents is settled by that.
+    What earlier runs had put aside of the outermost parents is settled if this one has read them.
     """
     result = await connection.execute(
         text(
@@ -85,7 +135,7 @@ async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
     )
     if result.rowcount != 1:
         raise LeaseLost(root.key, root.fence)
-    if root.fan_out is not None:
+    if root.fan_out is not None and await has_begun(connection, root):
         await resolve_superseded(connection, root, entity=root.fan_out.below[0])
 
 
@@ -93,7 +143,8 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     """Complete a fan-out whose last child is done; whether this was it.
 
     The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us. What
-    earlier fan-outs had put aside in the lists that this one has read is settled by that.
+    earlier fan-outs had put aside in the lists that this one has read is settled by that, and when they were read is
+    noted.
     """
     await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
     result = await connection.execute(
@@ -109,6 +160,7 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     )
     if result.rowcount:
         await resolve_superseded_below(connection, root_id)
+        await note_fan_out(connection, root_id)
         await note_unshown(connection, root_id)
     return bool(result.rowcount)
 

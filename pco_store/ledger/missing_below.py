@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Table, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.ancestors import ids_in, is_shared, path_below
 from pco_catalog.chains import Level
-from pco_store.ledger.openings import handle_of
+from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
+from pco_store.ledger.openings import DUE, handle_of
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle
+from pco_store.mirror.counts import count_live
 from pco_store.mirror.links import forget_unlisted, name_of_list
 from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.tombstones import mark_deleted, quoted_name
@@ -25,8 +27,9 @@ FIRST_WAIT_SECONDS: Final = 60.0
 _UNSETTLED: Final = """
             WHERE root.fan_out IS NOT NULL AND root.state = 'completed'
               AND (root.deletions IS NULL OR root.deletions ->> 'verdict' = 'requested')
-              AND NOT EXISTS (SELECT FROM sync.runs AS child
-                              WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled'))
+              AND (root.mode = 'due' OR NOT EXISTS (
+                SELECT FROM sync.runs AS child
+                WHERE child.parent_run_id = root.run_id AND child.state IN ('dead', 'cancelled')))
 """
 
 
@@ -94,14 +97,14 @@ async def settled_deletions(connection: AsyncConnection, root_id: int) -> Mappin
 
 
 async def is_complete(connection: AsyncConnection, root_id: int) -> bool:
-    """Whether all parents were read, and all children are done."""
+    """Whether all parents were read, and all children are done; of what was due, whether those that could be are."""
     return bool(
         await connection.scalar(
             text(
                 """
-                SELECT state = 'completed' AND NOT EXISTS (
+                SELECT state = 'completed' AND (mode = 'due' OR NOT EXISTS (
                     SELECT FROM sync.runs AS child
-                    WHERE child.parent_run_id = :root_id AND child.state NOT IN ('completed', 'absent', 'forbidden'))
+                    WHERE child.parent_run_id = :root_id AND child.state NOT IN ('completed', 'absent', 'forbidden')))
                 FROM sync.runs WHERE run_id = :root_id
                 """
             ),
@@ -110,12 +113,16 @@ async def is_complete(connection: AsyncConnection, root_id: int) -> bool:
     )
 
 
-async def find_missing_below(connection: AsyncConnection, root: RunHandle, table: Table) -> MissingBelow:
+async def find_missing_below(connection: AsyncConnection, root: RunHandle, level: Level) -> MissingBelow:
     """Compare the mirror with the ids on the pages of a complete fan-out's children.
 
     Rows that somebody wrote since it began are not missing, nor are records that it has put into quarantine. A child
-    that is absent had no list, because its parent is gone.
+    that is absent had no list, because its parent is gone. A fan-out that reads what is due knows of the lists that it
+    has read, and of no others.
     """
+    if root.mode == DUE:
+        return await _find_missing_in_lists(connection, root, level)
+    table = mirror_table(level.entity)
     name, living = quoted_name(table), "org_id = :org_id AND _deleted_at IS NULL"
     children = "SELECT run_id FROM sync.runs WHERE parent_run_id = :root_id AND entity = :entity"
     result = await connection.execute(
@@ -134,6 +141,21 @@ async def find_missing_below(connection: AsyncConnection, root: RunHandle, table
         _values(root),
     )
     row = result.one()
+    return MissingBelow(
+        ids=tuple(row.ids), live=row.live, unread=row.unread, witnesses=await _witnesses(connection, root)
+    )
+
+
+async def _find_missing_in_lists(connection: AsyncConnection, root: RunHandle, level: Level) -> MissingBelow:
+    ids = await missing_from_read_lists(connection, root.org_id, root.run_id, level, began_at=root.started_at)
+    live = await count_live(connection, mirror_table(level.entity), root.org_id)
+    witnesses = await _witnesses(connection, root)
+    if ids and not witnesses:
+        witnesses = await known_records(connection, root.org_id, level, besides=ids)
+    return MissingBelow(ids=ids, live=live, unread=0, witnesses=witnesses)
+
+
+async def _witnesses(connection: AsyncConnection, root: RunHandle) -> tuple[tuple[str, str], ...]:
     witnesses = await connection.execute(
         text(
             """
@@ -144,12 +166,7 @@ async def find_missing_below(connection: AsyncConnection, root: RunHandle, table
         ),
         _values(root),
     )
-    return MissingBelow(
-        ids=tuple(row.ids),
-        live=row.live,
-        unread=row.unread,
-        witnesses=tuple((one.scope, one.id) for one in witnesses),
-    )
+    return tuple((one.scope, one.id) for one in witnesses)
 
 
 async def former_lists(
@@ -267,7 +284,9 @@ async def settle(
         {"told": json.dumps(told), "root_id": root.run_id},
     )
     await note_unshown(connection, root.run_id)
-    if level.is_shared and verdict in ("none", "confirmed"):
+    if level.is_shared and verdict in ("none", "confirmed") and root.mode == DUE:
+        await forget_read_links(connection, root.org_id, root.run_id, level)
+    elif level.is_shared and verdict in ("none", "confirmed"):
         await forget_unlisted(connection, root.org_id, level.entity, level.path)
     return deleted
 

@@ -75,6 +75,9 @@ class NotOpened:
 FAN_OUT_SCOPE: Final = "*"
 """The scope of a fan-out itself; that of its children is their parent's id, and of a plain sync it is empty."""
 
+DUE: Final = "due"
+"""The mode of a fan-out that reads only lists that are due."""
+
 ORGANIZATION: Final = "organization"
 """Stands where an entity is due, for the run that mirrors a whole church. No entity is called so."""
 
@@ -373,4 +376,5 @@ def _fan_out(told: Mapping[str, Any]) -> FanOutPlan:
         groups_per_run=told.get("groups_per_run", 1),
         most_under_way=told.get("most_under_way", 200),
         many_deletions=told.get("many_deletions", "stop"),
+        most_requests=told.get("most_requests", 0),
     )

@@ -34,12 +34,14 @@ class FanOutPlan:
 
     `below` are the parents' entities, outermost first. `most_under_way` bounds the children that are submitted and not
     finished. `many_deletions` is what to do when more is missing than is likely to have been deleted: stop or accept.
+    `most_requests` bounds a fan-out that reads only what is due.
     """
 
     below: tuple[str, ...]
     groups_per_run: int
     most_under_way: int
     many_deletions: str = "stop"
+    most_requests: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

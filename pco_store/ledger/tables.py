@@ -253,6 +253,28 @@ class LinkRow(SQLModel, table=True):
     unlisted_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
+class ListRow(SQLModel, table=True):
+    """A list below a parent: when it was read last, how many `requests` that took, and when it is due.
+
+    `pace_seconds`: how long it may wait then. `parent_seen`: a hash of what is watched of its parent; `changed_at`:
+    when that was last seen to change.
+    """
+
+    __tablename__ = "lists"
+    __table_args__ = (Index("lists_due", "org_id", "due_at"), {"schema": LEDGER_SCHEMA})
+
+    org_id: str = Field(primary_key=True, sa_type=Text)
+    entity: str = Field(sa_type=Text)
+    path: str = Field(primary_key=True, sa_type=Text)
+    scope: str = Field(primary_key=True, sa_type=Text)
+    last_read_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    requests: int = Field(sa_type=Integer, sa_column_kwargs={"server_default": text("1")})
+    due_at: datetime = Field(sa_type=DateTime(timezone=True))
+    pace_seconds: int = Field(sa_type=Integer)
+    parent_seen: int | None = Field(default=None, sa_type=BigInteger)
+    changed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
 class BackfillRow(SQLModel, table=True):
     """How far something is filled from the ledger: every run from `next_run_id` on is done; newest first."""
 

@@ -17,6 +17,18 @@ class TableCount:
     last_written: datetime | None
 
 
+async def count_live(connection: AsyncConnection, table: Table, org_id: str) -> int:
+    """How many records of one church are in a table, without the tombstones."""
+    counted = await connection.scalar(
+        text(
+            f'SELECT count(*) FROM "{table.schema}"."{table.name}" '  # noqa: S608 - names from the catalogue
+            "WHERE org_id = :org_id AND _deleted_at IS NULL"
+        ),
+        {"org_id": org_id},
+    )
+    return int(counted or 0)
+
+
 async def count_rows(connection: AsyncConnection, table: Table, org_id: str) -> TableCount:
     """Count one table for one church."""
     result = await connection.execute(

@@ -19,7 +19,6 @@ from pco_store.ledger.missing_below import (
     settled_deletions,
 )
 from pco_store.ledger.runs import RunHandle
-from pco_store.mirror.tables import mirror_table
 from tasks.deletions.absence import Absent, Asking, Checkpoints
 from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
 from tasks.lifespan import Resources
@@ -42,10 +41,9 @@ async def find_deletions_below(
         return None
     catalog = load_catalog()
     entity = catalog.entity(root.entity)
-    table = mirror_table(entity)
     assert root.fan_out is not None, "only a fan-out has children"
     level = chain_to(catalog, entity, root.fan_out.below).levels[-1]
-    missing = await patiently(resources, lambda connection: find_missing_below(connection, root, table))
+    missing = await patiently(resources, lambda connection: find_missing_below(connection, root, level))
     lists: dict[str, list[list[str]]] = {}
     if missing.ids:
         lists = await patiently(resources, lambda connection: former_lists(connection, root, level, missing.ids))

@@ -202,6 +202,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         parents=level.parents_of(run.scope),
         shared=_shared_list(work, run),
         spawn=spawn,
+        naming=level.include,
         is_new=run.attempts == 1 and run.fence == 1,
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),
     )

@@ -90,6 +90,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(page.include))
+    sync.counters.unnamed += sum(any(row[f"{name}_id"] is None for name in sync.naming) for row in transformed.rows)
     if fetched.page.next_offset is not None:
         sync.counters.alike.note(part=page.part, offset=page.offset, ids=transformed.ids)
     quarantined = _quarantined(sync, page, transformed, observed_at)

@@ -51,7 +51,7 @@ def _page(sync: SyncContext, part: int, turn: PageToRead) -> PageRef:
         reading=turn.reading,
         part=part,
         whole=turn.whole,
-        include=sync.included,
+        include=(*sync.included, *sync.naming),
     )
 
 

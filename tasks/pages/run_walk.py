@@ -34,6 +34,7 @@ async def begin_walk(
     parents: Mapping[str, str] | None = None,
     shared: SharedList | None = None,
     spawn: Spawn | None = None,
+    naming: tuple[str, ...] = (),
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
 ) -> tuple[SyncContext, PartWalks]:
@@ -65,6 +66,7 @@ async def begin_walk(
         spawn=spawn,
         companions={one.include: companion_of(one) for one in members if one.dropped is None},
         included=tuple(one.include for one in members),
+        naming=naming,
         on_completing=on_completing,
         seen=seen,
         committed={(one.part, one.reading, one.offset, one.page_size): one for one in committed},

@@ -27,7 +27,8 @@ class Counters:
     `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, for which the
     run `waited_to_begin` since it was opened, and `corrected_until` the end of the window that follows from it.
     `nothing_hidden`: the window's filter hides no record. `fallback` says why not the best walk was taken.
-    `most_at_a_time` is how many records PCO answers with, if those of a whole page are too many.
+    `most_at_a_time` is how many records PCO answers with, if those of a whole page are too many. `unnamed` records did
+    not name what was included for that.
     """
 
     pages: int = 0
@@ -48,6 +49,7 @@ class Counters:
     unknown_attributes: set[str] = field(default_factory=set)
     processed_as_version: str | None = None
     included_ignored: int = 0
+    unnamed: int = 0
 
     def note(self, page: Page, *, asked_version: str, included: bool) -> None:
         """What PCO did differently from what it was asked: another API version, records that nobody asked for."""
@@ -59,6 +61,7 @@ class Counters:
         """The same of another sync of the entity."""
         self.unknown_attributes |= other.unknown_attributes
         self.included_ignored += other.included_ignored
+        self.unnamed += other.unnamed
         self.processed_as_version = other.processed_as_version or self.processed_as_version
 
 
@@ -105,8 +108,9 @@ class SyncContext:
     size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
     page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
     others, too. `companions` are the kinds that come with its records, by include; one that is dropped is taken out,
-    and `included` keeps what every page of the run asks for. With `on_completing`, a list of one page completes the run
-    with its page: it is told True before, and False if that failed.
+    and `included` keeps what every page of the run asks for. `naming` is included so that the records name it. With
+    `on_completing`, a list of one page completes the run with its page: it is told True before, and False if that
+    failed.
     """
 
     run: RunHandle
@@ -118,6 +122,7 @@ class SyncContext:
     database: Database
     in_flight: int
     part_records: int = 25_000
+    naming: tuple[str, ...] = ()
     is_new: bool = False
     clock_offset: timedelta = timedelta()
     parents: Mapping[str, str] = field(default_factory=dict)

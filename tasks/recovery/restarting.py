@@ -17,7 +17,7 @@ from pco_store.errors import StoreUnavailable
 from pco_store.ledger.abandoned import AbandonedRun, count_restart, give_up, look_later, note_start
 from pco_store.ledger.openings import ORGANIZATION
 from pco_store.ledger.runs import RunHandle
-from tasks.deployment_runs import Started, start_fan_out, start_organization, start_sync
+from tasks.deployment_runs import Started, continue_fan_out, start_organization, start_sync
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.recovery.looking import Look, look_at_flow_runs
@@ -161,17 +161,7 @@ async def _start(resources: Resources, run: RunHandle) -> Started:
             run.org_id, deployment=settings.organization_deployment, epoch=run.epoch, is_abandoned=True, **plan
         )
     if run.fan_out is not None:
-        return await start_fan_out(
-            run.org_id,
-            run.entity,
-            deployment=settings.children_deployment,
-            epoch=run.epoch,
-            below=list(run.fan_out.below),
-            groups_per_run=run.fan_out.groups_per_run,
-            most_under_way=run.fan_out.most_under_way,
-            many_deletions=run.fan_out.many_deletions,
-            is_abandoned=True,
-        )
+        return await continue_fan_out(run, deployment=settings.children_deployment)
     return await start_sync(
         run.org_id,
         run.entity,

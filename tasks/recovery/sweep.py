@@ -17,7 +17,7 @@ from pco_store.ledger.abandoned import abandoned_runs
 from pco_store.ledger.fan_outs import unfinished_fan_outs
 from pco_store.ledger.missing_below import unsettled_fan_outs
 from pco_store.ledger.runs import RunHandle
-from tasks.deployment_runs import start_fan_out
+from tasks.deployment_runs import continue_fan_out
 from tasks.fan_out.submitting import deployments_read_once, submit_unanswered, top_up
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -125,13 +125,4 @@ class _Sweep:
 
     async def _let_settle(self, root: RunHandle) -> None:
         """A run that joins the complete fan-out finds out what was deleted: it may have to ask for many records."""
-        assert root.fan_out is not None, "only a fan-out has children"
-        await start_fan_out(
-            root.org_id,
-            root.entity,
-            deployment=self._resources.settings.children_deployment,
-            epoch=root.epoch,
-            below=list(root.fan_out.below),
-            many_deletions=root.fan_out.many_deletions,
-            is_abandoned=True,
-        )
+        await continue_fan_out(root, deployment=self._resources.settings.children_deployment)

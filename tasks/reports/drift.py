@@ -17,5 +17,11 @@ def tell_drift(counters: Counters, entity: Entity) -> None:
             counters.processed_as_version,
             entity.api_version,
         )
+    if counters.unnamed:
+        sync_logger().warning(
+            "%d records of %s do not name an ancestor that was included for that, so their rows do not know it",
+            counters.unnamed,
+            entity.name,
+        )
     if counters.included_ignored:
         sync_logger().warning("%d included records, which were not asked for, are ignored", counters.included_ignored)

@@ -51,10 +51,29 @@ class EntitySummary(BaseModel):
     reason: str = ""
 
 
+class WaitingLists(BaseModel):
+    """Lists below parents that were due at the end and not read, and for how many days one of them waits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lists: int = 0
+    never_read: int = 0
+    longest_days: int = 0
+
+    @property
+    def told(self) -> str:
+        """In a few words."""
+        if not self.lists:
+            return "none waits"
+        never = f" ({self.never_read} of them were never read)" if self.never_read else ""
+        return f"{self.lists} wait{never}, the oldest for {self.longest_days} days"
+
+
 class OrganizationSummary(BaseModel):
     """The numbers of one epoch of a church. `requests` are those that brought pages.
 
     `outcome` is the worst of its entities': failed if one failed, incomplete if anything is left for a person.
+    `waiting` are lists that were left for the next nights, where the mode reads any below parents.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +86,7 @@ class OrganizationSummary(BaseModel):
     reason: str = ""
     entities: tuple[EntitySummary, ...] = ()
     seconds: float = 0.0
+    waiting: WaitingLists | None = None
 
     @property
     def requests(self) -> int:
@@ -83,6 +103,8 @@ class OrganizationSummary(BaseModel):
         counts = [f"{len(self.of(one))} {one}" for one in ORDER if self.of(one)]
         rows = sum(one.rows for one in self.entities)
         line = f"{', '.join(counts) or 'nothing to do'}; {rows} rows in {self.requests} requests"
+        if self.waiting is not None:
+            line += f"; {sum(one.lists for one in self.entities)} lists read, {self.waiting.told}"
         named = [
             f"{outcome}: {', '.join(one.entity for one in self.of(outcome))}"
             for outcome in ORDER[1:]
@@ -97,7 +119,12 @@ class OrganizationSummary(BaseModel):
 
 
 def summarize_organization(
-    run: LedgerRun, ended: Mapping[str, Ended], facts: Sequence[RunFacts], *, seconds: float = 0.0
+    run: LedgerRun,
+    ended: Mapping[str, Ended],
+    facts: Sequence[RunFacts],
+    *,
+    seconds: float = 0.0,
+    waiting: WaitingLists | None = None,
 ) -> OrganizationSummary:
     """The summary of a church that is over: by the ledger, and where that shows no end, by how its flow runs ended."""
     by_entity = {one.entity: one for one in facts}
@@ -113,6 +140,7 @@ def summarize_organization(
         mode=run.mode,
         entities=entities,
         seconds=round(seconds, 3),
+        waiting=waiting,
     )
 
 
@@ -121,16 +149,26 @@ def ended_in(result: Mapping[str, Any] | None) -> dict[str, Ended]:
     return {name: Ended(**told) for name, told in (result or {}).get("ended", {}).items()}
 
 
-def result_of(ended: Mapping[str, Ended], *, seconds: float) -> dict[str, Any]:
+def result_of(ended: Mapping[str, Ended], *, seconds: float, waiting: WaitingLists | None = None) -> dict[str, Any]:
     """The same, to be written down."""
     told = {name: {"outcome": end.outcome, "reason": end.reason} for name, end in ended.items()}
-    return {"ended": told, "seconds": round(seconds, 3)}
+    return {
+        "ended": told,
+        "seconds": round(seconds, 3),
+        "waiting": None if waiting is None else waiting.model_dump(),
+    }
 
 
 def organization_of(run: LedgerRun, facts: Sequence[RunFacts], *, joined: bool = False) -> OrganizationSummary:
     """A church's epoch as the ledger shows it now: what has been replayed or resolved since its end is."""
+    result = run.result or {}
+    waiting = result.get("waiting")
     summary = summarize_organization(
-        run, ended_in(run.result), facts, seconds=float((run.result or {}).get("seconds", 0.0))
+        run,
+        ended_in(result),
+        facts,
+        seconds=float(result.get("seconds", 0.0)),
+        waiting=None if waiting is None else WaitingLists(**waiting),
     )
     outcome, reason = summary.outcome, ""
     if run.state in ("running", "awaiting"):

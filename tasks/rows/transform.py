@@ -187,6 +187,9 @@ def _shape_of(entity: Entity) -> _Shape:
         columns[name] = _CONVERTERS[kind] if kind else storable_json
     to_one = {name: one.resource for name, one in entity.relationships.items() if not one.many}
     partly_known = columns_of(entity)
+    # What a record names only if it is included: PCO's type is the ancestor's name in its spelling.
+    for name in (one.removesuffix("_id") for one in partly_known.ancestors):
+        to_one.setdefault(name, name.title().replace("_", ""))
     return _Shape(
         entity=entity,
         columns=columns,

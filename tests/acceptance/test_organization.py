@@ -1,6 +1,7 @@
 """A whole church as a deployment run: its lists, then what is below parents, spread over the workers of the pool."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
@@ -10,11 +11,15 @@ from deployments.plan import make_plan
 from deployments.provision import save_credentials
 from tasks.deployment_runs import start_deployment, start_organization
 from tests.church import read_flow_run
-from tests.fleet import FanOuts, Fleet
+from tests.fleet import GROUPS, FanOuts, Fleet
 from tests.stack import wait_until
 
 CHOSEN = ["groups.Group", "groups.GroupType", "groups.Membership", "groups.Tag"]
 PAGES_IN_FLIGHT = 16
+NIGHT = (
+    "SELECT result FROM sync.runs WHERE org_id = :org AND entity = 'organization' AND epoch = 'night' "
+    "AND state = 'completed'"
+)
 
 
 def start(church: FanOuts, *include: str) -> FlowRun:
@@ -121,6 +126,27 @@ def test_a_delta_whose_worker_is_killed_is_continued_by_one_flow_run(fleet: Flee
     reads = church.church.reads()
     assert len(reads) == len(lists("completed"))
     assert reads.total() - len(reads) <= LISTS_AT_A_TIME
+
+
+def test_a_night_reads_what_is_due_within_its_budget_and_says_what_waits(fleet: Fleet) -> None:
+    church, world = fleet.church("nights"), fleet.simulator
+    chosen = ["groups.Group", "groups.Membership"]
+    org_id = church.church.org_id
+    start(church, *chosen)
+    wait_until_completed(church)
+    church.church.sql("UPDATE sync.lists SET last_read_at = last_read_at - interval '20 days' RETURNING 1")
+    world.reset_log()
+
+    asyncio.run(start_organization(org_id, epoch="night", mode="rest", include=chosen, budget=12))
+    wait_until(lambda: len(church.church.sql(NIGHT, org=org_id)) == 1, "the night is over", seconds=60)
+
+    lists = Counter(one["path"].rpartition("/")[2] for one in world.access_log() if "per_page" in one["query"])
+    assert lists.total() == 12
+    assert set(lists) == {"groups", "memberships"}
+    (night,) = church.church.sql(NIGHT, org=org_id)
+    assert night.result["waiting"]["lists"] == GROUPS - lists["memberships"]
+    assert night.result["waiting"]["never_read"] == 0
+    assert church.church.sql("SELECT 1 FROM sync.pages JOIN sync.runs USING (run_id) WHERE scope = '*'") == []
 
 
 def test_schedules_start_every_church_that_does_not_say_otherwise(fleet: Fleet) -> None:

@@ -170,7 +170,8 @@ async def be_due(database: Database, root: RunHandle) -> None:
 async def rows(database: Database, statement: str, **values: Any) -> Sequence[Any]:
     """What a statement finds."""
     async with database.transaction() as connection:
-        return (await connection.execute(text(statement), values)).all()
+        result = await connection.execute(text(statement), values)
+        return result.all() if result.returns_rows else []
 
 
 async def states(database: Database, root: RunHandle) -> dict[str, str]:

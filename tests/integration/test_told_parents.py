@@ -29,3 +29,25 @@ async def test_what_only_the_path_tells_is_a_column_and_a_second_turn_writes_not
 
             assert await church.sql(versions) == before
             assert await church.differences() == []
+
+
+async def test_what_is_included_so_that_records_name_it_is_a_column_and_every_list_is_requested_with_it(
+    database_url: str, redis_url: str
+) -> None:
+    """Below some events, not below each of many people; both ancestors are known."""
+    with SimulatorProcess(people=8, groups=2) as world:
+        async with fan_out_church(
+            world, "check-ins.PersonEvent", database_url=database_url, redis_url=redis_url
+        ) as church:
+            await church.run("first")
+            lists = [one for one in world.access_log() if one["path"].endswith("/person_events")]
+            assert lists
+            assert all("include=person" in one["query"] for one in lists)
+            assert {one["path"].split("/")[3] for one in lists} == {"events"}
+            rows = await church.rows()
+            named = {one["id"]: one for one in world.state("check-ins.PersonEvent")}
+            assert {row["id"] for row in rows} == set(named)
+            assert all(row["person_id"] and row["event_id"] for row in rows)
+            people = {one["id"] for one in world.state("check-ins.Person")}
+            assert {row["person_id"] for row in rows} <= people
+            assert all("person" not in row["extra"].get("_relationships", {}) for row in rows)

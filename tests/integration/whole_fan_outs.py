@@ -2,23 +2,25 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import chain_to
+from pco_catalog.chains import Chain
+from pco_catalog.due_lists import cheapest_chain
 from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.children import claim_children
 from pco_store.ledger.fan_outs import await_children, complete_if_done
-from pco_store.ledger.leases import open_run
+from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened
 from pco_store.ledger.runs import FanOutPlan, RunHandle
 from tasks.deletions.below_parents import find_deletions_below
 from tasks.deletions.from_a_list import Deletions, ManyDeletions
 from tasks.fan_out.children import ChildrenReport, ChildWork, run_children
+from tasks.fan_out.from_mirror import insert_from_mirror
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import directly
 from tasks.pages.run_walk import begin_walk, finish_walk
@@ -40,24 +42,10 @@ class FanOutChurch:
 
     async def run(self, epoch: str, *, meanwhile: Callable[[], None] = lambda: None) -> RunHandle:
         """Read all parents, then all children; `meanwhile` happens between them. The fan-out's handle, to read from."""
-        catalog, resources = load_catalog(), self.resources
-        chain = chain_to(catalog, catalog.entity(self.entity))
+        resources, chain = self.resources, self.chain
         client = await get_client_for_org(ORG, resources)
-        request = await run_request(
-            resources,
-            org_id=ORG,
-            entity=catalog.entity(self.entity),
-            read_entity=chain.root,
-            scope=FAN_OUT_SCOPE,
-            epoch=epoch,
-            on_conflict="join",
-            mode="full",
-            fan_out=FanOutPlan(below=tuple(chain.names), groups_per_run=50, most_under_way=1000),
-        )
-        opened, lease = await open_run(resources.database, request)
-        assert isinstance(opened, Opened)
-        assert lease is not None
-        root, first = opened.run, chain.levels[0]
+        root, lease = await self._open(epoch)
+        first = chain.levels[0]
         window = run_window(first.entity, mode="full", until=root.started_at, watermark=None)
         spawn = Spawn(root=root, level=first, window=window, parent_scope="")
         assert chain.root.list_path is not None
@@ -71,6 +59,50 @@ class FanOutChurch:
         meanwhile()
         await self.run_children(root)
         return root
+
+    async def run_due(
+        self,
+        epoch: str,
+        *scopes: str,
+        most_requests: int = 10_000,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> RunHandle:
+        """Read what is due: the lists of these scopes, which nobody has read for long. `meanwhile` as above."""
+        await self.sql(
+            "UPDATE sync.lists SET last_read_at = last_read_at - interval '100 days' WHERE scope = ANY(:scopes)",
+            scopes=list(scopes),
+        )
+        root, lease = await self._open(epoch, mode="due", most_requests=most_requests)
+        async with self.resources.database.transaction() as connection:
+            await insert_from_mirror(connection, root, self.chain)
+        await lease.release()
+        meanwhile()
+        await self.run_children(root)
+        return root
+
+    @property
+    def chain(self) -> Chain:
+        """The parents that lead to the entity."""
+        return cheapest_chain(load_catalog(), load_catalog().entity(self.entity), {})
+
+    async def _open(self, epoch: str, *, mode: str = "full", most_requests: int = 0) -> tuple[RunHandle, RunLease]:
+        request = await run_request(
+            self.resources,
+            org_id=ORG,
+            entity=load_catalog().entity(self.entity),
+            read_entity=self.chain.root,
+            scope=FAN_OUT_SCOPE,
+            epoch=epoch,
+            on_conflict="join",
+            mode="full",
+            fan_out=FanOutPlan(
+                below=tuple(self.chain.names), groups_per_run=50, most_under_way=1000, most_requests=most_requests
+            ),
+        )
+        opened, lease = await open_run(self.resources.database, replace(request, mode=mode))
+        assert isinstance(opened, Opened)
+        assert lease is not None
+        return opened.run, lease
 
     async def run_children(self, root: RunHandle) -> ChildrenReport:
         """Run every child that waits; the report of the last ones."""

@@ -3,6 +3,7 @@
 import pytest
 
 from pco_catalog.catalog import load_catalog
+from pco_catalog.due_lists import load_due_rules
 from pco_walks.explanations import explain
 from pco_walks.ways import OrganizationMode, Way, ways_of
 from tasks.request_plan import pages_of
@@ -63,6 +64,54 @@ def test_what_has_no_list_comes_with_its_owners_whatever_was_seen() -> None:
         "giving.Note",
         "giving.Refund",
     }
+
+
+def test_lists_are_those_at_top_level_in_full() -> None:
+    top, below = ways_of(
+        CATALOG, LISTED, mode="lists", known=names(ways_of(CATALOG, LISTED, mode="full", known=set())[0])
+    )
+    assert names(top) == {entity.name for entity in CATALOG.entities(top_level_only=True)}
+    assert {way.mode for way in top} == {"full"}
+    assert below == []
+
+
+def test_a_full_sync_that_names_nothing_leaves_rare_kinds_to_the_nights() -> None:
+    rare = load_due_rules().rare
+    _, everything = ways_of(CATALOG, LISTED, mode="full", known=set())
+    _, some = ways_of(CATALOG, LISTED, mode="full", known=set(), with_rare=False)
+    _, nightly = ways_of(CATALOG, LISTED, mode="rest", known=set(), with_rare=False)
+    assert names(everything) - names(some) == rare
+    assert names(nightly) == names(everything)
+
+
+def test_what_is_wanted_most_is_read_first() -> None:
+    top, below = ways_of(CATALOG, LISTED, mode="full", known=set())
+    assert [way.entity.name for way in top[:2]] == ["groups.Group", "groups.Event"]
+    assert [way.entity.name for way in below[:2]] == ["groups.Membership", "groups.Attendance"]
+    assert names(below[-len(load_due_rules().rare) :]) == load_due_rules().rare
+
+
+def test_what_the_mirror_counts_chooses_the_parents() -> None:
+    def parents(counts: dict[str, int]) -> list[str]:
+        (way,) = ways_of(CATALOG, [CATALOG.entity("check-ins.PersonEvent")], mode="rest", known=set(), counts=counts)[1]
+        assert way.chain is not None
+        return way.chain.names
+
+    assert parents({"check-ins.Event": 50, "check-ins.Person": 20_000}) == ["check-ins.Event"]
+    assert parents({"check-ins.Event": 50, "check-ins.Person": 2}) == ["check-ins.Person"]
+
+
+@pytest.mark.parametrize(
+    ("entity", "due"),
+    [
+        ("groups.Membership", "once in 14 days; earlier when memberships_count of the groups.Group changes"),
+        ("groups.Attendance", "once in 14 days; and 1, 2, 3, 7, 14, 28 days after its starts_at"),
+        ("giving.DesignationRefund", "once in 14 days; where refunded of the giving.Donation is true"),
+        ("people.ConnectedPerson", "once in 56 days; after everything else"),
+    ],
+)
+def test_the_rule_of_a_list_below_a_parent_is_explained(entity: str, due: str) -> None:
+    assert explain(CATALOG, CATALOG.entity(entity))[0].due.startswith(due)
 
 
 def test_what_was_never_read_is_read_in_full_before_a_delta() -> None:

@@ -1,0 +1,112 @@
+"""Chooses the lists of a night: those that wait longest for their turn, measured in their own periods, in a budget.
+
+A list that should be read daily and is a day late is as late as one that should be read once in 14 days and is 14 days
+late. So where a budget is too small for all, each kind is read less often by the same factor, and none starves; only
+rare kinds wait until nothing else is due.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.due.lists import DueKind
+
+_FIRST: Final = "extract(epoch FROM CAST(:now AS timestamptz) - due_at) / pace_seconds DESC, pace_seconds, scope"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """What a night reads of one kind: so many `lists`, and so many `requests` as these took the last time."""
+
+    lists: int
+    requests: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """Lists that should have been read by now: how many, how many of them never were, and for how long one waits."""
+
+    lists: int = 0
+    never_read: int = 0
+    longest: timedelta = timedelta()
+
+
+async def share_night(
+    connection: AsyncConnection, org_id: str, kinds: Sequence[DueKind], *, now: datetime, budget: int
+) -> dict[str, Share]:
+    """What of the budget goes to each kind, by entity; kinds of which nothing is read are left out.
+
+    A list is begun as long as anything of the budget is left, and read to its end: half a list proves nothing.
+    """
+    result = await connection.execute(
+        text(
+            f"""
+            SELECT entity, count(*) AS lists, sum(requests) AS requests FROM (
+                SELECT list.entity, requests, sum(requests) OVER (
+                    ORDER BY kind.is_rare, {_FIRST}, path ROWS UNBOUNDED PRECEDING) AS spent
+                FROM sync.lists AS list
+                JOIN unnest(CAST(:paths AS text[]), CAST(:rare AS boolean[])) AS kind (path, is_rare) USING (path)
+                WHERE org_id = :org_id AND due_at <= :now) AS due
+            WHERE spent - requests < :budget GROUP BY entity
+            """  # noqa: S608 - own constant
+        ),
+        {"org_id": org_id, "now": now, "budget": budget, **_kinds(kinds)},
+    )
+    return {row.entity: Share(lists=row.lists, requests=int(row.requests)) for row in result}
+
+
+async def choose_lists(
+    connection: AsyncConnection, org_id: str, kind: DueKind, *, now: datetime, budget: int
+) -> tuple[str, ...]:
+    """The scopes of the lists of one kind that are read for so many requests, in their order."""
+    result = await connection.execute(
+        text(
+            f"""
+            SELECT scope FROM (
+                SELECT scope, requests, sum(requests) OVER (
+                    ORDER BY {_FIRST} ROWS UNBOUNDED PRECEDING) AS spent
+                FROM sync.lists WHERE org_id = :org_id AND path = :path AND due_at <= :now) AS due
+            WHERE spent - requests < :budget ORDER BY spent
+            """  # noqa: S608 - own constant
+        ),
+        {"org_id": org_id, "path": kind.path, "now": now, "budget": budget},
+    )
+    return tuple(result.scalars())
+
+
+async def all_lists(connection: AsyncConnection, org_id: str, kind: DueKind, *, now: datetime) -> tuple[str, ...]:
+    """The scopes of all lists of one kind, those that wait longest first."""
+    result = await connection.execute(
+        text(
+            f"SELECT scope FROM sync.lists WHERE org_id = :org_id AND path = :path ORDER BY {_FIRST}"  # noqa: S608
+        ),
+        {"org_id": org_id, "path": kind.path, "now": now},
+    )
+    return tuple(result.scalars())
+
+
+async def waiting_lists(
+    connection: AsyncConnection, org_id: str, kinds: Sequence[DueKind], *, now: datetime
+) -> Waiting:
+    """What should have been read by now and was not."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT count(*) AS lists, count(*) FILTER (WHERE last_read_at IS NULL) AS never_read,
+                   coalesce(CAST(:now AS timestamptz) - min(due_at), interval '0') AS longest
+            FROM sync.lists JOIN unnest(CAST(:paths AS text[]), CAST(:rare AS boolean[])) AS kind (path, is_rare)
+                USING (path)
+            WHERE org_id = :org_id AND due_at <= :now
+            """
+        ),
+        {"org_id": org_id, "now": now, **_kinds(kinds)},
+    )
+    return Waiting(**result.one()._mapping)
+
+
+def _kinds(kinds: Sequence[DueKind]) -> Mapping[str, object]:
+    return {"paths": [kind.path for kind in kinds], "rare": [kind.rule.is_rare for kind in kinds]}

@@ -1,0 +1,60 @@
+"""Notes which lists fan-outs have read: from their children, which the ledger keeps until they are noted.
+
+A list counts as read when its child was written down, for its request came later; so it is never thought younger than
+it is, and a change of its parent that is seen meanwhile makes it due again.
+"""
+
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import load_catalog
+from pco_catalog.chains import Chain, chain_to
+from pco_store.due.lists import DueKind, due_kind, list_values, refresh_lists
+
+_NOTE: Final = """
+    INSERT INTO sync.lists AS list (org_id, entity, path, scope, last_read_at, requests, due_at, pace_seconds)
+    SELECT DISTINCT ON (child.scope) child.org_id, child.entity, :path, child.scope, child.started_at,
+        greatest((SELECT sum(page.requests) FROM sync.pages AS page WHERE page.run_id = child.run_id), 1),
+        child.started_at, :period
+    FROM sync.runs AS root JOIN sync.runs AS child ON child.parent_run_id = root.run_id
+    WHERE {roots} AND child.entity = :entity AND child.state IN ('completed', 'absent', 'forbidden')
+    ORDER BY child.scope, child.started_at DESC
+    ON CONFLICT (org_id, path, scope) DO UPDATE SET last_read_at = excluded.last_read_at, requests = excluded.requests
+    WHERE list.last_read_at IS NULL OR list.last_read_at < excluded.last_read_at
+"""
+
+
+async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
+    """Note what the children of one fan-out have read, at each of its levels. Safe to repeat."""
+    found = await connection.execute(
+        text("SELECT org_id, entity, fan_out -> 'below' AS below FROM sync.runs WHERE run_id = :root_id"),
+        {"root_id": root_id},
+    )
+    root = found.one()
+    catalog = load_catalog()
+    for level in chain_to(catalog, catalog.entity(root.entity), tuple(root.below)).levels:
+        kind = due_kind(level)
+        noted = await connection.execute(
+            text(_NOTE.format(roots="root.run_id = :root_id")), list_values(kind, root_id=root_id)
+        )
+        if noted.rowcount:
+            await refresh_lists(connection, root.org_id, kind)
+
+
+async def note_earlier(connection: AsyncConnection, org_id: str, chain: Chain, kind: DueKind) -> int:
+    """Note what fan-outs that never completed have read; of a kind that was never kept, what all have; how many lists.
+
+    Safe to repeat.
+    """
+    roots = """
+        root.org_id = :org_id AND root.entity = :entity AND root.scope = '*'
+        AND root.fan_out -> 'below' = to_jsonb(CAST(:below AS text[]))
+        AND (root.state <> 'completed' OR NOT EXISTS (
+            SELECT FROM sync.lists AS kept WHERE kept.org_id = :org_id AND kept.path = :path))
+    """
+    noted = await connection.execute(
+        text(_NOTE.format(roots=roots)), list_values(kind, org_id=org_id, below=chain.names)
+    )
+    return int(noted.rowcount)

@@ -1,0 +1,71 @@
+"""Shares a night's budget among the kinds of lists below parents, once for each run of a church."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_catalog.catalog import Catalog
+from pco_catalog.due_lists import load_due_rules
+from pco_store.due.choosing import Waiting, share_night, waiting_lists
+from pco_store.due.lists import DueKind, due_kind_of, refresh_lists
+from pco_store.due.readings import note_earlier
+from pco_store.ledger.run_facts import epoch_facts
+from pco_store.ledger.runs import RunHandle, save_parts
+from pco_store.mirror.counts import count_live
+from pco_store.mirror.tables import mirror_table
+from pco_walks.ways import Way
+from tasks.lifespan import Resources
+from tasks.patience import patiently
+
+PARTS: Final = "due"
+"""Under which name a church's run keeps the shares of its night."""
+
+
+async def count_parents(connection: AsyncConnection, catalog: Catalog, org_id: str) -> dict[str, int]:
+    """How many parents the mirror has, of those between which a cheaper chain is chosen; none for an empty table."""
+    rules = load_due_rules()
+    parents = {way[-1] for one in catalog.entities() for way in rules.of(one).ways}
+    counts = {one: await count_live(connection, mirror_table(catalog.entity(one)), org_id) for one in sorted(parents)}
+    return {name: count for name, count in counts.items() if count}
+
+
+async def plan_night(resources: Resources, run: RunHandle, below: Sequence[Way], *, budget: int) -> dict[str, int]:
+    """The requests of this night for each kind that has lists to be read, by entity.
+
+    What the run has spent already counts. It is decided once and kept with the run, so that whoever continues it reads
+    the same. Raises `LeaseLost`, and `StoreUnavailable` in the end.
+    """
+    return await patiently(resources, partial(_plan, run=run, below=below, budget=budget))
+
+
+async def _plan(connection: AsyncConnection, run: RunHandle, below: Sequence[Way], budget: int) -> dict[str, int]:
+    if run.parts is not None:
+        kept: Mapping[str, int] = run.parts[PARTS]
+        return dict(kept)
+    kinds = await _refreshed(connection, run.org_id, below)
+    spent = sum(one.requests for one in await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
+    now = await connection.scalar(text("SELECT now()"))
+    shares = await share_night(connection, run.org_id, kinds, now=now, budget=max(budget - spent, 0))
+    requests = {entity: share.requests for entity, share in shares.items()}
+    await save_parts(connection, run, {PARTS: requests})
+    return requests
+
+
+async def look_at_waiting(connection: AsyncConnection, org_id: str, below: Sequence[Way]) -> Waiting:
+    """What is due by now and was not read."""
+    kinds = await _refreshed(connection, org_id, below)
+    return await waiting_lists(connection, org_id, kinds, now=await connection.scalar(text("SELECT now()")))
+
+
+async def _refreshed(connection: AsyncConnection, org_id: str, below: Sequence[Way]) -> list[DueKind]:
+    kinds = []
+    for way in below:
+        assert way.chain is not None, "what is read below parents has a chain"
+        kind = due_kind_of(way.chain)
+        await note_earlier(connection, org_id, way.chain, kind)
+        await refresh_lists(connection, org_id, kind)
+        kinds.append(kind)
+    return kinds
