@@ -109,7 +109,7 @@ def _explain_chain(chain: Chain) -> Explained:
         because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
         requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
         ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_list(last)])),
-        due="" if last.entity.list_path or last.entity.sideload else _when_due(last),
+        due="" if last.entity.list_path else _when_due(last),
     )
 
 
