@@ -129,7 +129,7 @@ def summarize_organization(
     """The summary of a church that is over: by the ledger, and where that shows no end, by how its flow runs ended."""
     by_entity = {one.entity: one for one in facts}
     entities = tuple(
-        _summarize(entity, ended.get(entity), by_entity.get(entity))
+        _summarize(entity, ended.get(entity) or _end_of_list(entity, ended), by_entity.get(entity))
         for entity in sorted(ended.keys() | by_entity.keys())
     )
     return OrganizationSummary(
@@ -211,6 +211,12 @@ def _worst(outcomes: set[Outcome]) -> Outcome:
     if outcomes & {"incomplete", "unreadable", "cancelled"}:
         return "incomplete"
     return "spreading" if "spreading" in outcomes else "completed"
+
+
+def _end_of_list(entity: str, ended: Mapping[str, Ended]) -> Ended | None:
+    """How the list ended with which an entity is read."""
+    described = load_catalog().by_name.get(entity)
+    return None if described is None or described.sideload is None else ended.get(described.sideload.owner)
 
 
 def _summarize(entity: str, ended: Ended | None, facts: RunFacts | None) -> EntitySummary:

@@ -17,6 +17,7 @@ from pco_store.ledger.runs import RunWindow
 from tasks.reports.organization_summary import OrganizationSummary
 from tests.church import Church
 
+CATALOG = load_catalog()
 CHOSEN = ("people.Campus", "people.PersonMerger", "people.Address", "people.NameSuffix", "groups.GroupType")
 LISTS = {"include": CHOSEN}
 
@@ -48,8 +49,13 @@ def end(church: Church, **parameters: Any) -> State[Any]:
 
 
 def outcomes(summary: OrganizationSummary) -> dict[str, str]:
-    """How each entity ended."""
-    return {one.entity: one.outcome for one in summary.entities}
+    """How each list ended."""
+    return {one.entity: one.outcome for one in summary.entities if CATALOG.entity(one.entity).list_path is not None}
+
+
+def brought(summary: OrganizationSummary) -> dict[str, str]:
+    """How each kind ended that came with a list."""
+    return {one.entity: one.outcome for one in summary.entities if CATALOG.entity(one.entity).sideload is not None}
 
 
 def test_every_list_that_is_chosen_is_mirrored_in_one_epoch(moving: Church, world: SimulatorProcess) -> None:
@@ -58,6 +64,7 @@ def test_every_list_that_is_chosen_is_mirrored_in_one_epoch(moving: Church, worl
     assert outcomes(summary) == dict.fromkeys(CHOSEN, "completed")
     for entity in CHOSEN:
         assert moving.differences(entity) == []
+    assert brought(summary) == {"people.ServiceTime": "completed"}
     assert {run.epoch for run in moving.runs()} == {"organization-1"} == {summary.epoch}
     assert {run.key for run in moving.runs() if run.entity == "organization"} == {
         "sync-organization:grace:organization-1"
@@ -198,7 +205,9 @@ def test_a_named_epoch_with_another_plan_is_refused_in_words_that_help_and_resta
     )
     again = sync(moving, **begun, many_deletions="accept", on_conflict="restart")
     assert outcomes(again) == {"people.Campus": "completed", "people.Address": "completed"}
-    assert [run.plan["many_deletions"] for run in moving.runs() if run.state == "completed"] == ["accept"] * 3
+    assert [
+        run.plan["many_deletions"] for run in moving.runs() if run.state == "completed" and run.read_with is None
+    ] == ["accept"] * 3
 
 
 def test_how_it_is_read_may_change_from_one_start_to_the_next(moving: Church, world: SimulatorProcess) -> None:
@@ -265,5 +274,7 @@ def test_every_list_of_every_product_can_be_mirrored(moving: Church, product: st
     listed = [one.name for one in load_catalog().entities(top_level_only=True) if one.product == product]
     summary = sync(moving, include=listed)
     assert outcomes(summary) == dict.fromkeys(listed, "completed")
-    for entity in listed:
+    kinds = [one.entity for name in listed for one in CATALOG.brought_by(name)]
+    assert brought(summary) == dict.fromkeys(sorted(kinds), "completed")
+    for entity in (*listed, *kinds):
         assert moving.differences(entity) == []
