@@ -1,8 +1,9 @@
 """process_page: fetch a page, transform it, and commit its rows, links and checkpoint in one transaction."""
 
 import logging
+import time
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from prefect import task
@@ -120,6 +121,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     if sync.counters.answered_at is None:
         sync.counters.answered_at = fetched.page.answered_at
+        sync.counters.answered_after = timedelta(seconds=time.monotonic() - sync.began)
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version)

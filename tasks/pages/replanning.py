@@ -93,7 +93,11 @@ async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[
         return False
     run = sync.run
     until = corrected_until(
-        run.window.until, counters.answered_at, is_new=sync.is_new, is_child=run.parent_run_id is not None
+        run.window.until,
+        counters.answered_at,
+        took=counters.answered_after,
+        is_new=sync.is_new,
+        is_child=run.parent_run_id is not None,
     )
     if until is None or sync.run.window.until is None:
         return False

@@ -1,5 +1,6 @@
 """What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,9 +25,9 @@ from pco_walks.window import Window
 class Counters:
     """What happened in this execution and is not in the ledger: it restarts with the process.
 
-    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, and
-    `corrected_until` the end of the window that follows from it. `nothing_hidden`: the window's filter hides no record.
-    `fallback` says why not the best walk was taken.
+    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, `answered_after`
+    the time from the start of the walk to it, and `corrected_until` the end of the window that follows from both.
+    `nothing_hidden`: the window's filter hides no record. `fallback` says why not the best walk was taken.
     """
 
     pages: int = 0
@@ -36,6 +37,7 @@ class Counters:
     waited_seconds: float = 0.0
     requests: int = 0
     answered_at: datetime | None = None
+    answered_after: timedelta = timedelta()
     corrected_until: datetime | None = None
     window_ignored: bool = False
     nothing_hidden: bool = False
@@ -86,13 +88,13 @@ class Spawn:
 class SyncContext:
     """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
 
-    `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
-    `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
-    records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
-    size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
-    page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
-    others, too. With `on_completing`, a list of one page completes the run with its page: it is told True before, and
-    False if that failed.
+    `is_new`: nothing of the run was done before. `began` is when this execution did, by `time.monotonic`.
+    `clock_offset` leads from this machine's clock to the database's. `windows` are those of the run's parts, by number.
+    `in_flight` bounds the requests at a time, `part_records` the records of a part that can be divided. `committed` are
+    the pages of earlier executions, by part, reading, offset and size; `seen` the records on the proven pages of parts
+    that are read from the newest record on, and on the opening page of those that open with the whole list. `shared` is
+    the list to which its records are linked, if they stand in others, too. With `on_completing`, a list of one page
+    completes the run with its page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
@@ -113,6 +115,7 @@ class SyncContext:
     seen: dict[int, set[str]] = field(default_factory=dict)
     committed: Mapping[tuple[int, int, int, int], PageReceipt] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    began: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def completing(self, completes_run: bool) -> Iterator[None]:

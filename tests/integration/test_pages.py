@@ -68,6 +68,23 @@ async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, 
     assert await pages_in_ledger(store) == 1
 
 
+@pytest.mark.parametrize("took", [0, 60])
+async def test_an_answer_that_comes_a_minute_late_is_not_taken_for_a_clock_that_is_a_minute_ahead(
+    store: Database, simulator: SimulatorProcess, took: int
+) -> None:
+    simulator.clock(ahead_seconds=60)
+    try:
+        async with people_sync(store, simulator) as sync:
+            until = sync.windows[0].until
+            run = replace(sync.run, window=replace(sync.run.window, until=until))
+            await read_all(replace(sync, run=run, is_new=True, began=sync.began - took), page_size=100)
+    finally:
+        simulator.clock(ahead_seconds=0)
+
+    assert (sync.counters.corrected_until is not None) == (took == 0)
+    assert len(await stored(store)) == PEOPLE_COUNT
+
+
 async def test_a_list_of_one_page_completes_its_run_with_that_page_if_it_may(store: Database) -> None:
     told: list[bool] = []
     with SimulatorProcess(people=100, groups=0) as small:
