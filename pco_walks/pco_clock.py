@@ -10,20 +10,21 @@ from typing import Final
 from pco_walks.window import SKEW, last_closed_second
 
 TOLERANCE: Final = SKEW + timedelta(seconds=3)
-"""By so much a window may end before PCO's time: an answer takes a while, and what is new comes with the next run."""
+"""By so much a window may end before PCO's time: what is new comes with the next run."""
 
 
 def corrected_until(
-    until: datetime | None, answered_at: datetime | None, *, waited: timedelta, is_new: bool, is_child: bool
+    until: datetime | None, answered_at: datetime | None, *, took: timedelta, is_new: bool, is_child: bool
 ) -> datetime | None:
     """Where a window that ends at `until` should end, by the time of PCO's first answer; None if it is right as it is.
 
-    `is_new`: nobody has read of the run before, so that its window should end about when it was opened, which the first
-    request has `waited` for: its turn, or the budget. A child's may end long before.
+    `took` is the time from the opening of the run to that answer: PCO's clock went on by as much. A corrected window
+    ends where that clock stood, at the earliest, when the run was opened.
+
+    `is_new`: the run has just been opened, so that its window should end about now. A child's may end long before.
     """
     if until is None or answered_at is None:
         return None
-    closed, when_opened = last_closed_second(answered_at), last_closed_second(answered_at - waited)
-    if until > closed:
-        return closed
-    return when_opened if is_new and not is_child and when_opened - until > TOLERANCE else None
+    closed = last_closed_second(answered_at - took)
+    is_behind = is_new and not is_child and closed - until > TOLERANCE
+    return closed if until > last_closed_second(answered_at) or is_behind else None

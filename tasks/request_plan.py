@@ -34,10 +34,13 @@ class Planned:
     unreadable: str = ""
 
 
-def pages_of(records: int, *, page_size: int, bounded: bool, part_records: int) -> int:
-    """Requests of a walk over so many records, if nothing changes meanwhile."""
+def pages_of(records: int, *, window: Window, page_size: int, part_records: int) -> int:
+    """Requests of a walk over so many records, if nothing changes meanwhile.
+
+    About as many for a list that is divided: that depends on how its records lie in time.
+    """
     pages = max(1, -(-records // page_size))
-    if not bounded:
+    if not window.is_bounded and not window.is_newest_first:
         return pages + 1 if pages > 1 else 1  # the first page is read twice
     if records <= part_records:
         return pages
@@ -45,7 +48,8 @@ def pages_of(records: int, *, page_size: int, bounded: bool, part_records: int) 
     while records > parts * part_records:
         parts *= 2
     # The page that told it, the count of the window, a part's last page that is not full, the counts of the parts.
-    return 2 + pages + parts // 2 + parts - 1
+    # A delta is opened with its window: that page counts it.
+    return 1 + window.is_all_until + pages + parts // 2 + parts - 1
 
 
 @dataclass(kw_only=True)
@@ -104,7 +108,7 @@ class RequestPlan:
             lists=1,
             records=counted,
             requests=self._pages(counted or 0, window),
-            is_exact=counted is not None,
+            is_exact=counted is not None and not (window.is_bounded and counted > self.settings.part_records),
         )
 
     async def _below(self, entity: Entity, chain: Chain, *, is_mirrored: bool) -> Planned:
@@ -179,10 +183,7 @@ class RequestPlan:
 
     def _pages(self, records: int, window: Window) -> int:
         return pages_of(
-            records,
-            page_size=self.settings.page_size,
-            bounded=window.is_bounded or window.is_newest_first,
-            part_records=self.settings.part_records,
+            records, window=window, page_size=self.settings.page_size, part_records=self.settings.part_records
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_store.errors import LeaseLost
 from pco_store.ledger.runs import PageReceipt, RunHandle, digest_of
 from pco_store.mirror.links import SharedList, link_cte, link_values, unlist_ctes
-from pco_store.mirror.upsert import PLAIN, column_values, fetch, is_plain, upsert_ctes
+from pco_store.mirror.upsert import PLAIN, fetch, is_plain, page_text, upsert_ctes
 
 CHECKPOINT: Final = (
     ("part", "integer"),
@@ -50,31 +50,24 @@ async def commit_page(
     nothing then, when the run is not ours any more. The page of a member belongs in the transaction of its list's page,
     behind that one, which has checked the fence.
     """
-    values = column_values(table, rows)
+    page = page_text(rows)
     own = [getattr(receipt, name) for name, _ in CHECKPOINT]
     links = [] if shared is None else link_values(ids, *shared)
     own_values = [run.run_id, run.fence, list(ids), digest_of(ids), *own]
     for plain in (True, False) if is_plain(rows) else (False,):
         statement = _statement(
-            table,
-            len(values),
-            completes_run,
-            is_shared=shared is not None,
-            is_member=run.read_with is not None,
-            plain=plain,
+            table, completes_run, is_shared=shared is not None, is_member=run.read_with is not None, plain=plain
         )
-        recorded = await fetch(connection, statement, *values, *own_values, *links)
+        recorded = await fetch(connection, statement, page, *own_values, *links)
         if recorded:
             return replace(receipt, **recorded[0])
     raise LeaseLost(run.key, run.fence)
 
 
 @lru_cache(maxsize=1024)
-def _statement(
-    table: Table, columns: int, completes_run: bool, *, is_shared: bool, is_member: bool, plain: bool
-) -> str:
-    run_id, fence, ids, digest = (f"${columns + number}" for number in range(1, 5))
-    own = ", ".join(f"${columns + 5 + place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT))
+def _statement(table: Table, completes_run: bool, *, is_shared: bool, is_member: bool, plain: bool) -> str:
+    run_id, fence, ids, digest = (f"${number}" for number in range(2, 6))
+    own = ", ".join(f"${place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT, start=6))
     names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
     held = f"run_id = {run_id}::bigint AND fence = {fence}::bigint" + ("" if is_member else " AND state = 'running'")
     if plain:
@@ -85,7 +78,7 @@ def _statement(
         ours = f"SELECT FROM sync.runs WHERE {held}" + ("" if is_member else " FOR SHARE")
     links = ""
     if is_shared:
-        first = columns + 5 + len(CHECKPOINT)
+        first = 6 + len(CHECKPOINT)
         links = f", {link_cte(first, condition='EXISTS (SELECT FROM ours)')}"
         if completes_run:
             links += f", {unlist_ctes(first, f'{run_id}::bigint', condition='EXISTS (SELECT FROM ours)')}"

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from prefect import task
@@ -86,7 +86,7 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     )
     if sync.counters.answered_at is None:
         sync.counters.answered_at = fetched.page.answered_at
-        sync.counters.waited_to_begin = observed_at - sync.run.started_at
+        sync.counters.answered_after = datetime.now(UTC) + sync.clock_offset - sync.run.started_at
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(page.include))

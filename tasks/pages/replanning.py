@@ -95,7 +95,7 @@ async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[
     until = corrected_until(
         run.window.until,
         counters.answered_at,
-        waited=counters.waited_to_begin,
+        took=counters.answered_after,
         is_new=sync.is_new,
         is_child=run.parent_run_id is not None,
     )

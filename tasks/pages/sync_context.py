@@ -24,8 +24,8 @@ from pco_walks.window import Window
 class Counters:
     """What happened in this execution and is not in the ledger: it restarts with the process.
 
-    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, for which the
-    run `waited_to_begin` since it was opened, and `corrected_until` the end of the window that follows from it.
+    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, `answered_after`
+    the time from the opening of the run to it, and `corrected_until` the end of the window that follows from both.
     `nothing_hidden`: the window's filter hides no record. `fallback` says why not the best walk was taken.
     `most_at_a_time` is how many records PCO answers with, if those of a whole page are too many. `unnamed` records did
     not name what was included for that.
@@ -38,7 +38,7 @@ class Counters:
     waited_seconds: float = 0.0
     requests: int = 0
     answered_at: datetime | None = None
-    waited_to_begin: timedelta = timedelta()
+    answered_after: timedelta = timedelta()
     corrected_until: datetime | None = None
     window_ignored: bool = False
     nothing_hidden: bool = False

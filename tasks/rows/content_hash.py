@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,8 +21,7 @@ from pco_client.documents import Json, Resource
 from pco_store.mirror.upsert_rules import HASH_BYTES
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """What is hashed of a record, and what it leaves out.
 
     `is_plain` says that no text in its attributes has a NUL or a lone surrogate, and no number is beyond 64 bits.
@@ -49,22 +48,20 @@ def content_of(resource: Resource, entity: Entity) -> Content:
     """Its hash, and the relationships that PCO renders for this kind, and of which this record says nothing."""
     scope = _scope_of(entity)
     attributes: Mapping[str, Json] = resource.attributes
-    is_hashed_whole = scope.on_request.isdisjoint(attributes)
+    is_hashed_whole = attributes.keys().isdisjoint(scope.on_request)
     if is_hashed_whole:
         attributes = {name: value for name, value in attributes.items() if value is not None}
     else:
         attributes = {
             name: value for name, value in attributes.items() if value is not None and name not in scope.on_request
         }
-    relationships = {}
-    absent = scope.rendered
-    if resource.relationships:
-        for name, one in resource.relationships.items():
-            if name not in scope.shown_by_includes and (shown := _without_links(one)) is not None:
-                relationships[name] = shown
-        absent = absent.difference(
-            [name for name, one in resource.relationships.items() if not isinstance(one, dict) or "data" in one]
-        )
+    relationships, told = {}, []
+    for name, one in resource.relationships.items():
+        if name not in scope.shown_by_includes and (shown := _without_links(one)) is not None:
+            relationships[name] = shown
+        if not isinstance(one, dict) or "data" in one:
+            told.append(name)
+    absent = scope.rendered.difference(told)
     content: list[Any] = [attributes, relationships]
     if absent:
         content.append(sorted(absent))

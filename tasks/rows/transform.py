@@ -45,7 +45,8 @@ UNSTORABLE: Final = "$json"
 _PLAIN: Final = frozenset({"data", "links"})
 _NO_PARENTS: Final[Mapping[str, str]] = {}
 _INFINITE_DAYS: Final = frozenset({date.min, date.max})
-_INFINITE_INSTANTS: Final = frozenset({datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)})
+_FIRST_INSTANT: Final = datetime.min.replace(tzinfo=UTC)
+_LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
 """asyncpg writes Python's first and last as -infinity and infinity."""
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", flags=re.ASCII)
 
@@ -170,8 +171,11 @@ def raw_text(value: Json) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Shape:
+    """How the records of a kind become rows. `as_is`: of this type, a plain value goes to its column unchanged."""
+
     entity: Entity
     columns: Mapping[str, Callable[[Json], object]]
+    as_is: Mapping[str, type]
     to_one: Mapping[str, str]
     ancestors: frozenset[str]
     told: frozenset[str]
@@ -193,6 +197,7 @@ def _shape_of(entity: Entity) -> _Shape:
     return _Shape(
         entity=entity,
         columns=columns,
+        as_is={name: _AS_IS[convert] for name, convert in columns.items() if convert in _AS_IS},
         to_one=to_one,
         ancestors=frozenset({*partly_known.ancestors, *partly_known.told}),
         told=frozenset(partly_known.told),
@@ -225,7 +230,11 @@ def _row(resource: Resource, shape: _Shape, page: TransformedPage) -> tuple[dict
     content = content_of(resource, shape.entity)
     awkward = not content.is_plain
     columns = shape.columns
+    as_is = _NO_TYPES if awkward else shape.as_is
     for name, value in resource.attributes.items():
+        if type(value) is as_is.get(name):
+            row[name] = value
+            continue
         convert = columns.get(name)
         if convert is None:
             safe_name = _extra_name(name)
@@ -375,11 +384,13 @@ def _to_instant(value: Json) -> datetime:
     if not isinstance(value, str) or _INSTANT.fullmatch(value) is None:
         raise MisfitError
     instant = datetime.fromisoformat(value).astimezone(UTC)
-    if instant in _INFINITE_INSTANTS:
+    if not _FIRST_INSTANT < instant < _LAST_INSTANT:
         raise MisfitError
     return instant
 
 
+_NO_TYPES: Final[Mapping[str, type]] = {}
+_AS_IS: Final[Mapping[Callable[[Json], object], type]] = {_to_text: str, _to_identifier: str, _to_boolean: bool}
 _CONVERTERS: Final[Mapping[str, Callable[[Json], object]]] = {
     "text": _to_text,
     "identifier": _to_identifier,

@@ -63,7 +63,7 @@ async def test_how_long_a_run_has_waited_for_its_first_answer_is_known(
         opened_before = replace(sync, run=replace(sync.run, started_at=sync.run.started_at - timedelta(minutes=1)))
         await apply_page(opened_before, page_of(sync), attempt=1)
 
-    assert timedelta(minutes=1) <= opened_before.counters.waited_to_begin < timedelta(minutes=2)
+    assert timedelta(minutes=1) <= opened_before.counters.answered_after < timedelta(minutes=2)
 
 
 async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, simulator: SimulatorProcess) -> None:
@@ -76,6 +76,24 @@ async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, 
 
     assert requests(simulator) == 1
     assert await pages_in_ledger(store) == 1
+
+
+@pytest.mark.parametrize("took", [0, 60])
+async def test_an_answer_that_comes_a_minute_late_is_not_taken_for_a_clock_that_is_a_minute_ahead(
+    store: Database, simulator: SimulatorProcess, took: int
+) -> None:
+    simulator.clock(ahead_seconds=60)
+    try:
+        async with people_sync(store, simulator) as sync:
+            until = sync.windows[0].until
+            opened = sync.run.started_at - timedelta(seconds=took)
+            run = replace(sync.run, window=replace(sync.run.window, until=until), started_at=opened)
+            await read_all(replace(sync, run=run, is_new=True), page_size=100)
+    finally:
+        simulator.clock(ahead_seconds=0)
+
+    assert (sync.counters.corrected_until is not None) == (took == 0)
+    assert len(await stored(store)) == PEOPLE_COUNT
 
 
 async def test_a_list_of_one_page_completes_its_run_with_that_page_if_it_may(store: Database) -> None:

@@ -205,6 +205,16 @@ FITTING: dict[str, tuple[object, object]] = {
     "date": ("0001-01-02", date(1, 1, 2)),
     "date_time": ("9999-12-31T23:59:59.999998Z", datetime(9999, 12, 31, 23, 59, 59, 999998, tzinfo=UTC)),
 }
+LIMITS: dict[str, tuple[object, object]] = {
+    "string": ("\x01\x7f\t\n\r'\"\\/,{}NULL\u2028", "\x01\x7f\t\n\r'\"\\/,{}NULL\u2028"),
+    "currency_abbreviation": ("", ""),
+    "primary_key": ("null", "null"),
+    "integer": (-(2**63), -(2**63)),
+    "float": (-5e-324, -5e-324),
+    "boolean": (False, False),
+    "date": ("9999-12-30", date(9999, 12, 30)),
+    "date_time": ("0001-01-01T00:00:00.000001Z", datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
+}
 DOCUMENT = {"any": ["json", None, 1.5], "nul": "\x00"}
 
 
@@ -216,20 +226,22 @@ async def test_every_column_of_the_catalogue_takes_what_its_attribute_may_hold(s
             if not one.many
         }
         good = {name: FITTING.get(one.type, (DOCUMENT, None))[0] for name, one in entity.attributes.items()}
+        limits = {name: LIMITS.get(one.type, (DOCUMENT, None))[0] for name, one in entity.attributes.items()}
         wrong = dict.fromkeys(entity.attributes, DOCUMENT)
         records = [
             {"type": entity.resource, "id": "1", "attributes": good, "relationships": pointers},
             {"type": entity.resource, "id": "2", "attributes": wrong, "relationships": pointers},
             {"type": entity.resource, "id": "3"},
+            {"type": entity.resource, "id": "4", "attributes": limits},
         ]
         page = transform_page(records, entity=entity, org_id="grace", epoch="turn-1", observed_at=at(0))
         table = mirror_table(entity)
-        assert await upsert(store, page.rows, table=table) == (3, 0, 0, 0), entity.name
+        assert await upsert(store, page.rows, table=table) == (4, 0, 0, 0), entity.name
         found = await stored(store, table=table)
         for name, one in entity.attributes.items():
-            row = found["1"]._mapping
-            expected = FITTING[one.type][1] if one.type in FITTING else DOCUMENT
-            assert restore_json(row[name]) == expected, f"{entity.name}.{name}"
+            for number, values in (("1", FITTING), ("4", LIMITS)):
+                expected = values[one.type][1] if one.type in values else DOCUMENT
+                assert restore_json(found[number]._mapping[name]) == expected, f"{entity.name}.{name}"
             other = found["2"]._mapping
             kept = other["extra"].get(name, other[name]) if one.type in FITTING else other[name]
             assert restore_json(kept) == DOCUMENT or name in {f"{pointer}_id" for pointer in pointers}

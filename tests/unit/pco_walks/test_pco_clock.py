@@ -9,8 +9,9 @@ from pco_walks.window import choose_window
 from tests.unit.tasks.records import THING
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 700_000, tzinfo=UTC)
-NONE = timedelta()
 UNTIL = choose_window(THING, mode="full", until=NOW, watermark=None).until
+
+AT_ONCE = timedelta()
 
 
 def dated(seconds: float) -> datetime:
@@ -21,33 +22,38 @@ def dated(seconds: float) -> datetime:
 @pytest.mark.parametrize("ahead", [-4, -3, -2, -1, 0, 1, 2, 3])
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_clock_that_is_some_seconds_off_moves_no_window(ahead: int, is_new: bool) -> None:
-    assert corrected_until(UNTIL, dated(ahead), waited=NONE, is_child=False, is_new=is_new) is None
+    assert corrected_until(UNTIL, dated(ahead), took=AT_ONCE, is_child=False, is_new=is_new) is None
 
 
 @pytest.mark.parametrize("ahead", [-3600, -60, -5])
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_window_that_ends_beyond_pcos_time_ends_with_its_last_closed_second(ahead: int, is_new: bool) -> None:
     """Else records would enter it, and the next delta would begin where PCO has not been."""
-    assert corrected_until(UNTIL, dated(ahead), waited=NONE, is_child=False, is_new=is_new) == dated(ahead) - timedelta(
-        seconds=1
-    )
+    closed = dated(ahead) - timedelta(seconds=1)
+    assert corrected_until(UNTIL, dated(ahead), took=AT_ONCE, is_child=False, is_new=is_new) == closed
 
 
 def test_one_that_ends_long_before_is_moved_only_when_the_run_has_just_been_opened() -> None:
-    assert corrected_until(UNTIL, dated(4), waited=NONE, is_child=False, is_new=True) == dated(3)
-    assert corrected_until(UNTIL, dated(3600), waited=NONE, is_child=False, is_new=True) == dated(3599)
-    assert corrected_until(UNTIL, dated(3600), waited=NONE, is_child=False, is_new=False) is None
-    assert corrected_until(UNTIL, dated(3600), waited=NONE, is_new=True, is_child=True) is None
+    assert corrected_until(UNTIL, dated(4), took=AT_ONCE, is_child=False, is_new=True) == dated(3)
+    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, is_child=False, is_new=True) == dated(3599)
+    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, is_child=False, is_new=False) is None
+    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, is_new=True, is_child=True) is None
 
 
-def test_a_run_that_had_to_wait_for_its_turn_is_not_taken_for_one_with_a_wrong_clock() -> None:
-    """The lists of a church are opened together, and read one after the other; each may wait for the budget, too."""
-    waited = timedelta(seconds=60)
-    assert corrected_until(UNTIL, dated(60), waited=waited, is_child=False, is_new=True) is None
-    assert corrected_until(UNTIL, dated(3660), waited=waited, is_child=False, is_new=True) == dated(3599)
-    assert corrected_until(UNTIL, dated(-3540), waited=waited, is_child=False, is_new=True) == dated(-3541)
+@pytest.mark.parametrize("took", [4, 60, 3600])
+@pytest.mark.parametrize("answered", [0, 0.5, 1])
+def test_the_time_that_an_answer_takes_is_not_the_clocks_whenever_pco_dated_it(took: int, answered: float) -> None:
+    """A permit and a slow list make it late; PCO dates it anywhere between question and answer."""
+    waited = timedelta(seconds=took)
+    assert corrected_until(UNTIL, dated(answered * took), took=waited, is_new=True, is_child=False) is None
+
+
+def test_a_late_answer_shows_a_wrong_clock_and_the_window_ends_when_the_walk_began() -> None:
+    minute = timedelta(minutes=1)
+    assert corrected_until(UNTIL, dated(3660), took=minute, is_new=True, is_child=False) == dated(3599)
+    assert corrected_until(UNTIL, dated(60 - 3600), took=minute, is_new=True, is_child=False) == dated(-3601)
 
 
 def test_without_a_date_or_an_end_nothing_is_corrected() -> None:
-    assert corrected_until(UNTIL, None, waited=NONE, is_child=False, is_new=True) is None
-    assert corrected_until(None, dated(-3600), waited=NONE, is_new=True, is_child=False) is None
+    assert corrected_until(UNTIL, None, took=AT_ONCE, is_child=False, is_new=True) is None
+    assert corrected_until(None, dated(-3600), took=AT_ONCE, is_new=True, is_child=False) is None

@@ -1,14 +1,18 @@
 """Which way each resource is read, and what is said about it: all from the catalogue."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_walks.explanations import explain
 from pco_walks.ways import OrganizationMode, Way, ways_of
+from pco_walks.window import WHOLE, Window
 from tasks.request_plan import pages_of
 
 CATALOG = load_catalog()
+FULL = Window(attribute="created_at", since=None, until=datetime(2026, 11, 28, tzinfo=UTC))
 LISTED = CATALOG.entities()
 
 
@@ -149,12 +153,12 @@ def test_every_resource_can_be_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("records", "bounded", "requests"),
-    [(0, True, 1), (100, True, 1), (101, True, 2), (101, False, 3), (100, False, 1), (25_000, True, 250)],
+    ("records", "window", "requests"),
+    [(0, FULL, 1), (100, FULL, 1), (101, FULL, 2), (101, WHOLE, 3), (100, WHOLE, 1), (25_000, FULL, 250)],
 )
-def test_a_walk_costs_a_page_per_hundred_records(records: int, bounded: bool, requests: int) -> None:
-    assert pages_of(records, page_size=100, bounded=bounded, part_records=25_000) == requests
+def test_a_walk_costs_a_page_per_hundred_records(records: int, window: Window, requests: int) -> None:
+    assert pages_of(records, window=window, page_size=100, part_records=25_000) == requests
 
 
 def test_a_million_records_cost_little_more_than_their_pages() -> None:
-    assert 10_000 < pages_of(1_000_000, page_size=100, bounded=True, part_records=25_000) < 10_200
+    assert 10_000 < pages_of(1_000_000, window=FULL, page_size=100, part_records=25_000) < 10_200
