@@ -9,9 +9,9 @@ from typing import Any, Final
 import orjson
 
 from pco_catalog.catalog import Entity
-from pco_simulator.identifiers import number_of, record_id
-from pco_simulator.invention import time_text
-from pco_simulator.inventor import Inventor
+from pco_simulator.invented.identifiers import number_of, record_id
+from pco_simulator.invented.invention import time_text
+from pco_simulator.invented.inventor import Inventor
 from pco_simulator.listing import in_order
 from pco_simulator.records import Record, related_ids
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from pco_simulator.churches import Churches
 from pco_simulator.churn import Change
 from pco_simulator.faults import Fault
 from pco_simulator.settings import Drop
@@ -13,8 +14,10 @@ from pco_simulator.simulator import Simulator
 PREFIX: Final = "/_simulator/"
 
 
-def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[int, Any]:
+def control(churches: Churches, method: str, path: str, body: bytes) -> tuple[int, Any]:
     """Answer a control request with a status and a document.
+
+    Of several churches the first one is meant, or the one of an application: `/_simulator/of/{application}/stats`.
 
     GET  access_log, stats, state/{product}/{Resource}
     POST faults [Fault…]     replaces those in force
@@ -24,7 +27,12 @@ def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[
          cap {records | null, counts_only}
     """
     what, _, name = path.removeprefix(PREFIX).partition("/")
+    application = ""
+    if what == "of":
+        application, _, rest = name.partition("/")
+        what, _, name = rest.partition("/")
     try:
+        simulator = churches.named(application)
         if method == "GET":
             return _look(simulator, what, name)
         return _change(simulator, what, orjson.loads(body) if body else None)

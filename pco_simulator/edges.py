@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pco_catalog.catalog import Catalog, Entity
-from pco_simulator.chance import roller
-from pco_simulator.coherence import meant_by
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.coherence import meant_by
 
 NAMED_OTHERWISE: Final[Mapping[str, str]] = {
     "checked_in_at": "Station",

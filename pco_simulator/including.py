@@ -93,7 +93,7 @@ class _Included:
     def _add(self, related: Related) -> None:
         for key in related.keys:
             if related.collection is None:
-                self._known[key] = organization(related.product)
+                self._known[key] = organization(related.church, related.product)
             elif key not in self._known:
                 self._known[key], self._sources[key] = None, related.collection
 

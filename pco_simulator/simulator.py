@@ -16,7 +16,7 @@ from pco_simulator.collection import Collection
 from pco_simulator.documents import list_document, organization_document, record_document, sparse
 from pco_simulator.faults import FaultPlan
 from pco_simulator.including import include
-from pco_simulator.invention import time_text
+from pco_simulator.invented.invention import time_text
 from pco_simulator.lapses import Lapses, TooMuchIncluded
 from pco_simulator.listing import ListFacts
 from pco_simulator.paging import page_window
@@ -186,7 +186,7 @@ class Simulator:
                 return unknown_record()
         parts = request.path.split("/")
         if len(parts) == 3 and parts[2] == "v2" and parts[1] in self.world.products:
-            return Answer(body=organization_document(parts[1]))
+            return Answer(body=organization_document(self.world.church, parts[1]))
         return unknown_path()
 
     def _page(

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pco_catalog.catalog import Entity, Relationship
-from pco_simulator.chance import roller
-from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
-from pco_simulator.counted import counted_by
-from pco_simulator.identifiers import number_of, record_id
-from pco_simulator.invention import Counts, Maker, identifier_as, maker_of
-from pco_simulator.records import ORGANIZATION, Record, related_ids
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
+from pco_simulator.invented.counted import counted_by
+from pco_simulator.invented.identifiers import number_of, record_id
+from pco_simulator.invented.invention import Counts, Maker, identifier_as, maker_of
+from pco_simulator.records import Record, related_ids
 
 Peers = Callable[[str], "Inventor"]
 Children = Callable[[str, str, int], Sequence[int]]
@@ -31,13 +31,22 @@ class Inventor:
     """
 
     def __init__(
-        self, entity: Entity, *, seed: int, counts: Counts, kinds: Kinds, peers: Peers, children: Children
+        self,
+        entity: Entity,
+        *,
+        seed: int,
+        counts: Counts,
+        kinds: Kinds,
+        church: Mapping[str, str],
+        peers: Peers,
+        children: Children,
     ) -> None:
         self.entity = entity
         self._seed = seed
         self._topic = (seed, entity.resource if entity.resource == "Person" else entity.name)
         self._counts = counts
         self._kinds = kinds
+        self._church = church
         self._peers = peers
         self._children = children
         self._makers: dict[str, Maker] = {}
@@ -74,7 +83,7 @@ class Inventor:
         if one is None:
             return None
         if one.resource == "Organization":
-            return lambda number: identifier_as(name, ORGANIZATION["id"])
+            return lambda number: identifier_as(name, self._church["id"])
         return lambda number: identifier_as(name, next(map(str, self.related(relationship, number)), None))
 
     def _count(self, name: str) -> Maker | None:
@@ -145,7 +154,7 @@ class Inventor:
             numbers = self._targets_of(name, relationship.resource, number)
             return {"data": [{"type": relationship.resource, "id": str(record_id(one))} for one in numbers]}
         if relationship.resource == "Organization":
-            return {"data": ORGANIZATION}
+            return {"data": self._church}
         target = self._target(name, number)
         return self.reference(name, None if target is None else record_id(target))
 
