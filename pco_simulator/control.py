@@ -19,7 +19,7 @@ def control(churches: Churches, method: str, path: str, body: bytes) -> tuple[in
 
     Of several churches the first one is meant, or the one of an application: `/_simulator/of/{application}/stats`.
 
-    GET  access_log, stats, state/{product}/{Resource}
+    GET  access_log, stats, counts, state/{product}/{Resource}
     POST faults [Fault…]     replaces those in force
          churn [Change…]     answers the ids that the immediate ones touched
          rate_limit {limit | null, period, deep_limit, window, count_refused, after_request}
@@ -46,6 +46,8 @@ def _look(simulator: Simulator, what: str, name: str) -> tuple[int, Any]:
             return 200, [asdict(access) for access in simulator.log.entries]
         case "stats":
             return 200, _stats(simulator)
+        case "counts":
+            return 200, simulator.world.sizes()
         case "state":
             return 200, simulator.state(name.replace("/", "."))
     return 404, {"error": f"no such path: GET {what}"}

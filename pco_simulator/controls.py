@@ -28,6 +28,11 @@ class Church:
         stats: dict[str, Any] = self._ask("GET", "stats")
         return stats
 
+    def counts(self) -> dict[str, int]:
+        """How many records of every entity there are now."""
+        counts: dict[str, int] = self._ask("GET", "counts")
+        return counts
+
     def state(self, entity_name: str) -> list[dict[str, Any]]:
         """Every record of an entity as it is now, in the order of the ids."""
         state: list[dict[str, Any]] = self._ask("GET", f"state/{entity_name.replace('.', '/')}")

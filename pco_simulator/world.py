@@ -81,6 +81,10 @@ class World:
         """Changes whenever any answer may change."""
         return sum(one.version for one in self._collections.values())
 
+    def sizes(self) -> dict[str, int]:
+        """How many records of every entity there are now."""
+        return {name: len(self.collection(name).ids) for name in load_catalog().by_name}
+
     def state(self, name: str) -> list[dict[str, object]]:
         """Every record of an entity as it is now, in the order of the ids."""
         return list(self.collection(name).documents())

@@ -56,6 +56,7 @@ class Inventor:
             name: rendered_type(entity.name, name, one.resource) for name, one in entity.relationships.items()
         }
         self._unnamed_owners = self._owners_by_path()
+        self._parents = set() if entity.list_path else self._names_in_paths()
         self._path_names = re.findall(r"{(\w+)_id}", self._template)
         self._hidden = frozenset(
             {name for name, one in entity.relationships.items() if not one.is_always_rendered}
@@ -141,11 +142,14 @@ class Inventor:
         fixed = agreeing_target(self.entity.name, name, self._counts)
         return fixed(number) if fixed is not None else _shared_out(self._counts[kind])(number)
 
+    def _names_in_paths(self) -> set[str]:
+        return {name for path in self.entity.list_paths for name in re.findall(r"{(\w+)_id}", path)}
+
     def _owners_by_path(self) -> dict[str, str]:
         """The kinds of owners that are known from the paths of the lists only: each has a share of the records."""
-        names = {name for path in self.entity.list_paths for name in re.findall(r"{(\w+)_id}", path)}
         kinds = {
-            name: self._kinds.get((self.entity.product, meant_by(name.title().replace("_", "")))) for name in names
+            name: self._kinds.get((self.entity.product, meant_by(name.title().replace("_", ""))))
+            for name in self._names_in_paths()
         }
         return {name: kind for name, kind in kinds.items() if kind and name not in self.entity.relationships}
 
@@ -175,7 +179,7 @@ class Inventor:
         if name not in self._targets:
             fixed = agreeing_target(self.entity.name, name, self._counts)
             count = self._count_of(self._types[name])
-            if fixed is None and name in self._path_names and count:
+            if fixed is None and name in self._parents and count:
                 fixed = _shared_out(count)
             self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), count)
         fixed, roll, count = self._targets[name]
