@@ -84,8 +84,6 @@ class Edges:
         """The number of the record that a to-one edge leads to where nothing names it; None: it is unset."""
         if not count:
             return None
-        if edge.is_alone:
-            return number
         is_unset = number % 3 == 0
         return None if is_unset else roller(self._seed, entity.name, "edge", edge.name)(number) % count
 

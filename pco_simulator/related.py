@@ -125,7 +125,7 @@ def _ids(
         return world.ids_below(target.entity, collection, edge.name, identifier)
     if edge.many:
         return world.ids_through(target.entity, collection, edge.name, identifier)
-    if edge.target == world.edges.holder(collection.entity):
+    if edge.is_alone or edge.target == world.edges.holder(collection.entity):
         return (identifier,)
     if any(f"{{{edge.name}_id}}" in path for path in collection.entity.list_paths):
         return collection.owners_of(identifier, edge.name)

@@ -16,7 +16,6 @@ from pco_simulator.collection import Collection
 from pco_simulator.documents import list_document, organization_document, record_document, sparse
 from pco_simulator.faults import FaultPlan
 from pco_simulator.including import include
-from pco_simulator.invented.invention import time_text
 from pco_simulator.lapses import Lapses, TooMuchIncluded
 from pco_simulator.listing import ListFacts
 from pco_simulator.paging import page_window
@@ -92,7 +91,7 @@ class Simulator:
         place = self._locate(request)
         query = ListQuery()
         if isinstance(place, ListPlace | RecordPlace):
-            query = read_query(request.query, place.facts, now=time_text(self.world.now()))
+            query = read_query(request.query, place.facts, clock=self.world.now)
         query = query.without(self.settings.ignores)
         window = self.windows.setdefault(credential, RateWindow())
         verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
