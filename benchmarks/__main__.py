@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         services.start(lambda what: console.print(what, style="dim"))
         os.environ.update(services.environment())
         refresh_global_settings_context()  # Prefect read the environment when it was imported
-        bench = Bench(services, record, runs=options.runs)
+        bench = Bench(services, record, runs=options.runs, nights=options.nights, everything=options.everything)
         for name in options.workloads or WORKLOADS:
             title, measure = WORKLOADS[name]
             console.print(f"\n[bold]{name.upper()}[/] {title}", highlight=False)
@@ -99,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which to measure; none: all")
     parser.add_argument("--runs", type=int, default=5, help="how often what is quick is repeated (median is told)")
+    parser.add_argument("--nights", type=int, default=0, metavar="N", help="nights of CHURCH after its first sync")
+    parser.add_argument("--everything", action="store_true", help="let CHURCH mirror what is rarely wanted, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and figure as a line of JSON")
     return parser
 

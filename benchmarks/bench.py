@@ -26,12 +26,19 @@ SETTLE_PATIENCE = 60.0
 
 
 class Bench:
-    """What a workload is given. `runs` is how often it should repeat what is quick."""
+    """What a workload is given. `runs` is how often it should repeat what is quick.
 
-    def __init__(self, services: Services, record: Record, *, runs: int) -> None:
+    `nights` and `everything` are for the whole church: nights after its first sync, and kinds that are rarely wanted.
+    """
+
+    def __init__(
+        self, services: Services, record: Record, *, runs: int, nights: int = 0, everything: bool = False
+    ) -> None:
         self.services = services
         self.record = record
         self.runs = runs
+        self.nights = nights
+        self.everything = everything
         self._numbers = itertools.count(1)
         asyncio.run(migrate(services.postgres.url(MIRROR_DATABASE)))
 

@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from pco_simulator.app import build_app
+from pco_simulator.churches import nth_credential
 from pco_simulator.churn import Change
 from pco_simulator.faults import Fault
 from pco_simulator.rate_window import RateRules, WindowKind
+from pco_simulator.records import ORGANIZATION
 from pco_simulator.replay import Recording, read_captures
 from pco_simulator.server import listen, serve
 from pco_simulator.settings import Drop, Settings
@@ -25,9 +27,10 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     options = _parser().parse_args()
     try:
-        simulator = _simulator(options)
-        for name in options.prepare:
-            collection = simulator.world.collection(name)
+        if options.churches < 1:
+            raise ValueError(f"--churches {options.churches}: at least 1")
+        simulators = [_simulator(options, number) for number in range(options.churches)]
+        for collection in [one.world.collection(name) for one in simulators for name in options.prepare]:
             for identifier in collection.ids:
                 collection.rendered(identifier)
     except (ValueError, TypeError, OSError) as error:
@@ -38,7 +41,7 @@ def main() -> int:
     except OSError as error:
         print(f"error: cannot listen on {options.host}:{options.port} ({error.strerror})", file=sys.stderr)
         return 1
-    serve(build_app(simulator), listener, end_with_stdin=options.end_with_stdin)
+    serve(build_app(*simulators), listener, end_with_stdin=options.end_with_stdin)
     return 0
 
 
@@ -53,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--groups", type=int, default=50)
     add("--volunteers", type=int, help="of its services, with --plans; a church without them has three of everything")
     add("--plans", type=int)
+    add(
+        "--churches",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of that size; from the second on with seed, app id, secret +N",
+    )
     add("--prepare", action="append", default=[], metavar="ENTITY", help="render its records before serving")
     add("--app-id", default=os.environ.get("PCO_SIMULATOR_APP_ID", "demo-application"), help="who is let in")
     add("--secret", default=os.environ.get("PCO_SIMULATOR_SECRET", "demo-secret"))
@@ -70,9 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _simulator(options: argparse.Namespace) -> Simulator:
+def _simulator(options: argparse.Namespace, number: int) -> Simulator:
+    app_id, secret = nth_credential(options.app_id, options.secret, number)
     settings = Settings(
-        credentials={options.app_id: options.secret},
+        credentials={app_id: secret},
         rules=_rules(options),
         latency=options.latency_ms / 1000,
         forbidden=frozenset(options.forbid),
@@ -82,12 +93,13 @@ def _simulator(options: argparse.Namespace) -> Simulator:
     if options.now is not None and options.now.tzinfo is None:
         raise ValueError(f"--now {options.now.isoformat()}: write the time with its zone, such as 2026-11-28T09:00:00Z")
     world = World(
-        seed=options.seed,
+        seed=options.seed + number,
         people=options.people,
         groups=options.groups,
         volunteers=options.volunteers,
         plans=options.plans,
         now=options.now,
+        church={**ORGANIZATION, "id": str(int(ORGANIZATION["id"]) + number)},
     )
     simulator = Simulator(world, settings, recording=recording)
     if options.faults:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from pco_simulator.answers import OLDEST_VERSION, Header
+from pco_simulator.churches import Churches
 from pco_simulator.control import PREFIX, control
 from pco_simulator.simulator import Reply, Request, Simulator
 from pco_simulator.versions import processed_as
@@ -24,18 +25,23 @@ ABORT: Final = "pco_simulator.abort"
 """The ASGI extension that ends a connection at once; the server of `server.py` has it."""
 
 
-def build_app(simulator: Simulator) -> Application:
-    """The ASGI application: the API, and the control paths beside it, which are neither counted nor delayed."""
-    chance = random.Random(simulator.world.seed)
+def build_app(*simulators: Simulator) -> Application:
+    """The ASGI application: the API, and the control paths beside it, which are neither counted nor delayed.
+
+    Of several simulators each lets other applications in, and these say whom they ask.
+    """
+    churches = Churches(simulators)
+    chance = random.Random(churches.first.world.seed)
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path.startswith(PREFIX):
-            status, document = control(simulator, scope["method"], path, await _body(receive))
+            status, document = control(churches, scope["method"], path, await _body(receive))
             await _send_whole(send, status, [(b"content-type", b"application/json")], _encoded(document))
             return
         headers = dict(scope["headers"])
         query = scope["query_string"].decode("latin-1")
+        simulator = churches.asked(headers)
         reply = simulator.reply(Request(method=scope["method"], path=path, query=query, headers=headers))
         version = processed_as(path, headers.get(b"x-pco-api-version", OLDEST_VERSION))
         if simulator.settings.latency:

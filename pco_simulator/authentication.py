@@ -8,16 +8,28 @@ from collections.abc import Mapping
 from pco_simulator.answers import Answer, blocked, unauthorized
 
 
+def application_of(headers: Mapping[bytes, bytes]) -> str:
+    """The application id that a request names, let in or not; '' if it names none."""
+    return _pair(headers)[0]
+
+
+def _pair(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
+    kind, _, encoded = headers.get(b"authorization", b"").partition(b" ")
+    if kind.lower() != b"basic":
+        return "", ""
+    try:
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, secret
+
+
 def authenticate(headers: Mapping[bytes, bytes], credentials: Mapping[str, str]) -> tuple[str, Answer | None]:
     """The application id, and the refusal if it is not let in. The edge blocks who has no User-Agent."""
     if not headers.get(b"user-agent"):
         return "", blocked()
-    kind, _, encoded = headers.get(b"authorization", b"").partition(b" ")
-    if kind.lower() != b"basic":
-        return "", unauthorized("BLACKBIRD")
-    try:
-        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    name, secret = _pair(headers)
+    if not name:
         return "", unauthorized("BLACKBIRD")
     if name in credentials and hmac.compare_digest(credentials[name].encode(), secret.encode()):
         return name, None

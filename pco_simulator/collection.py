@@ -9,9 +9,9 @@ from typing import Any, Final
 import orjson
 
 from pco_catalog.catalog import Entity
-from pco_simulator.identifiers import number_of, record_id
-from pco_simulator.invention import time_text
-from pco_simulator.inventor import Inventor
+from pco_simulator.invented.identifiers import number_of, record_id
+from pco_simulator.invented.invention import time_text
+from pco_simulator.invented.inventor import Inventor
 from pco_simulator.listing import in_order
 from pco_simulator.records import Record, related_ids
 
@@ -26,6 +26,7 @@ class Collection:
         self.entity: Entity = inventor.entity
         self.version = 0
         self.ids = [record_id(number) for number in numbers]
+        self._highest = self.ids[-1] if self.ids else record_id(-1)
         self._inventor = inventor
         self._clock = clock
         self._changed: dict[int, Record] = {}
@@ -119,13 +120,13 @@ class Collection:
     ) -> int:
         """A new record, created now; with the highest id if none is given. Raises `ValueError` for one that exists."""
         if identifier is None:
-            identifier = max(self.ids[-1] if self.ids else 0, max(self._changed, default=0), record_id(-1))
-            identifier = record_id(number_of(identifier) + 1)
+            identifier = record_id(number_of(self._highest) + 1)
         if self.holds(identifier):
             raise ValueError(f"{self.name} {identifier} exists already")
         record = self._inventor.record(identifier)
         now = time_text(self._clock())
         stamped = {name: now for name in ("created_at", "updated_at") if name in record.attributes}
+        self._highest = max(self._highest, identifier)
         bisect.insort(self.ids, identifier)
         self._put(record, {**stamped, **attributes}, related or {})
         return identifier

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from pco_simulator.churches import Churches
 from pco_simulator.churn import Change
 from pco_simulator.faults import Fault
 from pco_simulator.settings import Drop
@@ -13,10 +14,12 @@ from pco_simulator.simulator import Simulator
 PREFIX: Final = "/_simulator/"
 
 
-def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[int, Any]:
+def control(churches: Churches, method: str, path: str, body: bytes) -> tuple[int, Any]:
     """Answer a control request with a status and a document.
 
-    GET  access_log, stats, state/{product}/{Resource}
+    Of several churches the first one is meant, or the one of an application: `/_simulator/of/{application}/stats`.
+
+    GET  access_log, stats, counts, state/{product}/{Resource}
     POST faults [Fault…]     replaces those in force
          churn [Change…]     answers the ids that the immediate ones touched
          rate_limit {limit | null, period, deep_limit, window, count_refused, after_request}
@@ -24,7 +27,12 @@ def control(simulator: Simulator, method: str, path: str, body: bytes) -> tuple[
          cap {records | null, counts_only}
     """
     what, _, name = path.removeprefix(PREFIX).partition("/")
+    application = ""
+    if what == "of":
+        application, _, rest = name.partition("/")
+        what, _, name = rest.partition("/")
     try:
+        simulator = churches.named(application)
         if method == "GET":
             return _look(simulator, what, name)
         return _change(simulator, what, orjson.loads(body) if body else None)
@@ -38,6 +46,8 @@ def _look(simulator: Simulator, what: str, name: str) -> tuple[int, Any]:
             return 200, [asdict(access) for access in simulator.log.entries]
         case "stats":
             return 200, _stats(simulator)
+        case "counts":
+            return 200, simulator.world.sizes()
         case "state":
             return 200, simulator.state(name.replace("/", "."))
     return 404, {"error": f"no such path: GET {what}"}

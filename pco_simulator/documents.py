@@ -54,15 +54,15 @@ def _included(included: Sequence[bytes]) -> bytes:
     return b',"included":[%b]' % b",".join(included) if included else b""
 
 
-def organization_document(product: str) -> bytes:
-    """What the root of a product answers."""
-    return orjson.dumps({"data": organization(product), "meta": {}})
+def organization_document(church: Mapping[str, str], product: str) -> bytes:
+    """What the root of a product answers, of the church with a type and an id."""
+    return orjson.dumps({"data": organization(church, product), "meta": {}})
 
 
-def organization(product: str) -> dict[str, Any]:
+def organization(church: Mapping[str, str], product: str) -> dict[str, Any]:
     """The church as a record of a product."""
     return {
-        **ORGANIZATION,
+        **church,
         "attributes": {"name": "Simulated Church", "country_code": "US", "date_format": 1, "time_zone": "Etc/UTC"},
         "links": {"self": f"{PCO}/{product}/v2"},
     }

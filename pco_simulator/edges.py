@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pco_catalog.catalog import Catalog, Entity
-from pco_simulator.chance import roller
-from pco_simulator.coherence import meant_by
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.coherence import meant_by
 
 NAMED_OTHERWISE: Final[Mapping[str, str]] = {
     "checked_in_at": "Station",
@@ -84,8 +84,6 @@ class Edges:
         """The number of the record that a to-one edge leads to where nothing names it; None: it is unset."""
         if not count:
             return None
-        if edge.is_alone:
-            return number
         is_unset = number % 3 == 0
         return None if is_unset else roller(self._seed, entity.name, "edge", edge.name)(number) % count
 

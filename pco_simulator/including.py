@@ -33,9 +33,9 @@ def include(
     edge that PCO does not include is left out without a word. Along two levels the record itself names what is at the
     end, too, with a link to nowhere, as in recorded answers. Raises `TooMuchIncluded`.
     """
-    included = _Included(world, fields, lapses)
+    included, levels = _Included(world, fields, lapses), _levels(names)
     for document in documents:
-        for name, below in _levels(names).items():
+        for name, below in levels.items():
             related = included.follow(collection, document, name)
             for further in below:
                 ends = [] if related is None else included.follow_all(related, further)
@@ -96,7 +96,7 @@ class _Included:
     def _add(self, related: Related) -> None:
         for key in related.keys:
             if related.collection is None:
-                self._known[key] = organization(related.product)
+                self._known[key] = organization(related.church, related.product)
             elif key not in self._known:
                 self._known[key], self._sources[key] = None, related.collection
 

@@ -48,6 +48,8 @@ class Lapses:
 
     def known(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those of the names of includes that are still known; of two levels perhaps the first one only."""
+        if not self.rules:
+            return tuple(names)
         gone = {rule.include for rule in self.rules if rule.kind == UNKNOWN}
         firsts = {one: one.partition(".")[0] for one in names}
         kept = (firsts[one] if one in gone else one for one in names if gone.isdisjoint((None, firsts[one])))

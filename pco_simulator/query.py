@@ -1,10 +1,12 @@
 """What a list request asks for, read as PCO reads it: whatever is unknown is ignored without a word."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
+from pco_simulator.invented.invention import time_text
 from pco_simulator.listing import ListFacts
 
 DEFAULT_PER_PAGE: Final = 25
@@ -59,8 +61,8 @@ class ListQuery:
         return self.order, self.where, self.shows_deleted
 
 
-def read_query(raw: str, facts: ListFacts, *, now: str) -> ListQuery:
-    """Read a raw query string, at the time `now`.
+def read_query(raw: str, facts: ListFacts, *, clock: Callable[[], datetime]) -> ListQuery:
+    """Read a raw query string, at the time that it is by PCO's clock.
 
     `per_page` is capped at 100 silently; what cannot be read has its default. Of filters only those are understood
     that ask for deleted records, or for what is to come or is over.
@@ -82,7 +84,9 @@ def read_query(raw: str, facts: ListFacts, *, now: str) -> ListQuery:
             known = [name for name in _names(value) if name in facts.can_filter]
             shows_deleted = not DELETED.isdisjoint(known)
             operators = {TIMES[name] for name in known if name in TIMES and facts.begins}
-            where.extend(Condition(attribute=facts.begins, operator=one, value=now) for one in sorted(operators))
+            where.extend(
+                Condition(attribute=facts.begins, operator=one, value=time_text(clock())) for one in sorted(operators)
+            )
         elif key == "include":
             include = tuple(name for name in _names(value) if name.partition(".")[0] in facts.can_include)
         elif key.startswith("fields[") and key.endswith("]"):

@@ -8,7 +8,7 @@ PCO: Final = "https://api.planningcenteronline.com"
 """Links point at the real host, as in recorded answers: a client that follows them instead of its base URL is found."""
 
 ORGANIZATION: Final = {"type": "Organization", "id": "263468"}
-"""The one church there is."""
+"""The church, if it is the only one."""
 
 
 PAGES_FOR_PEOPLE: Final = {

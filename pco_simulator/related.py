@@ -8,10 +8,10 @@ from pco_simulator.answers import Answer
 from pco_simulator.collection import Collection
 from pco_simulator.documents import organization_document
 from pco_simulator.edges import Edge
-from pco_simulator.identifiers import number_of, record_id
+from pco_simulator.invented.identifiers import number_of, record_id
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import FixedPlace, NoRecord, Place, RecordPlace
-from pco_simulator.records import ORGANIZATION, related_ids
+from pco_simulator.records import related_ids
 from pco_simulator.world import World
 
 
@@ -25,6 +25,7 @@ class Related:
 
     name: str
     product: str
+    church: Mapping[str, str]
     owner: str
     many: bool
     collection: Collection | None
@@ -35,7 +36,7 @@ class Related:
     def references(self) -> list[dict[str, str]]:
         """Type and id of each."""
         if self.collection is None:
-            return [dict(ORGANIZATION)]
+            return [dict(self.church)]
         return [{"type": self.collection.entity.resource, "id": str(one)} for one in self.ids]
 
     @property
@@ -77,6 +78,7 @@ def related_to(world: World, collection: Collection, document: Mapping[str, Any]
     return Related(
         name=name,
         product=collection.entity.product,
+        church=world.church,
         owner=address_of(document),
         many=edge.many,
         collection=target,
@@ -95,7 +97,7 @@ def locate_edge(world: World, path: str) -> Place | None:
     if related is None or related.many:
         return None
     if related.collection is None:
-        return FixedPlace(answer=Answer(body=organization_document(place.listing.entity.product)))
+        return FixedPlace(answer=Answer(body=organization_document(world.church, place.listing.entity.product)))
     if not related.ids:
         return NoRecord()
     entity = related.collection.entity
@@ -123,7 +125,7 @@ def _ids(
         return world.ids_below(target.entity, collection, edge.name, identifier)
     if edge.many:
         return world.ids_through(target.entity, collection, edge.name, identifier)
-    if edge.target == world.edges.holder(collection.entity):
+    if edge.is_alone or edge.target == world.edges.holder(collection.entity):
         return (identifier,)
     if any(f"{{{edge.name}_id}}" in path for path in collection.entity.list_paths):
         return collection.owners_of(identifier, edge.name)

@@ -16,7 +16,6 @@ from pco_simulator.collection import Collection
 from pco_simulator.documents import list_document, organization_document, record_document, sparse
 from pco_simulator.faults import FaultPlan
 from pco_simulator.including import include
-from pco_simulator.invention import time_text
 from pco_simulator.lapses import Lapses, TooMuchIncluded
 from pco_simulator.listing import ListFacts
 from pco_simulator.paging import page_window
@@ -92,7 +91,7 @@ class Simulator:
         place = self._locate(request)
         query = ListQuery()
         if isinstance(place, ListPlace | RecordPlace):
-            query = read_query(request.query, place.facts, now=time_text(self.world.now()))
+            query = read_query(request.query, place.facts, clock=self.world.now)
         query = query.without(self.settings.ignores)
         window = self.windows.setdefault(credential, RateWindow())
         verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
@@ -186,7 +185,7 @@ class Simulator:
                 return unknown_record()
         parts = request.path.split("/")
         if len(parts) == 3 and parts[2] == "v2" and parts[1] in self.world.products:
-            return Answer(body=organization_document(parts[1]))
+            return Answer(body=organization_document(self.world.church, parts[1]))
         return unknown_path()
 
     def _page(

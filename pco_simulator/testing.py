@@ -4,22 +4,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
+
+from pco_simulator.churches import nth_credential
+from pco_simulator.controls import Church
 
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-class SimulatorProcess:
+class SimulatorProcess(Church):
     """Started on entry, ended on exit; it ends by itself when this process is gone, however that ended.
 
-    `arguments` are any others of `python -m pco_simulator`. The methods talk to its control paths, and raise
-    `ValueError` with its words when it does not understand.
+    `arguments` are any others of `python -m pco_simulator`.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class SimulatorProcess:
         plans: int | None = None,
         seed: int = 1,
         now: datetime | None = None,
+        churches: int = 1,
         rate_limit: str = "none",
         rate_window: str = "sliding",
         latency_ms: float = 0,
@@ -40,15 +43,14 @@ class SimulatorProcess:
         app_id: str = "test-application",
         secret: str = "test-secret",  # noqa: S107 - opens nothing but the simulator
     ) -> None:
-        self.app_id = app_id
-        self.secret = secret
-        self.base_url = ""
+        super().__init__(app_id=app_id, secret=secret)
         self.pid = 0
         self._arguments = [
             "--people", str(people), "--groups", str(groups), "--seed", str(seed), "--rate-limit", rate_limit,
             "--rate-window", rate_window, "--latency-ms", str(latency_ms),
             *(("--volunteers", str(volunteers)) if volunteers is not None else ()),
             *(("--plans", str(plans)) if plans is not None else ()),
+            "--churches", str(churches),
             *(("--now", now.isoformat()) if now else ()),
             *(part for product in forbid for part in ("--forbid", product)),
             *(part for name in prepare for part in ("--prepare", name)),
@@ -56,7 +58,6 @@ class SimulatorProcess:
             *arguments,
         ]  # fmt: skip
         self._process: subprocess.Popen[str] | None = None
-        self._http: httpx.Client | None = None
 
     def __enter__(self) -> Self:
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
@@ -89,67 +90,11 @@ class SimulatorProcess:
             self._http.close()
         self._end()
 
-    def access_log(self) -> list[dict[str, Any]]:
-        """Every request of the API since the start or `reset_log` (`Access` in `access_log.py`)."""
-        log: list[dict[str, Any]] = self._ask("GET", "access_log")
-        return log
-
-    def stats(self) -> dict[str, Any]:
-        """`requests`, `refused` (429s), `max_in_window`, `by_status`, `faults_fired` and more."""
-        stats: dict[str, Any] = self._ask("GET", "stats")
-        return stats
-
-    def state(self, entity_name: str) -> list[dict[str, Any]]:
-        """Every record of an entity as it is now, in the order of the ids."""
-        state: list[dict[str, Any]] = self._ask("GET", f"state/{entity_name.replace('.', '/')}")
-        return state
-
-    def faults(self, faults: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the faults in force (`Fault` in `faults.py`)."""
-        self._ask("POST", "faults", faults)
-
-    def churn(self, changes: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Change the world (`Change` in `churn.py`); the ids of the records that were changed at once."""
-        ids: list[int] = self._ask("POST", "churn", changes)["ids"]
-        return ids
-
-    def rate_limit(self, **rules: Any) -> None:
-        """Change some of `limit` (None: no limit), `period`, `deep_limit`, `window`, `count_refused`.
-
-        With `after_request` the `limit` drops after so many requests.
-        """
-        self._ask("POST", "rate_limit", rules)
-
-    def latency(self, ms: float) -> None:
-        """Change the mean latency."""
-        self._ask("POST", "latency", {"ms": ms})
-
-    def ignore(self, names: Sequence[str]) -> None:
-        """Let these attributes not be filtered or ordered by any more, and no others; the answers still name them."""
-        self._ask("POST", "ignore", names)
-
-    def cap(self, records: int | None, *, counts_only: bool = False) -> None:
-        """Let no list count more records than that, nor show them unless it is about the counts only."""
-        self._ask("POST", "cap", {"records": records, "counts_only": counts_only})
-
-    def clock(self, *, ahead_seconds: float) -> None:
-        """Let PCO's clock be ahead of this machine's, or behind it."""
-        self._ask("POST", "clock", {"seconds": ahead_seconds})
-
-    def forbid(self, products: Sequence[str]) -> None:
-        """Let these products answer 403, and no others."""
-        self._ask("POST", "forbid", products)
-
-    def reset_log(self) -> None:
-        """Empty the access log and the rate windows: the next request is number 1."""
-        self._ask("POST", "reset_log")
-
-    def _ask(self, method: str, path: str, told: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
+    def church(self, number: int) -> Church:
+        """One of several churches, counted from 0; the first one is also this object itself."""
+        app_id, secret = nth_credential(self.app_id, self.secret, number)
         assert self._http is not None
-        answer = self._http.request(method, path, json=told)
-        if answer.status_code != httpx.codes.OK:
-            raise ValueError(answer.json()["error"])
-        return answer.json()
+        return Church(app_id=app_id, secret=secret, base_url=self.base_url, http=self._http)
 
     def _end(self) -> None:
         process = self._process

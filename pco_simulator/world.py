@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.coherence import counts_of, is_rare, meant_by, numbers_of, rendered_type
 from pco_simulator.collection import Collection
 from pco_simulator.edges import Edges
-from pco_simulator.invention import Counts, seconds_of
-from pco_simulator.inventor import Inventor
+from pco_simulator.invented.coherence import counts_of, is_rare, meant_by, numbers_of, rendered_type
+from pco_simulator.invented.invention import Counts, seconds_of
+from pco_simulator.invented.inventor import Inventor
 from pco_simulator.listing import ListFacts
 from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
 from pco_simulator.records import ORGANIZATION, related_ids
@@ -23,7 +23,7 @@ class World:
 
     `now` is the time there at first: its calendar is of the weeks before and after. None: it is as late as here, and
     its calendar ended with 2024. `volunteers` and `plans` are those of its services, both or neither; without them it
-    has as few as of anything else.
+    has as few as of anything else. `church` is what records name as their organization.
     """
 
     def __init__(
@@ -35,10 +35,12 @@ class World:
         volunteers: int | None = None,
         plans: int | None = None,
         now: datetime | None = None,
+        church: Mapping[str, str] = ORGANIZATION,
     ) -> None:
         if (volunteers is None) != (plans is None):
             raise ValueError("a church has volunteers and plans, or neither")
         self.seed = seed
+        self.church = church
         self.clock_ahead = 0.0
         self._began_ahead = timedelta() if now is None else now - datetime.now(UTC)
         catalog = load_catalog()
@@ -79,6 +81,10 @@ class World:
         """Changes whenever any answer may change."""
         return sum(one.version for one in self._collections.values())
 
+    def sizes(self) -> dict[str, int]:
+        """How many records of every entity there are now."""
+        return {name: len(self.collection(name).ids) for name in load_catalog().by_name}
+
     def state(self, name: str) -> list[dict[str, object]]:
         """Every record of an entity as it is now, in the order of the ids."""
         return list(self.collection(name).documents())
@@ -112,6 +118,7 @@ class World:
                 seed=self.seed,
                 counts=self._counts,
                 kinds=self._kinds,
+                church=self.church,
                 peers=self._inventor,
                 children=lambda child, relationship, owner: self.collection(child).children_of(relationship, owner),
             )
@@ -120,7 +127,7 @@ class World:
     def _locate_list(self, path: str) -> ListPlace | NoRecord | None:
         entity = self._lists.get(path)
         if entity is not None:
-            return self._list_place(entity, path, None, ORGANIZATION)
+            return self._list_place(entity, path, None, self.church)
         for pattern, nested, owner in self._nested:
             found = pattern.fullmatch(path)
             if found:
@@ -147,7 +154,7 @@ class World:
         """The list below one parent."""
         owners = self.collection_of(entity.product, owner.title().replace("_", ""))
         if owners is None:
-            return self._list_place(entity, path, (), ORGANIZATION)
+            return self._list_place(entity, path, (), self.church)
         if not owners.holds(int(owner_id)):
             return NoRecord()
         parent = {"id": owner_id, "type": owners.entity.resource}

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pco_simulator.controls import Church
 from pco_simulator.testing import SimulatorProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,7 @@ RECORDINGS = ROOT / "tests" / "recordings"
 PEOPLE = "/people/v2/people"
 
 
-def get(simulator: SimulatorProcess, path: str) -> httpx.Response:
+def get(simulator: Church, path: str) -> httpx.Response:
     return httpx.get(
         f"{simulator.base_url}{path}",
         auth=(simulator.app_id, simulator.secret),
@@ -67,6 +68,9 @@ def test_recorded_answers_are_served_with_the_headers_of_their_kind() -> None:
     ("arguments", "complaint"),
     [
         (["--rate-limit", "often"], "--rate-limit 'often': write two numbers"),
+        (["--churches", "0"], "--churches 0: at least 1"),
+        (["--now", "2026-11-28"], "write the time with its zone"),
+        (["--volunteers", "3"], "volunteers and plans, or neither"),
         (["--drop", "10"], "--drop '10': write two numbers with @"),
         (["--replay", "no-such-file.json"], "No such file"),
         (["--prepare", "people.Shoe"], "people.Shoe"),
@@ -107,3 +111,24 @@ def test_it_ends_when_told_to_and_when_its_parent_is_gone(number: signal.Signals
         else:
             os.kill(process.pid, number)
         assert process.wait(10) == 0
+
+
+def test_several_churches_in_one_process_are_told_apart_by_the_credential() -> None:
+    with SimulatorProcess(people=9, groups=1, churches=3) as simulator:
+        churches = [simulator.church(number) for number in range(3)]
+        lists = [get(one, PEOPLE).json() for one in churches]
+        assert len({one["meta"]["parent"]["id"] for one in lists}) == 3
+        assert len({str(one["data"]) for one in lists}) == 3
+        churches[1].churn([{"operation": "delete", "entity": "people.Person", "place": 0}])
+        churches[2].forbid(["people"])
+        assert [get(one, PEOPLE).status_code for one in churches] == [200, 200, 403]
+        assert [len(one.state("people.Person")) for one in churches] == [9, 8, 9]
+        churches[0].reset_log()
+        assert [one.stats()["requests"] for one in churches] == [0, 2, 2]
+        assert simulator.stats() == churches[0].stats()
+        simulator.rate_limit(limit=1)
+        assert [get(one, PEOPLE).status_code for one in [*churches[:2], *churches[:2]]] == [200, 200, 429, 200]
+        churches[1].secret = simulator.secret
+        assert get(churches[1], PEOPLE).status_code == 401
+        with pytest.raises(ValueError, match="no church lets the application 'test-application-3' in"):
+            simulator.church(3).stats()

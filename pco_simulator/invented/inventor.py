@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pco_catalog.catalog import Entity, Relationship
-from pco_simulator.chance import roller
-from pco_simulator.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
-from pco_simulator.counted import counted_by
-from pco_simulator.identifiers import number_of, record_id
-from pco_simulator.invention import Counts, Maker, identifier_as, maker_of
-from pco_simulator.records import ORGANIZATION, Record, related_ids
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
+from pco_simulator.invented.counted import counted_by
+from pco_simulator.invented.identifiers import number_of, record_id
+from pco_simulator.invented.invention import Counts, Maker, identifier_as, maker_of
+from pco_simulator.records import Record, related_ids
 
 Peers = Callable[[str], "Inventor"]
 Children = Callable[[str, str, int], Sequence[int]]
@@ -31,13 +31,22 @@ class Inventor:
     """
 
     def __init__(
-        self, entity: Entity, *, seed: int, counts: Counts, kinds: Kinds, peers: Peers, children: Children
+        self,
+        entity: Entity,
+        *,
+        seed: int,
+        counts: Counts,
+        kinds: Kinds,
+        church: Mapping[str, str],
+        peers: Peers,
+        children: Children,
     ) -> None:
         self.entity = entity
         self._seed = seed
         self._topic = (seed, entity.resource if entity.resource == "Person" else entity.name)
         self._counts = counts
         self._kinds = kinds
+        self._church = church
         self._peers = peers
         self._children = children
         self._makers: dict[str, Maker] = {}
@@ -47,6 +56,7 @@ class Inventor:
             name: rendered_type(entity.name, name, one.resource) for name, one in entity.relationships.items()
         }
         self._unnamed_owners = self._owners_by_path()
+        self._parents = set() if entity.list_path else self._names_in_paths()
         self._path_names = re.findall(r"{(\w+)_id}", self._template)
         self._hidden = frozenset(
             {name for name, one in entity.relationships.items() if not one.is_always_rendered}
@@ -74,7 +84,7 @@ class Inventor:
         if one is None:
             return None
         if one.resource == "Organization":
-            return lambda number: identifier_as(name, ORGANIZATION["id"])
+            return lambda number: identifier_as(name, self._church["id"])
         return lambda number: identifier_as(name, next(map(str, self.related(relationship, number)), None))
 
     def _count(self, name: str) -> Maker | None:
@@ -132,11 +142,14 @@ class Inventor:
         fixed = agreeing_target(self.entity.name, name, self._counts)
         return fixed(number) if fixed is not None else _shared_out(self._counts[kind])(number)
 
+    def _names_in_paths(self) -> set[str]:
+        return {name for path in self.entity.list_paths for name in re.findall(r"{(\w+)_id}", path)}
+
     def _owners_by_path(self) -> dict[str, str]:
         """The kinds of owners that are known from the paths of the lists only: each has a share of the records."""
-        names = {name for path in self.entity.list_paths for name in re.findall(r"{(\w+)_id}", path)}
         kinds = {
-            name: self._kinds.get((self.entity.product, meant_by(name.title().replace("_", "")))) for name in names
+            name: self._kinds.get((self.entity.product, meant_by(name.title().replace("_", ""))))
+            for name in self._names_in_paths()
         }
         return {name: kind for name, kind in kinds.items() if kind and name not in self.entity.relationships}
 
@@ -145,7 +158,7 @@ class Inventor:
             numbers = self._targets_of(name, relationship.resource, number)
             return {"data": [{"type": relationship.resource, "id": str(record_id(one))} for one in numbers]}
         if relationship.resource == "Organization":
-            return {"data": ORGANIZATION}
+            return {"data": self._church}
         target = self._target(name, number)
         return self.reference(name, None if target is None else record_id(target))
 
@@ -166,7 +179,7 @@ class Inventor:
         if name not in self._targets:
             fixed = agreeing_target(self.entity.name, name, self._counts)
             count = self._count_of(self._types[name])
-            if fixed is None and name in self._path_names and count:
+            if fixed is None and name in self._parents and count:
                 fixed = _shared_out(count)
             self._targets[name] = (fixed, roller(self._seed, self.entity.name, "to", name), count)
         fixed, roll, count = self._targets[name]

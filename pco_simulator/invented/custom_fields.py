@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from pco_simulator.chance import roller
-from pco_simulator.invention import Counts, Maker, Others, Stories, Targets, seconds_text
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.invention import Counts, Maker, Others, Stories, Targets, seconds_text
 
 FIELDS: Final = (
     ("Baptism date", "baptism_date", "date"),

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pco_simulator.chance import roller
-from pco_simulator.invention import Counts, Maker, Others, Stories, Targets
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.invention import Counts, Maker, Others, Stories, Targets
 
 FUNDS: Final = ("General", "Missions", "Building", "Benevolence")
 REFUNDED: Final = 7

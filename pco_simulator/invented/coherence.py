@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pco_simulator import check_ins, custom_fields, donations, gatherings, scheduling, workflows
-from pco_simulator.identifiers import record_id
-from pco_simulator.invention import Counts, Maker, Others
+from pco_simulator.invented import check_ins, custom_fields, donations, gatherings, scheduling, workflows
+from pco_simulator.invented.identifiers import record_id
+from pco_simulator.invented.invention import Counts, Maker, Others
 
 PEOPLE_IN_A_HOUSEHOLD: Final = 3
 PEOPLE_FOR_AN_APP: Final = 5

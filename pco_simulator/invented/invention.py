@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pco_catalog.catalog import Attribute
-from pco_simulator.chance import roller
-from pco_simulator.vocabulary import CHOICES, CITIES, FIRST_NAMES, LAST_NAMES, SENTENCES, STREETS
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.vocabulary import CHOICES, CITIES, FIRST_NAMES, LAST_NAMES, SENTENCES, STREETS
 
 Maker = Callable[[int], Any]
 """From the number of a record, counted from 0, to a value."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pco_simulator.invention import Counts, Maker, Others, Stories, Targets
+from pco_simulator.invented.invention import Counts, Maker, Others, Stories, Targets
 
 WORKFLOWS: Final = 5
 STEPS_OF_A_WORKFLOW: Final = 3

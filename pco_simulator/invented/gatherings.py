@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from pco_simulator.chance import roller
-from pco_simulator.invention import (
+from pco_simulator.invented.chance import roller
+from pco_simulator.invented.invention import (
     WEEK_SECONDS,
     Counts,
     Maker,

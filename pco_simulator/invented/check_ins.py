@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from pco_simulator.invention import (
+from pco_simulator.invented.invention import (
     WEEK_SECONDS,
     Counts,
     Maker,

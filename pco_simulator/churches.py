@@ -1,0 +1,29 @@
+"""Several churches in one process: the credential says which one is asked."""
+
+from collections.abc import Mapping, Sequence
+
+from pco_simulator.authentication import application_of
+from pco_simulator.simulator import Simulator
+
+
+class Churches:
+    """Simulators by the application that each lets in. Who is let in by none is refused by the first one."""
+
+    def __init__(self, simulators: Sequence[Simulator]) -> None:
+        self.first = simulators[0]
+        self._by_application = {name: one for one in simulators for name in one.settings.credentials}
+
+    def asked(self, headers: Mapping[bytes, bytes]) -> Simulator:
+        """The one that a request is for."""
+        return self._by_application.get(application_of(headers), self.first)
+
+    def named(self, application: str) -> Simulator:
+        """The one that lets an application in; the first one for ''. Raises `ValueError`."""
+        if application and application not in self._by_application:
+            raise ValueError(f"no church lets the application {application!r} in")
+        return self._by_application.get(application, self.first)
+
+
+def nth_credential(app_id: str, secret: str, number: int) -> tuple[str, str]:
+    """Application id and secret of a church, counted from 0: the first one's, then `app-1` and so on."""
+    return (f"{app_id}-{number}", f"{secret}-{number}") if number else (app_id, secret)
