@@ -99,6 +99,18 @@ def test_either_half_may_lag_behind_the_other_one_for_some_answers() -> None:
     assert donations(one) == good
 
 
+def test_an_included_record_may_be_unusable() -> None:
+    one = simulator(people=90)
+    good = donations(one)
+    owner = ids(good)[4]
+    one.faults.replace([Fault(kind="include-spoilt", include=EDGE, record_id=owner, permanent=True)])
+    bad = donations(one)
+    spoilt = [each["id"] for each in bad["included"] if each["type"] == "Designation" and each["attributes"] == []]
+    assert spoilt == named(good)[owner][-1:]
+    assert named(bad) == named(good)
+    assert shown(bad) == shown(good)
+
+
 def test_a_reference_to_one_may_lag_too() -> None:
     one = simulator(people=90)
     refunded = next(each["id"] for each in donations(one)["data"] if each["attributes"]["refunded"])
