@@ -157,32 +157,41 @@ def test_a_product_that_answers_401_is_told_from_a_credential_that_is_not_accept
     assert len(runs) == len(CHOSEN) + 1
 
 
-def test_one_list_of_the_epoch_that_somebody_else_reads_is_waited_for_and_not_read_twice(
-    known: Church, world: SimulatorProcess
-) -> None:
-    async def main() -> OrganizationSummary:
-        world.latency(300)
-        alone = asyncio.create_task(sync_entity("grace", "calendar.Event", epoch="e", mode="delta", return_state=True))
-        async with asyncio.timeout(20):
-            while not await asyncio.to_thread(known.reads):  # noqa: ASYNC110 - it is another process that has to act
-                await asyncio.sleep(0.01)
-        church: OrganizationSummary = await sync_organization("grace", mode="delta", include=list(CHOSEN), epoch="e")
-        assert (await alone).name == "Completed"
-        return church
+async def until_opened(church: Church, epoch: str, *entities: str) -> None:
+    """Wait until the ledger has a run of each of them."""
+    async with asyncio.timeout(30):
+        while not set(entities) <= (await asyncio.to_thread(runs_of, church, epoch)).keys():  # noqa: ASYNC110 - others act
+            await asyncio.sleep(0.01)
 
-    assert outcomes(asyncio.run(main())) == dict.fromkeys(CHOSEN, "completed")
+
+def test_one_list_of_the_epoch_that_somebody_else_reads_is_waited_for_and_not_read_twice(known: Church) -> None:
+    async def main() -> tuple[State[Any], OrganizationSummary]:
+        with known.silence():
+            alone = asyncio.create_task(
+                sync_entity("grace", "calendar.Event", epoch="e", mode="delta", return_state=True)
+            )
+            await until_opened(known, "e", "calendar.Event")
+            church = asyncio.create_task(
+                sync_organization("grace", mode="delta", include=list(CHOSEN), epoch="e", return_state=True)
+            )
+            await until_opened(known, "e", *CHOSEN)
+        return await alone, await (await church).aresult()
+
+    alone, church = asyncio.run(main())
+
+    assert (alone.name, outcomes(church)) == ("Completed", dict.fromkeys(CHOSEN, "completed"))
     assert set(known.reads().values()) == {1}
     assert runs_of(known, "e")["calendar.Event"].fence == 1
 
 
 def test_a_second_delta_of_the_church_joins_the_first(known: Church, world: SimulatorProcess) -> None:
     async def main() -> tuple[State[Any], State[Any]]:
-        world.latency(300)
-        first = asyncio.create_task(sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True))
-        async with asyncio.timeout(20):
-            while not await asyncio.to_thread(known.reads):  # noqa: ASYNC110 - it is another process that has to act
-                await asyncio.sleep(0.01)
-        second = await sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True)
+        with known.silence():
+            first = asyncio.create_task(
+                sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True)
+            )
+            await until_opened(known, "organization-2", *CHOSEN)
+            second = await sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True)
         return await first, second
 
     first, second = asyncio.run(main())
@@ -197,19 +206,18 @@ def test_a_delta_that_is_interrupted_leaves_no_list_held_and_is_continued(
     monkeypatch.setattr("tasks.lists.church_lists.LISTS_AT_A_TIME", 2)  # the others wait for their turn
 
     async def main() -> None:
-        world.latency(5_000)
-        running = asyncio.create_task(sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True))
-        async with asyncio.timeout(20):
-            while len(await asyncio.to_thread(known.runs)) < 2 * (len(CHOSEN) + 1):  # noqa: ASYNC110 - see above
-                await asyncio.sleep(0.01)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+        with known.silence():
+            running = asyncio.create_task(
+                sync_organization("grace", mode="delta", include=list(CHOSEN), return_state=True)
+            )
+            await until_opened(known, "organization-2", *CHOSEN)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
 
     asyncio.run(main())
     assert {run.state for run in runs_of(known, "organization-2").values()} == {"cancelled"}
 
-    world.latency(0)
     world.reset_log()
     summary = delta(known)
 
