@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import Chain, chain_to
+from pco_catalog.chains import Chain, level_of_list
 from pco_store.due.lists import DueKind, due_kind, list_values, refresh_lists
 
 _NOTE: Final = """
@@ -27,14 +27,23 @@ _NOTE: Final = """
 
 
 async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
-    """Note what the children of one fan-out have read, at each of its levels. Safe to repeat."""
+    """Note what the children of one fan-out have read, at each of its levels. Safe to repeat.
+
+    A level that the catalogue does not know any more has no lists to be kept.
+    """
     found = await connection.execute(
         text("SELECT org_id, entity, fan_out -> 'below' AS below FROM sync.runs WHERE run_id = :root_id"),
         {"root_id": root_id},
     )
     root = found.one()
     catalog = load_catalog()
-    for level in chain_to(catalog, catalog.entity(root.entity), tuple(root.below)).levels:
+    for name in (*root.below[1:], root.entity):
+        entity = catalog.by_name.get(name)
+        if entity is None:
+            continue
+        level = level_of_list(catalog, entity, final_entity=root.entity, below=tuple(root.below))
+        if level is None:
+            continue
         kind = due_kind(level)
         noted = await connection.execute(
             text(_NOTE.format(roots="root.run_id = :root_id")), list_values(kind, root_id=root_id)

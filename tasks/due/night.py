@@ -38,10 +38,11 @@ async def plan_night(resources: Resources, run: RunHandle, below: Sequence[Way],
     What the run has spent already counts. It is decided once and kept with the run, so that whoever continues it reads
     the same. Raises `LeaseLost`, and `StoreUnavailable` in the end.
     """
-    return await patiently(resources, partial(_plan, run=run, below=below, budget=budget))
+    return await patiently(resources, partial(plan_shares, run=run, below=below, budget=budget))
 
 
-async def _plan(connection: AsyncConnection, run: RunHandle, below: Sequence[Way], budget: int) -> dict[str, int]:
+async def plan_shares(connection: AsyncConnection, run: RunHandle, below: Sequence[Way], budget: int) -> dict[str, int]:
+    """The same, in one transaction. Raises `LeaseLost`."""
     if run.parts is not None:
         kept: Mapping[str, int] = run.parts[PARTS]
         return dict(kept)

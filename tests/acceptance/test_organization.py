@@ -146,7 +146,10 @@ def test_a_night_reads_what_is_due_within_its_budget_and_says_what_waits(fleet: 
     (night,) = church.church.sql(NIGHT, org=org_id)
     assert night.result["waiting"]["lists"] == GROUPS - lists["memberships"]
     assert night.result["waiting"]["never_read"] == 0
-    assert church.church.sql("SELECT 1 FROM sync.pages JOIN sync.runs USING (run_id) WHERE scope = '*'") == []
+    listed_again = "SELECT 1 FROM sync.pages JOIN sync.runs USING (run_id) WHERE org_id = :org AND scope = '*'"
+    assert church.church.sql(listed_again, org=org_id) == [], (
+        "nor has the full sync listed the groups for their members"
+    )
 
 
 def test_schedules_start_every_church_that_does_not_say_otherwise(fleet: Fleet) -> None:

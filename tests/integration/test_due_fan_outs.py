@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import chain_to
+from pco_catalog.chains import chain_to, chains_to
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
+from pco_store.due.lists import count_unnamed, due_kind, refresh_lists
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
 from pco_store.mirror.links import insert_links, shared_list, unlist
 from tasks.deletions.from_a_list import Deletions
@@ -113,6 +114,7 @@ async def test_a_record_that_moves_between_two_lists_while_both_are_read_lives(
     there = {"entity": MEMBERSHIPS, "id": moved, "relationships": {"group": group(world, target)}}
     world.churn([{"operation": "edit", "after_request": world.stats()["requests"] + 1, **there}])
     root = await church.run_due("night", group(world, 0), group(world, 5))
+    assert moved in memberships_of(world, target), "it has moved after the first request"
     await church.find_deletions(root)
     assert await church.buried() == set()
 
@@ -306,3 +308,18 @@ async def test_a_note_is_listed_below_each_card_that_exists_by_the_person_in_the
     async with store.transaction() as connection:
         assert await insert_from_mirror(connection, root, PARENTS) == 1
     assert await states(store, root) == {"70/7": "pending"}
+
+
+async def test_the_statements_fit_every_kind_below_every_chain_of_parents(store: Database) -> None:
+    """They are made from the catalogue; here nothing is found, but Postgres has read each of them."""
+    catalog = load_catalog()
+    kinds = [one for one in catalog.entities() if one.list_path is None]
+    levels = {chain.levels[-1].path: chain.levels[-1] for one in kinds for chain in chains_to(catalog, one)}
+    assert len(levels) > len(kinds)
+    async with store.transaction() as connection:
+        for level in levels.values():
+            assert await refresh_lists(connection, "grace", due_kind(level)) == 0
+            assert await count_unnamed(connection, "grace", due_kind(level)) == 0
+            assert await missing_from_read_lists(connection, "grace", 1, level, began_at=at(0)) == ()
+            assert await known_records(connection, "grace", level, besides=()) == ()
+            await forget_read_links(connection, "grace", 1, level)

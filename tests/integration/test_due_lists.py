@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from pco_store.database import Database
-from tests.integration.nights import DAY, Nights
+from pco_store.due.choosing import all_lists
+from tests.integration.nights import DAY, ORG, Nights
 
 GROUPS = 60
 
@@ -152,6 +153,15 @@ async def test_the_attendance_of_an_event_is_listed_once_it_has_begun(events: Ni
     assert (await read_on_days(events, 2))["1"] == [1, 2]
 
 
+async def test_a_first_full_sync_reads_the_events_of_the_last_weeks_first(events: Nights, store: Database) -> None:
+    await events.add("groups.event", 1, 3, starts_at=":now - n * interval '20 days'")
+    await events.add("groups.event", 4, 1, starts_at=":now - interval '2 days'")
+    await events.refresh()
+    async with store.transaction() as connection:
+        scopes = await all_lists(connection, ORG, events.kinds[0], now=events.now)
+    assert scopes == ("1", "4", "2", "3")
+
+
 async def test_an_event_that_moves_moves_its_hot_window(events: Nights) -> None:
     await events.add("groups.event", 1, 1, starts_at=":now - interval '100 days'")
     await events.refresh()
@@ -181,12 +191,12 @@ async def test_hot_windows_that_need_more_than_the_budget_do_not_keep_the_rest_f
     assert sum(night["groups.Attendance"] for night in nights.requests) > 200
 
 
-async def test_rare_kinds_are_read_when_nothing_else_is_due(nights: Nights) -> None:
+async def test_rare_kinds_are_read_when_nothing_else_is_due_however_long_they_wait(nights: Nights) -> None:
     nights.entities = ("groups.Membership", "people.ConnectedPerson")
-    await nights.add("groups.group", 1, 5)
     await nights.add("people.person", 1, 5)
-    nights.now += 3 * DAY
-    await nights.add("groups.group", 6, 1)
+    await nights.refresh()
+    nights.now += 300 * DAY
+    await nights.add("groups.group", 1, 6)
     assert {path.split("/")[3] for path in await nights.chosen(6)} == {"groups"}
     found = await nights.chosen(8)
     assert sorted(len(scopes) for scopes in found.values()) == [2, 6]

@@ -8,6 +8,7 @@ from pco_store.ledger.results import LedgerRun
 from tasks.reports.fan_out_summary import summarize_fan_out
 from tasks.reports.organization_summary import (
     Ended,
+    WaitingLists,
     organization_of,
     organization_state,
     result_of,
@@ -169,3 +170,17 @@ def test_what_is_repaired_after_a_church_ended_is_true_for_whoever_asks_later() 
 def test_a_church_that_is_joined_is_told_as_it_stands(state: str, outcome: str) -> None:
     run = church(state, error="no", result=result_of({"groups.Membership": Ended(outcome="completed")}, seconds=1))
     assert organization_of(run, [run_facts()], joined=True).outcome == outcome
+
+
+def test_what_a_night_left_is_said_with_its_age_to_whoever_asks_later() -> None:
+    left = WaitingLists(lists=1020, never_read=300, longest_days=9)
+    run = church(result=result_of({"groups.Membership": Ended(outcome="completed")}, seconds=2.0, waiting=left))
+    summary = organization_of(run, [run_facts(lists=412)])
+    assert summary.waiting == left
+    assert "; 412 lists read, 1020 wait (300 of them were never read), the oldest for 9 days" in summary.told
+
+
+def test_a_night_that_left_nothing_says_so_and_a_delta_says_nothing_of_lists() -> None:
+    ends = {"groups.Membership": Ended(outcome="completed")}
+    assert "none waits" in summarize_organization(church(), ends, [run_facts()], waiting=WaitingLists()).told
+    assert "wait" not in summarize_organization(church(), ends, [run_facts()]).told
