@@ -141,7 +141,8 @@ def test_a_product_that_refuses_in_the_middle_is_named_to_whoever_asks_with_how_
         summary = asyncio.run(state.aresult())
         assert (state.name, summary.outcome) == ("CompletedIncomplete", "incomplete")
         assert outcomes(summary) == {"people.Person": "unreadable", "people.Campus": "completed"}
-        (refused,) = summary.of("unreadable")
+        refused, *_ = summary.of("unreadable")
+        assert refused.entity == "people.Person", "what comes with it cannot be read either, and stands behind it"
         assert refused.reason.startswith(f"refused after {refused.pages} pages: Forbidden")
         assert 0 < refused.rows < 30
         assert "unreadable: people.Person" in str(state.message)
