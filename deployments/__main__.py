@@ -209,10 +209,10 @@ def _let_answer_programs(*commands: argparse.ArgumentParser) -> None:
 
 
 def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
-    from deployments.demonstration import Demo, demonstrate
+    from deployments.demo.demonstration import Demo, demonstrate
 
     def load() -> Demo:
-        from deployments.demo import run_demo
+        from deployments.demo.people import run_demo
 
         return run_demo
 
@@ -220,10 +220,10 @@ def _demo(_: argparse.Namespace, services: Services, console: Console) -> int:
 
 
 def _demo_crash(_: argparse.Namespace, services: Services, console: Console) -> int:
-    from deployments.demonstration import Demo, demonstrate
+    from deployments.demo.demonstration import Demo, demonstrate
 
     def load() -> Demo:
-        from deployments.demo_crash import run_crash_demo
+        from deployments.demo.crash import run_crash_demo
 
         return run_crash_demo
 
@@ -231,7 +231,7 @@ def _demo_crash(_: argparse.Namespace, services: Services, console: Console) -> 
 
 
 def _up(_: argparse.Namespace, services: Services, console: Console) -> int:
-    from deployments.waiting import waiting
+    from deployments.watching.waiting import waiting
 
     with waiting(console) as shown:
         services.start(shown.show)
@@ -254,13 +254,13 @@ def _down(_: argparse.Namespace, services: Services, console: Console) -> int:
 
 
 def _status(_: argparse.Namespace, services: Services, console: Console) -> int:
-    from deployments.status import show_status
+    from deployments.operations.status import show_status
 
     return show_status(services, console)
 
 
 def _env(_: argparse.Namespace, services: Services, __: Console) -> int:
-    from deployments.status import print_environment
+    from deployments.operations.status import print_environment
 
     return print_environment(services)
 
@@ -270,7 +270,7 @@ def _psql(options: argparse.Namespace, services: Services, __: Console) -> int:
     statement = () if options.c is None else ("-c", options.c)
     address = os.environ.get("PCO_SYNC_DATABASE_URL", "")
     if address and str(services.postgres.data) not in address:
-        from deployments.psql import psql_for
+        from deployments.operations.psql import psql_for
 
         command, environment = psql_for(address, os.environ)
         return _run_psql([*command, *statement], environment)
@@ -291,21 +291,21 @@ def _run_psql(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def _migrate(_: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.migrating import migrate_and_fill
+    from deployments.operations.migrate import migrate_and_fill
 
     return migrate_and_fill(os.environ["PCO_SYNC_DATABASE_URL"], console)
 
 
 def _views(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.views import make_views
+    from deployments.operations.views import make_views
 
     return interrupts.run(make_views(options.org_id, console))
 
 
 def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.provision import provision
+    from deployments.provisioning.provision import provision
 
     for pool, deployments in interrupts.run(provision()).items():
         console.print(
@@ -317,9 +317,9 @@ def _deploy(_: argparse.Namespace, services: Services, console: Console) -> int:
 def _worker(options: argparse.Namespace, services: Services, __: Console) -> int:
     complete_environment(services)
     from deployments.arguments import WrongArgumentError
-    from deployments.declared import declared_pool
-    from deployments.provision import other_type
-    from deployments.worker import worker_command, worker_environment
+    from deployments.provisioning.declared import declared_pool
+    from deployments.provisioning.provision import other_type
+    from deployments.provisioning.worker import worker_command, worker_environment
 
     pool = declared_pool()
     kind = interrupts.run(other_type(pool))
@@ -334,7 +334,7 @@ def _worker(options: argparse.Namespace, services: Services, __: Console) -> int
 
 def _connect(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.connect import address_of, connect
+    from deployments.operations.connect import address_of, connect
     from deployments.prefect_trouble import check_prefect, shown
     from tasks.credentials import is_live
 
@@ -359,83 +359,83 @@ def _connect(options: argparse.Namespace, services: Services, console: Console) 
 
 def _sync(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.sync import sync
+    from deployments.operations.sync import sync
 
     return interrupts.run(sync(options, console))
 
 
 def _organization(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.organization import organization
+    from deployments.operations.organization import organization
 
     return interrupts.run(organization(options, console))
 
 
 def _plan(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.plan import show_plan
+    from deployments.operations.plan import show_plan
 
     return interrupts.run(show_plan(options, console))
 
 
 def _verify(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.verify import verify
+    from deployments.operations.verify import verify
 
     return interrupts.run(verify(options, console))
 
 
 def _explain(options: argparse.Namespace, _: Services, console: Console) -> int:
-    from deployments.plan import show_explanation
+    from deployments.operations.plan import show_explanation
 
     return show_explanation(options.entity, console)
 
 
 def _fan_out(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.fan_out import fan_out
+    from deployments.operations.fan_outs import fan_out
 
     return interrupts.run(fan_out(options, console))
 
 
 def _fan_outs(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.fan_out import show_fan_outs
+    from deployments.operations.fan_outs import show_fan_outs
 
     return interrupts.run(show_fan_outs(options, console))
 
 
 def _replay(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.fan_out import replay
+    from deployments.operations.fan_outs import replay
 
     return interrupts.run(replay(options, console))
 
 
 def _cancel(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.fan_out import cancel
+    from deployments.operations.fan_outs import cancel
 
     return interrupts.run(cancel(options, console))
 
 
 def _quarantine(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.quarantine import show_quarantine
+    from deployments.operations.quarantine import show_quarantine
 
     return interrupts.run(show_quarantine(options, console))
 
 
 def _replay_quarantine(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.quarantine import replay_quarantine
+    from deployments.operations.quarantine import replay_quarantine
 
     return interrupts.run(replay_quarantine(options, console))
 
 
 def _reproject(options: argparse.Namespace, services: Services, console: Console) -> int:
     complete_environment(services)
-    from deployments.reproject import reproject
+    from deployments.operations.reproject import reproject
 
     return interrupts.run(reproject(options, console))
 

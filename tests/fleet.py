@@ -20,8 +20,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempoten
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from deployments.names import WORK_POOL
-from deployments.provision import save_credentials
+from deployments.provisioning.names import WORK_POOL
+from deployments.provisioning.provision import save_credentials
 from embedded.server_process import inherited_environment
 from embedded.services import PREFECT_DATABASE
 from pco_simulator.testing import SimulatorProcess
@@ -276,7 +276,11 @@ def session_fleet(stack: Stack, template: str) -> Iterator[Fleet]:
     with SimulatorProcess(people=60, groups=GROUPS, latency_ms=40) as simulator:
         fleet = Fleet(stack, simulator, stack.postgres.url("fleet"), stack.redis.url)
         done = subprocess.run(
-            [sys.executable, "-c", "import asyncio, deployments.provision as p; asyncio.run(p.provision())"],
+            [
+                sys.executable,
+                "-c",
+                "import asyncio, deployments.provisioning.provision as p; asyncio.run(p.provision())",
+            ],
             env=inherited_environment(**fleet.environment()),
             cwd=ROOT,
             capture_output=True,

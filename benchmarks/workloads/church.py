@@ -9,7 +9,7 @@ import asyncpg
 from benchmarks.bench import PEOPLE, Bench
 from benchmarks.figures import Goal
 from benchmarks.fleet import ORG, fleet
-from deployments.plan import make_plan
+from deployments.operations.plan import make_plan
 from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_organization
 

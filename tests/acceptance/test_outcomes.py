@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import State
 from rich.console import Console
 
 from deployments.__main__ import main
-from deployments.fan_out import cancel
+from deployments.operations.fan_outs import cancel
 from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_sync

@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
-from deployments.verify import verify
+from deployments.operations.verify import verify
 from tests.fleet import Fleet
 
 

@@ -1,4 +1,4 @@
-"""A file is a flow is a deployment, and prefect.yaml says the same as deployments/names.py."""
+"""A file is a flow is a deployment, and prefect.yaml says the same as deployments/provisioning/names.py."""
 
 import ast
 import importlib.metadata
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments import names
-from deployments.automations import read_automations
+from deployments.provisioning import names
+from deployments.provisioning.automations import read_automations
 from tasks.settings import SyncSettings
 from tests.house.project import ROOT, files, syntax
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 
-from deployments.verify import (
+from deployments.operations.verify import (
     BELOW_PARENTS,
     NEVER_COMPLETE,
     NOT_IN_CATALOGUE,

@@ -6,7 +6,7 @@ import asyncio
 import pytest
 from rich.console import Console
 
-from deployments.reproject import reproject
+from deployments.operations.reproject import reproject
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
 from tasks.reports.sync_summary import SyncSummary

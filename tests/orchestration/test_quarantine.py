@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from rich.console import Console
 
-from deployments.quarantine import show_quarantine
+from deployments.operations.quarantine import show_quarantine
 from flows.replay_quarantine import replay_quarantine
 from tasks.reports.replay_summary import ReplaySummary
 from tests.church import PEOPLE, Church

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from deployments.ended import end_with, exit_code, failure_of
-from deployments.organization import show_entities
+from deployments.operations.organization import show_entities
 from tasks.reports.fan_out_summary import summarize_fan_out
 from tasks.reports.organization_summary import EntitySummary, OrganizationSummary
 from tests.unit.tasks.run_facts import run_facts

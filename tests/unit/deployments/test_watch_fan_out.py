@@ -6,7 +6,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from deployments.ended import failure_of
-from deployments.watch_fan_out import EndedBeforeItBeganError, FanOutView, has_ended_badly, is_begun, is_over
+from deployments.watching.fan_outs import EndedBeforeItBeganError, FanOutView, has_ended_badly, is_begun, is_over
 from pco_store.ledger.fan_outs import FanOutCounts
 from pco_store.ledger.results import LedgerRun
 

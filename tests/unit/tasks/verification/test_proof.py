@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.verify import EXIT_CODES
+from deployments.operations.verify import EXIT_CODES
 from tasks.verification.proof import MOST_SHOWN, Evidence, Verdict, facts_of
 from tests.histories import histories
 

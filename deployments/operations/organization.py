@@ -15,7 +15,7 @@ from rich.table import Table
 
 from deployments.arguments import WrongArgumentError, check_arguments
 from deployments.ended import Failure, announce, end_with, failure_of
-from deployments.joining import ended, run_of
+from deployments.watching.joining import ended, run_of
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
 from pco_store.database import Database

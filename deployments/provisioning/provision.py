@@ -11,9 +11,9 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import SecretStr
 
-from deployments.automations import provision_automations
-from deployments.declared import PROJECT, declared_deployments
-from deployments.names import WORK_POOL_TYPE
+from deployments.provisioning.automations import provision_automations
+from deployments.provisioning.declared import PROJECT, declared_deployments
+from deployments.provisioning.names import WORK_POOL_TYPE
 from pco_worker.worker import WarmWorker
 from tasks.credentials import PcoCredentials
 from tasks.receipts import ReceiptStorage

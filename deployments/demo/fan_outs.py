@@ -7,8 +7,8 @@ from prefect.utilities.urls import url_for
 from rich.console import Console
 from sqlalchemy import text
 
-from deployments.waiting import SIGN_EVERY, waiting
-from deployments.watch_fan_out import FanOutView, watch_fan_out
+from deployments.watching.fan_outs import FanOutView, watch_fan_out
+from deployments.watching.waiting import SIGN_EVERY, waiting
 from pco_store.database import Database
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from tasks.deployment_runs import start_fan_out

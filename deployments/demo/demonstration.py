@@ -12,7 +12,7 @@ from rich.console import Console
 from deployments.environment import complete_environment
 from deployments.exit_codes import DONE, FAILED
 from deployments.interrupts import SIGNALS
-from deployments.waiting import waiting
+from deployments.watching.waiting import waiting
 from embedded.services import Services
 
 Demo = Callable[[Services, Console, ExitStack], bool]

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deployments.declared import declared_pool
-from deployments.names import WORK_POOL_TYPE
+from deployments.provisioning.declared import declared_pool
+from deployments.provisioning.names import WORK_POOL_TYPE
 from embedded.server_process import ServerProcess
 
 RESIDENT: Final = "tasks.recovery.resident:stay"

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from deployments.arguments import check_arguments
 from deployments.ended import Failure, announce, end_with, failure_of
-from deployments.joining import ended, run_of
-from deployments.report import show_mirror
-from deployments.watch import watch
+from deployments.operations.mirror import show_mirror
+from deployments.watching.joining import ended, run_of
+from deployments.watching.lists import watch
 from pco_store.database import Database
 from pco_store.ledger.run_facts import run_facts
 from tasks.deployment_runs import start_sync

@@ -10,8 +10,8 @@ from rich.console import Console
 from deployments.arguments import check_arguments, check_mirrored
 from deployments.ended import Failure, announce, end_with, failure_of, print_document
 from deployments.exit_codes import DONE
-from deployments.names import REPLAY_QUARANTINE
-from deployments.watch_flow_run import end_of_flow_run
+from deployments.provisioning.names import REPLAY_QUARANTINE
+from deployments.watching.flow_runs import end_of_flow_run
 from pco_store.database import Database
 from pco_store.ledger.quarantine import OpenItem, list_quarantined
 from tasks.deployment_runs import start_deployment

@@ -13,14 +13,14 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.utilities.urls import url_for
 from rich.console import Console
 
-from deployments.declared import declared_deployments, declared_pool
-from deployments.demo_fan_out import GROUPS, demo_fan_outs
+from deployments.demo.fan_outs import GROUPS, demo_fan_outs
 from deployments.interrupts import interrupts
-from deployments.provision import provision, save_credentials
-from deployments.report import show_mirror
-from deployments.waiting import SIGN_EVERY, waiting
-from deployments.watch import watch
-from deployments.worker import worker_command, worker_environment, worker_process
+from deployments.operations.mirror import show_mirror
+from deployments.provisioning.declared import declared_deployments, declared_pool
+from deployments.provisioning.provision import provision, save_credentials
+from deployments.provisioning.worker import worker_command, worker_environment, worker_process
+from deployments.watching.lists import watch
+from deployments.watching.waiting import SIGN_EVERY, waiting
 from embedded.server_process import ServerProcess, free_port
 from embedded.services import Services
 from pco_catalog.catalog import load_catalog
@@ -33,7 +33,7 @@ ENTITY = "people.Person"
 PEOPLE = 6_000
 APPLICATION_ID = "demo-application"
 SECRET = "demo-secret"  # noqa: S105 - opens nothing but the simulator
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 BRISK = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_LOGGING_COLORS": "false",

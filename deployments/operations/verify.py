@@ -18,7 +18,7 @@ from rich.table import Table
 
 from deployments.arguments import WrongArgumentError, check_arguments
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
-from deployments.names import VERIFY_ENTITY
+from deployments.provisioning.names import VERIFY_ENTITY
 from flows.parameters import listed_entities
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database

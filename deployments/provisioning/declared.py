@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 
 
 class DeclarationError(Exception):

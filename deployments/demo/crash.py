@@ -10,12 +10,12 @@ import psutil
 from rich.console import Console
 from sqlalchemy import text
 
-from deployments.declared import declared_pool
-from deployments.demo import ORG, prepare_demo, start_worker, tick
-from deployments.demo_fan_out import MEMBERSHIPS, epoch_to_run
+from deployments.demo.fan_outs import MEMBERSHIPS, epoch_to_run
+from deployments.demo.people import ORG, prepare_demo, start_worker, tick
 from deployments.interrupts import interrupts
-from deployments.waiting import SIGN_EVERY
-from deployments.watch_fan_out import FanOutView, watch_fan_out
+from deployments.provisioning.declared import declared_pool
+from deployments.watching.fan_outs import FanOutView, watch_fan_out
+from deployments.watching.waiting import SIGN_EVERY
 from embedded.services import Services
 from pco_store.database import Database
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.arguments import WrongArgumentError, check_arguments
-from deployments.waiting import waiting
+from deployments.watching.waiting import waiting
 from pco_catalog.catalog import UnknownEntity, load_catalog
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
 from pco_store.ledger.watermarks import read_watermarks

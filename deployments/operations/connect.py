@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from deployments.arguments import WrongArgumentError, check_arguments
-from deployments.provision import save_credentials
+from deployments.provisioning.provision import save_credentials
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import PersonalAccessToken
 from pco_client.client import PcoClient, user_agent

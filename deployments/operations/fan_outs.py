@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from deployments.arguments import check_arguments, check_fan_out
 from deployments.ended import Failure, announce, end_with, failure_of, print_document
 from deployments.exit_codes import DONE
-from deployments.names import REPLAY_CHILDREN
-from deployments.report import show_mirror
-from deployments.watch_fan_out import EndedBeforeItBeganError, watch_fan_out
-from deployments.watch_flow_run import end_of_flow_run
+from deployments.operations.mirror import show_mirror
+from deployments.provisioning.names import REPLAY_CHILDREN
+from deployments.watching.fan_outs import EndedBeforeItBeganError, watch_fan_out
+from deployments.watching.flow_runs import end_of_flow_run
 from pco_store.database import Database
 from pco_store.ledger.children import list_dead
 from pco_store.ledger.fan_outs import cancel_fan_out, find_fan_out
