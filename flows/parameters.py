@@ -45,7 +45,9 @@ def listed_entity(name: str) -> Entity:
     """The catalogue's entity, if PCO lists it at top level. Raises `ValueError` that names what may be meant."""
     entity = load_catalog().entity(check_mirrored_entity(name))
     if entity.list_path is None:
-        raise ValueError(f"{name} is not listed at top level; PCO shows it only below its parent (`make fan-out`)")
+        raise ValueError(
+            f"{name} is not listed at top level; PCO shows it only below its parents: sync_children does it"
+        )
     return entity
 
 

@@ -31,6 +31,7 @@ from tasks.reports.drift import tell_drift
 from tasks.reports.outcomes import End, end_of, joined_name, state_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.reports.sync_summary import SyncSummary, publish_summary, summarize, summary_of
+from tasks.run_names import own_run_name
 from tasks.runs.holding import held
 from tasks.runs.not_started import SyncRejectedError, message_of
 from tasks.runs.opening import close_unfinished, current_flow_run_id, opened_run, run_request
@@ -42,7 +43,7 @@ __all__ = ["SyncRejectedError", "sync_entity"]
 
 @flow_from_anywhere(
     name="sync-entity",
-    flow_run_name="{entity} org={org_id}",
+    flow_run_name=own_run_name,
     description="Mirror one entity of one church into Postgres, exactly and durably.",
     validate_parameters=True,
 )

@@ -6,11 +6,15 @@ from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZA
 
 WORK_POOL: Final = "pco-sync"
 WORK_POOL_TYPE: Final = "warm"
-REPLAY_CHILDREN: Final = "replay-children/pco-sync"
-REPLAY_QUARANTINE: Final = "replay-quarantine/pco-sync"
-VERIFY_ENTITY: Final = "verify-entity/pco-sync"
-RECOVER_SYNCS: Final = "recover-syncs/pco-sync"
-SYNC_ORGANIZATIONS: Final = "sync-organizations/pco-sync"
+TAG: Final = "pco-sync"
+"""What all our deployments have."""
+FORMER_NAME: Final = "pco-sync"
+"""What each of them was called once."""
+REPLAY_CHILDREN: Final = "replay-children/replay-dead-children"
+REPLAY_QUARANTINE: Final = "replay-quarantine/replay-quarantine"
+VERIFY_ENTITY: Final = "verify-entity/verify-list"
+RECOVER_SYNCS: Final = "recover-syncs/continue-dead-syncs"
+SYNC_ORGANIZATIONS: Final = "sync-organizations/sync-all-churches"
 DEPLOYMENTS: Final = (
     SYNC_ENTITY,
     SYNC_CHILDREN,
