@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from rich.console import Console
 
-from deployments.environment import complete_environment
+from deployments.environment import complete_environment, embedded_services
 from deployments.exit_codes import DONE, FAILED
 from deployments.interrupts import SIGNALS
-from deployments.watching.waiting import waiting
+from deployments.terminal import terminal
+from deployments.waiting import waiting
 from embedded.services import Services
 
 Demo = Callable[[Services, Console, ExitStack], bool]
@@ -22,8 +23,9 @@ class DemoRunsError(Exception):
     """A demo runs already in this data folder: a second one would end its simulator and its workers."""
 
 
-def demonstrate(services: Services, console: Console, load: Callable[[], Demo]) -> int:
+def demonstrate(load: Callable[[], Demo]) -> int:
     """Run a demo, which `load` imports once its environment is complete. Raises `DemoRunsError`."""
+    services, console = embedded_services(), terminal()
     with ExitStack() as running:
         running.enter_context(_only_demo(services))
         console.print("\n[bold]Planning Center to Postgres[/], with an invented church\n")

@@ -14,13 +14,16 @@ from prefect.utilities.urls import url_for
 from rich.console import Console
 
 from deployments.demo.fan_outs import GROUPS, demo_fan_outs
+from deployments.ended import exit_code
+from deployments.exit_codes import DONE
 from deployments.interrupts import interrupts
 from deployments.operations.mirror import show_mirror
+from deployments.operations.sync import Summary, watch_to_the_end
 from deployments.provisioning.declared import declared_deployments, declared_pool
 from deployments.provisioning.provision import provision, save_credentials
 from deployments.provisioning.worker import worker_command, worker_environment, worker_process
-from deployments.watching.lists import watch
-from deployments.watching.waiting import SIGN_EVERY, waiting
+from deployments.waiting import SIGN_EVERY, waiting
+from deployments.watching.announced import Failure
 from embedded.server_process import ServerProcess, free_port
 from embedded.services import Services
 from pco_catalog.catalog import load_catalog
@@ -49,11 +52,10 @@ def run_demo(services: Services, console: Console, running: ExitStack) -> bool:
     start_worker(services, running, name="worker", limit=10)
     tick(console, "worker", f"of the work pool {declared_pool()}, in one process")
     console.print()
-    run = interrupts.run(_sync(console))
-    if run.state is None or not run.state.is_completed():
-        said = run.state.message if run.state else "no state"
+    run, result = interrupts.run(_sync(console))
+    if exit_code(result.outcome) != DONE:
         log = worker_process(services.home).log
-        console.print(f"\n[red]the sync did not complete[/]: {said}\n  worker's log: {log}", soft_wrap=True)
+        console.print(f"\n[red]the sync did not complete[/]: {result.reason}\n  worker's log: {log}", soft_wrap=True)
         return False
     ok = interrupts.run(demo_fan_outs(ORG, console))
     console.print()
@@ -105,10 +107,10 @@ async def _provision(base_url: str) -> None:
     await save_credentials(ORG, application_id=APPLICATION_ID, secret=SECRET, base_url=base_url)
 
 
-async def _sync(console: Console) -> FlowRun:
+async def _sync(console: Console) -> tuple[FlowRun, Summary | Failure]:
     with waiting(console, "requesting the sync"):
         run = await _left_waiting() or (await start_sync(ORG, ENTITY)).flow_run
-    return await watch(run.id, ORG, ENTITY, console, print_every=SIGN_EVERY)
+    return run, await watch_to_the_end(run, ORG, ENTITY, console, below=False, print_every=SIGN_EVERY)
 
 
 async def _left_waiting() -> FlowRun | None:

@@ -1,11 +1,18 @@
 """Check a church's token with PCO before it is stored."""
 
+import getpass
 import os
 from urllib.parse import urlsplit
 
 import httpx
+from rich.console import Console
+from rich.markup import escape
 
-from deployments.arguments import WrongArgumentError, check_arguments
+from deployments.ended import print_document
+from deployments.exit_codes import DONE
+from deployments.interrupts import interrupts
+from deployments.parameters import WrongArgumentError
+from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import save_credentials
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import PersonalAccessToken
@@ -15,12 +22,36 @@ from tasks.credentials import ReservedOrganizationError, check_not_reserved, is_
 from tasks.settings import PCO_BASE_URL, read_settings
 
 
+def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_json: bool) -> int:
+    """Ask for the token where the environment has none, and store it; the exit code.
+
+    Raises `WrongArgumentError`, `PrefectTroubleError`, the client's errors, and `EOFError` without a terminal.
+    """
+    address = address_of(org_id, base_url)
+    if not is_live(address):
+        warning = f"the token will be sent to {shown(address)}, not to Planning Center"
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
+    check_prefect()
+    console.print(
+        "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True
+    )
+    application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or input("Application ID: ").strip()
+    secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
+    name = interrupts.run(connect(org_id, application_id, secret, address))
+    block = f"pco-credentials/{org_id}"
+    if as_json:
+        print_document({"org_id": org_id, "name": name, "block": block, "exit_code": DONE})
+    else:
+        told = f"connected: PCO knows this token as [bold]{escape(name)}[/]; stored as the block {block}"
+        console.print(told, soft_wrap=True)
+    return DONE
+
+
 def address_of(org_id: str, base_url: str | None) -> str:
     """Where the church's token will be sent: as told, else by `PCO_SYNC_PCO_BASE_URL`, else Planning Center's own.
 
     Raises `WrongArgumentError` if there is no such address, or if no real church may be called so.
     """
-    check_arguments(org_id)
     address = (base_url or os.environ.get("PCO_SYNC_PCO_BASE_URL") or PCO_BASE_URL).strip().rstrip("/")
     try:
         parts = urlsplit(address)

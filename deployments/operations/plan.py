@@ -1,9 +1,9 @@
-"""`plan` and `explain`: how each resource would be read, why, and what it costs, before it is read."""
+"""`plan`: how each resource would be read, and what that costs, before it is read."""
 
-import argparse
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deployments.arguments import WrongArgumentError, check_arguments
-from deployments.watching.waiting import waiting
-from pco_catalog.catalog import UnknownEntity, load_catalog
+from deployments.ended import print_document
+from deployments.exit_codes import DONE
+from deployments.parameters import WrongArgumentError
+from deployments.waiting import waiting
+from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
 from pco_store.ledger.watermarks import read_watermarks
-from pco_store.mirror.tables import mirror_table
-from pco_walks.explanations import explain
 from pco_walks.ways import OrganizationMode, ways_of
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.patience import patiently
 from tasks.readable_products import unreadable_products
+from tasks.reports.counted import counted
 from tasks.request_plan import Planned, RequestPlan
 from tasks.settings import read_settings
 
@@ -30,46 +31,31 @@ PER_SECOND = 5.0
 LOOK_SECONDS: Final = 0.5
 
 
-def show_explanation(entity_name: str, console: Console) -> int:
-    """Print every way to read an entity. Raises `WrongArgumentError`."""
-    catalog = load_catalog()
-    try:
-        entity = catalog.entity(entity_name)
-    except UnknownEntity as error:
-        raise WrongArgumentError(str(error)) from None
-    ways = explain(catalog, entity)
-    if not ways:
-        console.print(f"{entity.name}: PCO lists it nowhere; it is only shown with other records")
-        return 1
-    table = mirror_table(entity)
-    console.print(f"[bold]{entity.name}[/]  in {table.schema}.{table.name}  (API version {entity.api_version})")
-    for one in ways:
-        console.print(f"\n[bold]{one.way}[/]: {one.walk}", highlight=False, soft_wrap=True)
-        console.print(f"  because    {one.because}", highlight=False, markup=False, soft_wrap=True)
-        if one.relies_on:
-            console.print(f"  relies on  {one.relies_on}", highlight=False, markup=False, soft_wrap=True)
-            console.print(f"  requests   {one.requests}", highlight=False, markup=False, soft_wrap=True)
-            ancestors = ", ".join(one.ancestors) or "none"
-            console.print(f"  ancestors  {ancestors}", highlight=False, markup=False, soft_wrap=True)
-    return 0
-
-
-async def show_plan(options: argparse.Namespace, console: Console) -> int:
+async def show_plan(
+    org_id: str,
+    mode: OrganizationMode,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    console: Console,
+    *,
+    as_json: bool,
+) -> int:
     """Ask PCO for counts, and print what a sync of the church would cost. Raises `WrongArgumentError`."""
-    check_arguments(options.org_id)
     with waiting(console, "counting: which products may be read") as shown:
-        planned, own = await make_plan(
-            options.org_id, options.mode, options.include, options.exclude, report=shown.update
-        )
-    console.print(plan_table(planned, f"{options.mode} sync of {options.org_id}"))
+        planned, own = await make_plan(org_id, mode, include, exclude, report=shown.update)
     total = sum(one.requests for one in planned)
+    if as_json:
+        ways = [asdict(one) for one in planned]
+        print_document({"org_id": org_id, "mode": mode, "requests": total, "plan_requests": own, "ways": ways})
+        return DONE
+    console.print(plan_table(planned, f"{mode} sync of {org_id}"))
     console.print(
-        f"about {total:,} requests: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
+        f"about {counted(total, 'request')}: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
         f"this plan took {own:,}",
         highlight=False,
         soft_wrap=True,
     )
-    return 0
+    return DONE
 
 
 def plan_table(planned: Sequence[Planned], title: str) -> Table:
@@ -134,7 +120,7 @@ async def make_plan(
 async def _reported(plan: RequestPlan, ways: int, report: Callable[[str], None]) -> AsyncIterator[None]:
     async def go_on() -> None:
         while True:
-            report(f"counting: {plan.done} of {ways} resources, {plan.requests:,} requests")
+            report(f"counting: {plan.done} of {counted(ways, 'resource')}, {counted(plan.requests, 'request')}")
             await asyncio.sleep(LOOK_SECONDS)
 
     reporter = asyncio.create_task(go_on())

@@ -1,14 +1,15 @@
 """`reproject`: bring what stands in `extra` to its columns where these can hold it by now, without asking PCO."""
 
-import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from deployments.arguments import check_arguments, check_mirrored
+from deployments.ended import print_document
+from deployments.exit_codes import DONE
+from deployments.operations.churches import check_church
 from pco_catalog.catalog import Entity, load_catalog
 from pco_client.documents import read_json
 from pco_store.database import Database
@@ -32,14 +33,14 @@ class TableReport:
     misfits: int = 0
 
 
-async def reproject(options: argparse.Namespace, console: Console) -> int:
-    """Go through the tables, and report. Raises `WrongArgumentError` and the errors of the store."""
-    if options.org_id is not None:
-        check_arguments(options.org_id)
-    if options.entity is not None:
-        check_mirrored(options.entity)
+async def reproject(org_id: str | None, entity_name: str | None, console: Console, *, as_json: bool) -> int:
+    """Go through the tables, of all churches without an `org_id`, and report.
+
+    Raises `UnknownChurchError` and the errors of the store.
+    """
     catalog = load_catalog()
-    entities = catalog.entities() if options.entity is None else (catalog.entity(options.entity),)
+    entities = catalog.entities() if entity_name is None else (catalog.entity(entity_name),)
+    reports: list[TableReport] = []
     shown = Table(title="Values brought from extra to their columns", title_justify="left")
     for name in ("table", "rows looked at", "values moved", "still do not fit"):
         shown.add_column(name, justify="left" if name == "table" else "right")
@@ -47,14 +48,20 @@ async def reproject(options: argparse.Namespace, console: Console) -> int:
     try:
         async with database.transaction() as connection:
             await check_schema(connection)
+            if org_id is not None:
+                await check_church(connection, org_id)
         for entity in entities:
-            report = await reproject_table(database, entity, options.org_id)
+            report = await reproject_table(database, entity, org_id)
             if report.rows:
+                reports.append(report)
                 shown.add_row(report.table, f"{report.rows:,}", f"{report.moved:,}", f"{report.misfits:,}")
     finally:
         await database.aclose()
-    console.print(shown if shown.row_count else "no value in extra has a column")
-    return 0
+    if as_json:
+        print_document({"tables": [asdict(one) for one in reports], "exit_code": DONE})
+    else:
+        console.print(shown if shown.row_count else "no value in extra has a column")
+    return DONE
 
 
 async def reproject_table(database: Database, entity: Entity, org_id: str | None, *, batch: int = BATCH) -> TableReport:

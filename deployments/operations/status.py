@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import psutil
 from rich.console import Console
 
+from deployments.ended import print_document
 from deployments.environment import embedded_environment
 from deployments.exit_codes import DONE, FAILED
 from embedded.services import MIRROR_DATABASE, Services
@@ -17,30 +18,37 @@ ADDRESSES = ("PREFECT_API_URL", "PCO_SYNC_REDIS_URL")
 """Of servers that may come back at another port; PostgreSQL's socket stays where it is."""
 
 
-def show_status(services: Services, console: Console) -> int:
+def show_status(services: Services, console: Console, *, as_json: bool) -> int:
     """Print each server and what is wrong with it; the exit code is 0 if everything answers."""
-    if not services.has_any:
+    troubles = services.troubles() if services.has_any else {}
+    is_up = bool(troubles) and not any(troubles.values())
+    strays = list(stray_workers(services)) if is_up else []
+    code = DONE if is_up and not strays else FAILED
+    ui = services.prefect.ui_url if troubles and troubles["Prefect server"] is None else None
+    if as_json:
+        facts = {"servers": troubles, "stray_workers": strays, "prefect_ui": ui, "data": str(services.home)}
+        print_document({**facts, "exit_code": code})
+        return code
+    if not troubles:
         console.print("nothing runs; `make up` starts the servers")
-        return FAILED
-    troubles = services.troubles()
+        return code
     for name, trouble in troubles.items():
         told = "[green]answers[/]" if trouble is None else f"[red]{trouble}[/]"
         console.print(f"{name:<15} {told}", highlight=False, soft_wrap=True)
-    strays = [] if any(troubles.values()) else list(stray_workers(services))
     for pid in strays:
         console.print(
             f"worker          [red]process {pid} still asks where a server was[/]; end it, and start it again",
             highlight=False,
             soft_wrap=True,
         )
-    if troubles["Prefect server"] is None:
-        console.print(f"Prefect UI      {services.prefect.ui_url}", highlight=False)
+    if ui:
+        console.print(f"Prefect UI      {ui}", highlight=False)
     psql = shlex.join(services.postgres.psql_command(MIRROR_DATABASE))
     console.print(f"psql            {psql}", highlight=False, soft_wrap=True)
     console.print(f"data            {services.home}", highlight=False, soft_wrap=True)
     if any(troubles.values()):
         console.print("`make up` starts again what does not answer")
-    return FAILED if strays or any(troubles.values()) else DONE
+    return code
 
 
 def print_environment(services: Services) -> int:

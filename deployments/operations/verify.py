@@ -1,35 +1,32 @@
-"""`make verify`: compare mirrors with Planning Center as deployment runs; the exit code says what came of it."""
+"""`verify`: compare mirrors with Planning Center as deployment runs; the exit code says what came of it."""
 
-import argparse
-import asyncio
-import json
 import os
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from deployments.arguments import WrongArgumentError, check_arguments
-from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
+from deployments.ended import print_document
+from deployments.exit_codes import DONE, FAILED, INCOMPLETE
+from deployments.operations.churches import UnknownChurchError, meant
 from deployments.provisioning.names import VERIFY_ENTITY
+from deployments.watching.followed import FollowedFlowRun
+from deployments.watching.following import Look, follow
 from flows.parameters import listed_entities
-from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
 from pco_store.ledger.comparable import Comparable, find_comparable, known_churches
 from pco_store.ledger.proofs import proof_of_flow_run
 from tasks.deployment_runs import start_deployment
+from tasks.reports.counted import counted
 from tasks.verification.proof import Proof
 
-LOOK_SECONDS: Final = 0.5
 AT_A_TIME: Final = 4
-MOST_CHURCHES: Final = 10
 
 EXIT_CODES: Final[Mapping[str, int]] = {
     "Exact": DONE,
@@ -82,62 +79,36 @@ class Verification:
         }
 
 
-async def verify(options: argparse.Namespace, console: Console) -> int:
-    """Start, wait, show; the exit code. Raises `NotDeployedError`."""
-    told = Console(stderr=True) if options.json else console
-    try:
-        check(options)
-    except WrongArgumentError as error:
-        told.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return USAGE
+async def verify(
+    org_id: str, entities: Sequence[str], method: str, pages: int | None, console: Console, *, as_json: bool
+) -> int:
+    """Start, wait, show; the exit code. Raises `NotDeployedError`, `UnknownChurchError`, `NothingToCompareError`."""
     database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
     try:
-        chosen, not_compared = await choose(database, options.org_id, options.entities)
-        room = asyncio.Semaphore(AT_A_TIME)
-
-        async def one(entity: str) -> Proof:
-            async with room:
-                return await _verified(options, entity, database)
-
-        with told.status(f"comparing {len(chosen)} resources"):
-            proofs = await asyncio.gather(*map(one, chosen))
-    except NothingToCompareError as error:
-        told.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return FAILED
+        chosen, not_compared = await choose(database, org_id, entities)
+        proofs = await _all_proofs(database, org_id, chosen, method, pages, console)
     finally:
         await database.aclose()
-    result = Verification(org_id=options.org_id, method=options.method, proofs=tuple(proofs), not_compared=not_compared)
-    if options.json:
-        sys.stdout.write(f"{json.dumps(result.as_json(), indent=2)}\n")
+    result = Verification(org_id=org_id, method=method, proofs=proofs, not_compared=not_compared)
+    if as_json:
+        print_document(result.as_json())
     else:
         show(result, console)
     return result.exit_code
 
 
-def check(options: argparse.Namespace) -> None:
-    """Raises `WrongArgumentError` for what no church could be compared by."""
-    check_arguments(options.org_id)
-    if options.pages is not None and not 2 <= options.pages <= 500:
-        raise WrongArgumentError("--pages must be 2 to 500")
-    for entity in options.entities:
-        known = load_catalog().by_name.get(entity)
-        if known is not None and known.list_path is None:
-            raise WrongArgumentError(
-                f"{entity} cannot be verified: it is {BELOW_PARENTS}. A new fan-out reads every list of it again"
-            )
-        check_arguments(options.org_id, entity)
-
-
 async def choose(
     database: Database, org_id: str, entities: Iterable[str]
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """What is compared, and what is not, by the reason. Raises `NothingToCompareError`."""
+    """What is compared, and what is not, by the reason.
+
+    Raises `UnknownChurchError`, `NothingToCompareError`.
+    """
     async with database.transaction() as connection:
         mirrored = await find_comparable(connection, org_id)
-        churches = await known_churches(connection, most=MOST_CHURCHES)
-    if mirrored.is_empty:
-        known = f"known churches: {', '.join(churches)}" if churches else "no church was synced yet"
-        raise NothingToCompareError(f"nothing of {org_id!r} was ever synced here; {known}")
+        if mirrored.is_empty:
+            known = meant(org_id, await known_churches(connection))
+            raise UnknownChurchError(f"nothing of {org_id!r} was ever synced here; {known}")
     named = tuple(dict.fromkeys(entities))
     unread = [entity for entity in named if entity not in mirrored.complete]
     if unread:
@@ -170,26 +141,48 @@ def show(result: Verification, console: Console) -> None:
     table.add_column("verdict", no_wrap=True)
     table.add_column("what was seen", overflow="fold")
     for proof in result.proofs:
-        cost = f" ({proof.requests} requests, {proof.seconds:.1f} s)" if proof.proof_id is not None else ""
+        cost = f" ({counted(proof.requests, 'request')}, {proof.seconds:.1f} s)" if proof.proof_id is not None else ""
         table.add_row(proof.entity, proof.verdict, escape(proof.message) + cost)
     console.print(table)
     for why, entities in result.not_compared.items():
         console.print(f"Not compared, {why}: {', '.join(entities)}", highlight=False, markup=False)
 
 
-async def _verified(options: argparse.Namespace, entity: str, database: Database) -> Proof:
-    parameters = {"org_id": options.org_id, "entity": entity, "method": options.method}
-    if options.pages is not None:
-        parameters["sample_pages"] = options.pages
-    run = await start_deployment(VERIFY_ENTITY, parameters)
-    state = await _end_of(run.id)
+async def _all_proofs(
+    database: Database, org_id: str, entities: Sequence[str], method: str, pages: int | None, console: Console
+) -> tuple[Proof, ...]:
+    """Of each entity, by a flow run of its own; a few of them at a time."""
+    sample = {} if pages is None else {"sample_pages": pages}
+    left, running, ended = list(entities), dict[str, FollowedFlowRun](), dict[str, FlowRun]()
+    async with get_client() as client:
+
+        async def look(seconds: float) -> Look:
+            while left and len(running) < AT_A_TIME:
+                entity = left.pop(0)
+                parameters = {"org_id": org_id, "entity": entity, "method": method, **sample}
+                running[entity] = FollowedFlowRun(client, await start_deployment(VERIFY_ENTITY, parameters))
+            for entity, one in [*running.items()]:
+                await one.look(seconds)
+                if one.is_over:
+                    ended[entity] = running.pop(entity).flow_run
+            waits = [one.told for one in running.values() if not one.is_running]
+            told = f"{len(ended)} of {counted(len(entities), 'list')} compared{f', {waits[0]}' if waits else ''}"
+            return Look(line=told, is_over=not (left or running))
+
+        await follow(look, console, parting="no longer watched; what was started goes on, and is kept in sync.proofs")
     async with database.transaction() as connection:
-        kept = await proof_of_flow_run(connection, options.org_id, str(run.id))
+        return tuple([await _proof(connection, org_id, entity, method, ended[entity]) for entity in entities])
+
+
+async def _proof(connection: AsyncConnection, org_id: str, entity: str, method: str, run: FlowRun) -> Proof:
+    state = run.state
+    assert state is not None, "it is over"
+    kept = await proof_of_flow_run(connection, org_id, str(run.id))
     if kept is None or not state.is_completed():
         return Proof(
-            org_id=options.org_id,
+            org_id=org_id,
             entity=entity,
-            method=options.method,
+            method=method,
             verdict="Unknown" if state.is_completed() else state.name or "Failed",
             message=state.message or "the flow run ended without a proof",
             requests=0,
@@ -206,12 +199,3 @@ async def _verified(options: argparse.Namespace, entity: str, database: Database
         seconds=kept.seconds,
         facts=kept.facts,
     )
-
-
-async def _end_of(flow_run_id: UUID) -> State[Any]:
-    async with get_client() as client:
-        while True:
-            state = (await client.read_flow_run(flow_run_id)).state
-            if state is not None and state.is_final():
-                return state
-            await asyncio.sleep(LOOK_SECONDS)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from deployments.provisioning.automations import provision_automations
 from deployments.provisioning.declared import PROJECT, declared_deployments
-from deployments.provisioning.names import WORK_POOL_TYPE
+from deployments.provisioning.names import FORMER_NAME, TAG, WORK_POOL_TYPE
 from pco_worker.worker import WarmWorker
 from tasks.credentials import PcoCredentials
 from tasks.receipts import ReceiptStorage
@@ -23,8 +24,16 @@ class ProvisionError(Exception):
     """Prefect did not accept what prefect.yaml says; the message is its own."""
 
 
-async def provision() -> Mapping[str, Sequence[str]]:
-    """Make or update everything; safe to repeat. The deployments of each work pool.
+@dataclass(frozen=True, kw_only=True)
+class Provisioned:
+    """The deployments of each work pool, and those of our older versions that were removed, as `flow/deployment`."""
+
+    pools: Mapping[str, Sequence[str]]
+    removed: Sequence[str]
+
+
+async def provision() -> Provisioned:
+    """Make or update everything, and remove what older versions of ours called otherwise; safe to repeat.
 
     A work pool that is there already stays as it is. Raises `ProvisionError`, `DeclarationError` and Prefect's errors.
     """
@@ -58,7 +67,22 @@ async def provision() -> Mapping[str, Sequence[str]]:
         raise
     if process.returncode != 0:
         raise ProvisionError(f"prefect deploy failed: {said.decode(errors='replace').strip()[-2000:]}")
-    return declared
+    return Provisioned(pools=declared, removed=await _remove_former(declared))
+
+
+async def _remove_former(declared: Mapping[str, Sequence[str]]) -> list[str]:
+    """The deployments of our flows under their former name go, with their schedules and the runs that never began."""
+    names = {name for names in declared.values() for name in names}
+    removed = []
+    async with get_client() as client:
+        for flow in sorted({name.partition("/")[0] for name in names}):
+            former = f"{flow}/{FORMER_NAME}"
+            with suppress(ObjectNotFound):
+                found = await client.read_deployment_by_name(former)
+                if former not in names and TAG in found.tags:
+                    await client.delete_deployment(found.id)
+                    removed.append(former)
+    return removed
 
 
 async def other_type(pool: str) -> str | None:

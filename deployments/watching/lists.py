@@ -1,14 +1,8 @@
-"""Follow a flow run on the terminal until it is over."""
+"""The sync of one list on the terminal: its pages, rows, rate and remaining time."""
 
-import asyncio
-import os
-import time
 from collections.abc import Iterable
 from typing import Any, Final
-from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console, RenderableType
@@ -17,15 +11,11 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-from pco_client.redis_address import redis_address
+from deployments.watching.followed import GOES_ON, Followed
+from deployments.watching.following import Look
+from tasks.reports.counted import counted
 from tasks.reports.progress import progress_key
 
-LOOK_AT_REDIS: Final = 0.2
-LOOK_AT_PREFECT: Final = 1.0
-PATIENCE_FOR_A_WORKER: Final = 30.0
-"""Seconds after which we ask whether there is a worker at all."""
-PRINT_EVERY: Final = 30.0
-"""Seconds between lines where the output is no terminal, so that a log shows progress too."""
 ROOMY_WIDTH: Final = 100
 
 WORDS: Final = {
@@ -58,34 +48,47 @@ class _RestColumn(ProgressColumn):
         return Text(f"ETA {rest // 60:02d}:{rest % 60:02d}")
 
 
-async def watch(
-    flow_run_id: UUID, org_id: str, entity: str, console: Console, *, print_every: float = PRINT_EVERY
-) -> FlowRun:
-    """Show pages, rows, rate and remaining time; the flow run as it ended."""
-    redis: Redis = Redis.from_url(redis_address(os.environ["PCO_SYNC_REDIS_URL"]), decode_responses=True)
-    begun = printed = time.monotonic()
-    try:
-        async with get_client() as client:
-            with _progress(console) as progress:
-                bar = progress.add_task("", total=None, **_fields({}))
-                while True:
-                    run = await client.read_flow_run(flow_run_id)
-                    is_over = run.state is not None and run.state.is_final()
-                    for _ in range(round(LOOK_AT_PREFECT / LOOK_AT_REDIS)):
-                        told = await _told(redis, flow_run_id, org_id, entity)
-                        waited = time.monotonic() - begun
-                        progress.headline = f"{entity} of {org_id}: {_what_happens(run, told, waited)}"
-                        _move(progress, bar, told)
-                        if is_over:
-                            return run
-                        await asyncio.sleep(LOOK_AT_REDIS)
-                    if not console.is_terminal and time.monotonic() - printed >= print_every:
-                        printed = time.monotonic()
-                        console.print(
-                            f"  {progress.headline}, {_fields(told)['pages']} pages", highlight=False, soft_wrap=True
-                        )
-    finally:
-        await redis.aclose()
+class ListLook:
+    """The look of a list's sync, whoever reads it."""
+
+    def __init__(self, followed: Followed, redis: Redis, console: Console) -> None:
+        self._followed, self._redis = followed, redis
+        self._progress = _progress(console)
+        self._bar = self._progress.add_task("", total=None, **_fields({}))
+
+    async def look(self, seconds: float) -> Look:
+        """What is read of it."""
+        followed, progress = self._followed, self._progress
+        is_over = await followed.look(seconds)
+        told = await self._told()
+        progress.headline = f"{followed.entity} of {followed.org_id}: {_what_happens(followed, told)}"
+        if told:
+            total = int(told["total_pages"] or 0)
+            progress.update(self._bar, completed=int(told["pages"]), total=total or None, **_fields(told))
+        line = f"{progress.headline}, {_fields(told)['pages']}"
+        return Look(line=line, shown=progress.get_renderable(), is_over=is_over)
+
+    async def _told(self) -> dict[str, str]:
+        """The progress of the flow run that is at it; nothing while none has begun, or Redis is away."""
+        run = self._followed.run or self._followed.others
+        if run is None:
+            return {}
+        key = progress_key(run.org_id, run.entity)
+        try:
+            told: dict[str, str] = await self._redis.hgetall(key)  # type: ignore[assignment]
+        except (RedisError, OSError):
+            return {}
+        return told if told.get("flow_run_id") == run.flow_run_id else {}
+
+
+def _what_happens(followed: Followed, told: dict[str, str]) -> str:
+    run, flow_run = followed.run or followed.others, followed.flow_run
+    if run is None:
+        return flow_run.told
+    if run.state not in GOES_ON:
+        return run.state
+    words = WORDS.get(told["state"], told["state"]) if told else "starting"
+    return words if run.flow_run_id == str(flow_run.flow_run.id) else f"{words}, by another flow run"
 
 
 def _progress(console: Console) -> _SyncProgress:
@@ -96,8 +99,8 @@ def _progress(console: Console) -> _SyncProgress:
 
     return _SyncProgress(
         BarColumn(bar_width=28 if is_roomy else None),
-        words("{task.fields[pages]} pages"),
-        words("{task.fields[rows]:,} rows"),
+        words("{task.fields[pages]}"),
+        words("{task.fields[rows]}"),
         words("{task.fields[rate]:,.0f} rows/s"),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
         _RestColumn(table_column=Column(no_wrap=True)),
@@ -106,39 +109,11 @@ def _progress(console: Console) -> _SyncProgress:
     )
 
 
-async def _told(redis: Redis, flow_run_id: UUID, org_id: str, entity: str) -> dict[str, str]:
-    """What this flow run tells about its progress; nothing while it has not begun, or Redis is away."""
-    try:
-        told: dict[str, str] = await redis.hgetall(progress_key(org_id, entity))  # type: ignore[assignment]
-    except (RedisError, OSError):
-        return {}
-    return told if told.get("flow_run_id") == str(flow_run_id) else {}
-
-
-def _what_happens(run: FlowRun, told: dict[str, str], waited: float) -> str:
-    state = run.state
-    if state is not None and state.is_final():
-        return (state.name or state.type.value).lower()
-    if told:
-        return WORDS.get(told["state"], told["state"])
-    if state is not None and state.is_running():
-        return "starting"
-    if waited < PATIENCE_FOR_A_WORKER:
-        return "waiting for the worker"
-    return "waiting for a worker; is one running? `make worker` starts one"
-
-
-def _move(progress: Progress, bar: Any, told: dict[str, str]) -> None:
-    if told:
-        total = int(told["total_pages"] or 0)
-        progress.update(bar, completed=int(told["pages"]), total=total or None, **_fields(told))
-
-
 def _fields(told: dict[str, str]) -> dict[str, Any]:
     pages, total = int(told.get("pages", 0)), int(told.get("total_pages") or 0)
     return {
-        "pages": f"{pages:,}/{total:,}" if total else f"{pages:,}/?",
-        "rows": int(told.get("rows", 0)),
+        "pages": f"{pages:,}/{counted(total, 'page')}" if total else f"{pages:,}/? pages",
+        "rows": counted(int(told.get("rows", 0)), "row"),
         "rate": float(told.get("rows_per_second", 0)),
         "seconds": float(told.get("seconds", 0)),
         "began_with": int(told.get("began_with_pages", 0)),
