@@ -105,6 +105,7 @@ def test_what_a_document_or_the_help_says_of_a_target_is_taken_by_it() -> None:
 @pytest.mark.parametrize("value", ODD)
 def test_a_value_reaches_the_command_as_it_was_typed(value: str, venv: Path) -> None:
     assert called(venv, "sync", f"ORG={value}") == ["sync", "--", value]
+    assert called(venv, "sync", f"ENTITY={value}") == ["sync", "--", "demo", value]
     assert called(venv, "sync", f"INCLUDE={value}") == ["sync", f"--include={value}", "--", "demo"]
     assert called(venv, "psql", SQL=value) == ["psql", f"--command={value}"]
 
