@@ -9,6 +9,7 @@ COPY pco_client pco_client
 COPY pco_store pco_store
 COPY pco_walks pco_walks
 COPY pco_simulator pco_simulator
+COPY pco_sync pco_sync
 COPY pco_worker pco_worker
 RUN pip install --no-cache-dir .
 COPY flows flows
@@ -16,3 +17,5 @@ COPY tasks tasks
 COPY deployments deployments
 COPY prefect.yaml ./
 USER pco
+# No entrypoint: work pools give the command themselves. By hand: docker run IMAGE pco-sync plan my-church
+CMD ["pco-sync", "--help"]

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync organization plan explain verify fan-out connect psql bench screenshots clean _arguments
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect psql bench screenshots clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,17 +16,13 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL
 takes-views := ORG
 takes-connect := ORG
-takes-sync := ORG ENTITY EPOCH MODE
-takes-organization := ORG MODE INCLUDE EXCLUDE EPOCH
+takes-sync := ORG ENTITY MODE INCLUDE EXCLUDE EPOCH
 takes-plan := ORG MODE INCLUDE EXCLUDE
 takes-explain := ENTITY
 takes-verify := ORG ENTITY METHOD
-takes-fan-out := ORG ENTITY EPOCH
 takes-psql := SQL
 needs-connect := ORG
-needs-fan-out := EPOCH
 example-connect := ORG=my-church
-example-fan-out := ORG=my-church ENTITY=groups.Membership EPOCH=2026-11-25
 
 goals := $(or $(MAKECMDGOALS),help)
 taken := $(sort $(foreach goal,$(goals),$(takes-$(goal))))
@@ -65,10 +61,10 @@ $(DEV): pyproject.toml
 	@$(call install,dev)
 
 demo: _arguments $(READY) ## the whole thing from nothing, with an invented church
-	@exec $(BIN)/python -m deployments demo
+	@exec $(BIN)/pco-sync demo
 
 demo-crash: _arguments $(READY) ## kill a worker in a fan-out, and watch the rest finish by itself
-	@exec $(BIN)/python -m deployments demo-crash
+	@exec $(BIN)/pco-sync demo-crash
 
 test: _arguments $(DEV) ## pass the whole test suite
 	@exec $(BIN)/python -m pytest
@@ -97,49 +93,43 @@ format: _arguments $(DEV) ## let ruff format and fix
 	@$(BIN)/ruff format .
 
 up: _arguments $(READY) ## start the servers, migrate, deploy, and leave them running
-	@exec $(BIN)/python -m deployments up
+	@exec $(BIN)/pco-sync up
 
 down: _arguments $(READY) ## stop what `make up` started
-	@exec $(BIN)/python -m deployments down
+	@exec $(BIN)/pco-sync down
 
 status: _arguments $(READY) ## show what runs, where, and whether it answers
-	@exec $(BIN)/python -m deployments status
+	@exec $(BIN)/pco-sync status
 
 migrate: _arguments $(READY) ## bring the tables of the mirror up to date
-	@exec $(BIN)/python -m deployments migrate
+	@exec $(BIN)/pco-sync migrate
 
 views: _arguments $(READY) ## make the view of custom fields again: ORG=my-church
-	@exec $(BIN)/python -m deployments views -- "$${ORG:-demo}"
+	@exec $(BIN)/pco-sync views -- "$${ORG:-demo}"
 
 deploy: _arguments $(READY) ## create the work pool and the deployments of prefect.yaml
-	@exec $(BIN)/python -m deployments deploy
+	@exec $(BIN)/pco-sync deploy
 
 worker: _arguments $(READY) ## run a worker of the work pool until Ctrl-C
-	@exec $(BIN)/python -m deployments worker
+	@exec $(BIN)/pco-sync worker
 
 connect: _arguments $(READY) ## store a church's credentials with Prefect: ORG=my-church
-	@exec $(BIN)/python -m deployments connect -- "$$ORG"
+	@exec $(BIN)/pco-sync connect -- "$$ORG"
 
-sync: _arguments $(READY) ## mirror one list: ORG=my-church ENTITY=people.Person (MODE=delta)
-	@exec $(BIN)/python -m deployments sync $(call option,EPOCH,epoch) $(call option,MODE,mode) -- "$${ORG:-demo}" "$${ENTITY:-people.Person}"
-
-organization: _arguments $(READY) ## mirror a whole church: ORG=my-church (INCLUDE='people.* giving')
-	@exec $(BIN)/python -m deployments organization $(call option,EPOCH,epoch) $(SELECTION) -- "$${ORG:-demo}"
+sync: _arguments $(READY) ## mirror a church or a part: ORG=my-church (ENTITY=people.Person)
+	@exec $(BIN)/pco-sync sync $(call option,EPOCH,epoch) $(SELECTION) -- "$${ORG:-demo}" $${ENTITY:+"$$ENTITY"}
 
 plan: _arguments $(READY) ## show what that would cost: ORG=my-church (MODE=delta)
-	@exec $(BIN)/python -m deployments plan $(SELECTION) -- "$${ORG:-demo}"
+	@exec $(BIN)/pco-sync plan $(SELECTION) -- "$${ORG:-demo}"
 
 explain: _arguments $(READY) ## show how a resource is read, and why: ENTITY=people.Address
-	@exec $(BIN)/python -m deployments explain -- "$${ENTITY:-people.Person}"
+	@exec $(BIN)/pco-sync explain -- "$${ENTITY:-people.Person}"
 
 verify: _arguments $(READY) ## compare with Planning Center: ORG=my-church (METHOD=full)
-	@exec $(BIN)/python -m deployments verify $(call option,METHOD,method) -- "$${ORG:-demo}" $${ENTITY:+"$$ENTITY"}
-
-fan-out: _arguments $(READY) ## mirror what is listed per parent: ORG= ENTITY= EPOCH=2026-11-25
-	@exec $(BIN)/python -m deployments fan-out $(call option,EPOCH,epoch) -- "$${ORG:-demo}" "$${ENTITY:-groups.Membership}"
+	@exec $(BIN)/pco-sync verify $(call option,METHOD,method) -- "$${ORG:-demo}" $${ENTITY:+"$$ENTITY"}
 
 psql: _arguments $(READY) ## open psql on the mirror, or run a statement: SQL='TABLE sync.runs'
-	@exec $(BIN)/python -m deployments psql $${SQL:+"-c$$SQL"}
+	@exec $(BIN)/pco-sync psql $${SQL:+"--command=$$SQL"}
 
 bench: _arguments $(DEV) ## measure docs/benchmarks.md here (more than an hour)
 	@exec $(BIN)/python -m benchmarks

@@ -17,9 +17,9 @@ from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 
 from benchmarks.bench import Bench
 from benchmarks.program_run import cpu_seconds
-from deployments.names import WORK_POOL
-from deployments.provision import provision, save_credentials
-from deployments.worker import worker_command, worker_environment
+from deployments.provisioning.names import WORK_POOL
+from deployments.provisioning.provision import provision, save_credentials
+from deployments.provisioning.worker import worker_command, worker_environment
 from embedded.server_process import ServerProcess
 from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING
 
-from embedded.home import services_home
-from embedded.services import Services
 from pco_network.proxies import prepare_proxies
+
+if TYPE_CHECKING:
+    from embedded.services import Services
 
 NEEDED = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
 
@@ -14,7 +16,7 @@ class ServersNotFoundError(Exception):
     """Neither does the environment name all servers, nor do the embedded ones run."""
 
 
-def complete_environment(services: Services, environment: MutableMapping[str, str] = os.environ) -> None:
+def complete_environment(services: "Services", environment: MutableMapping[str, str] = os.environ) -> None:
     """Set what is missing from the embedded servers. Call it before anything imports Prefect.
 
     Raises `ServersNotFoundError`, `ProxySettingWrong`.
@@ -25,7 +27,7 @@ def complete_environment(services: Services, environment: MutableMapping[str, st
     prepare_proxies(environment)
 
 
-def _complete(services: Services, environment: MutableMapping[str, str], missing: list[str]) -> None:
+def _complete(services: "Services", environment: MutableMapping[str, str], missing: list[str]) -> None:
     try:
         found = embedded_environment(services)
     except ServersNotFoundError as error:
@@ -35,7 +37,7 @@ def _complete(services: Services, environment: MutableMapping[str, str], missing
             environment[name] = value
 
 
-def embedded_environment(services: Services) -> Mapping[str, str]:
+def embedded_environment(services: "Services") -> Mapping[str, str]:
     """The variables that lead to the embedded servers. Raises `ServersNotFoundError`."""
     try:
         return services.environment()
@@ -49,7 +51,26 @@ def embedded_environment(services: Services) -> Mapping[str, str]:
 def find_servers() -> None:
     """For a Python program of your own: use the servers that your environment names, else the embedded ones.
 
-    Call it before anything imports Prefect, which reads its settings then. Raises `ServersNotFoundError`, and
-    `UnusableHomeError`.
+    Call it before anything imports Prefect, which reads its settings then. Raises `ServersNotFoundError`,
+    `ProxySettingWrong`, and `UnusableHomeError`.
     """
-    complete_environment(Services(services_home()))
+    if all(os.environ.get(name) for name in NEEDED):
+        prepare_proxies(os.environ)
+    else:
+        complete_environment(embedded_services())
+
+
+def embedded_services() -> "Services":
+    """The embedded servers of this user's data folder.
+
+    Raises `ServersNotFoundError` where there are none, as in our image, and `UnusableHomeError`.
+    """
+    try:
+        from embedded.home import services_home
+        from embedded.services import Services
+    except ModuleNotFoundError as error:
+        raise ServersNotFoundError(
+            f"{', '.join(NEEDED)} have to name your servers (docs/settings.md): there are none with this installation "
+            f"({error})"
+        ) from None
+    return Services(services_home())

@@ -16,6 +16,7 @@ WRONG_COMMAND_LINES: Final = frozenset(
     {
         "WrongArgumentError",
         "UnknownEntity",
+        "UnknownChurchError",
         "UnknownOrganizationError",
         "UnknownFanOutError",
         "PatternMatchesNothingError",

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,8 @@ from deployments.exit_codes import INTERRUPTED
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ONE_REQUEST: Final = 1.0
 """Seconds within which several signals are one request: a terminal, make and a supervisor send one each."""
+
+LAST_WORDS: Final = "interrupted; start it again and it continues"
 
 Result = TypeVar("Result")
 
@@ -24,10 +27,18 @@ class Interrupts:
     def __init__(self) -> None:
         self._requested: float | None = None
         self._cancel: asyncio.Task[Any] | None = None
+        self.last_words = LAST_WORDS
+
+    @contextmanager
+    def parting(self, words: str) -> Iterator[None]:
+        """What is said if a signal ends the block, in place of what is said elsewhere."""
+        self.last_words = words
+        yield
+        self.last_words = LAST_WORDS
 
     def begin(self) -> None:
         """Take the signals from now on, but for those that nohup or a shell's `&` has switched off."""
-        self._requested = None
+        self._requested, self.last_words = None, LAST_WORDS
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)

@@ -1,12 +1,14 @@
 """What is wrong with the Prefect that `PREFECT_API_URL` names, found by asking it once, in a line that leads on."""
 
 import os
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import httpx
 from prefect.settings import get_current_settings
 
-from deployments.troubles import prefect_does_not_answer
+from pco_network.proxies import proxy_variable
+from pco_network.trouble import Trouble, network_trouble
 
 PATIENCE = 10.0
 
@@ -46,6 +48,15 @@ def prefect_trouble() -> str | None:
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         return prefect_does_not_answer(error, {**os.environ, "PREFECT_API_URL": url})
     return _judged(answer, url, is_cloud=is_cloud)
+
+
+def prefect_does_not_answer(error: Exception, environment: Mapping[str, str]) -> str:
+    """One line: where it should be, through which proxy, and what happened; without a password in the address."""
+    url = environment.get("PREFECT_API_URL", "")
+    proxy = proxy_variable(url, environment)
+    way = f" through the proxy of {proxy}" if proxy else ""
+    trouble = network_trouble(error) or Trouble(words="the connection failed")
+    return f"Prefect does not answer at {shown(url)}{way}: {trouble.words} ({type(error).__name__})"
 
 
 def _judged(answer: httpx.Response, url: str, *, is_cloud: bool) -> str | None:

@@ -50,7 +50,9 @@ def listed_entity(name: str) -> Entity:
     if entity.sideload is not None:
         return load_catalog().entity(entity.sideload.owner)
     if entity.list_path is None:
-        raise ValueError(f"{name} is not listed at top level; PCO shows it only below its parent (`make fan-out`)")
+        raise ValueError(
+            f"{name} is not listed at top level; PCO shows it only below its parents: sync_children does it"
+        )
     return entity
 
 

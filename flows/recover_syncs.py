@@ -3,11 +3,13 @@
 from flows.call_from_anywhere import flow_from_anywhere
 from tasks.lifespan import opened_resources
 from tasks.recovery.sweep import Recovered, recover
+from tasks.run_names import own_run_name
 from tasks.settings import read_settings
 
 
 @flow_from_anywhere(
     name="recover-syncs",
+    flow_run_name=own_run_name,
     description="Continue syncs, fan-outs and children whose process died, under their keys.",
 )
 async def recover_syncs() -> Recovered:

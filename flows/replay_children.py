@@ -19,6 +19,7 @@ from tasks.fan_out.submitting import top_up
 from tasks.lifespan import opened_resources
 from tasks.patience import patiently
 from tasks.reports.children_replay import ChildrenReplay
+from tasks.run_names import own_run_name
 from tasks.settings import read_settings
 
 
@@ -28,7 +29,7 @@ class UnknownFanOutError(Exception):
 
 @flow_from_anywhere(
     name="replay-children",
-    flow_run_name="replay {entity} org={org_id} epoch={epoch}",
+    flow_run_name=own_run_name,
     description="Run the dead and cancelled children of a fan-out again, and continue one that was cancelled itself.",
     validate_parameters=True,
 )

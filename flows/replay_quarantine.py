@@ -11,12 +11,13 @@ from tasks.lifespan import opened_resources
 from tasks.patience import patiently
 from tasks.quarantine_replay import replay_items
 from tasks.reports.replay_summary import ReplaySummary, publish_replay
+from tasks.run_names import own_run_name
 from tasks.settings import read_settings
 
 
 @flow_from_anywhere(
     name="replay-quarantine",
-    flow_run_name="replay quarantine org={org_id}",
+    flow_run_name=own_run_name,
     description="Try again what could not be stored: with today's code, and with what Planning Center says now.",
     validate_parameters=True,
 )

@@ -28,14 +28,17 @@ from tasks.fan_out.submitting import top_up
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks, directly
 from tasks.patience import patiently
+from tasks.reports.counted import counted
 from tasks.reports.drift import tell_drift
 from tasks.reports.outcomes import DEAD, UNREADABLE
+from tasks.run_names import own_run_name
 from tasks.runs.opening import current_flow_run_id, owner, run_window
 from tasks.settings import read_settings
 
 
 @flow_from_anywhere(
     name="sync-child",
+    flow_run_name=own_run_name,
     description="Mirror what Planning Center lists below one parent (or a handful), exactly and durably.",
     validate_parameters=True,
 )
@@ -169,7 +172,7 @@ def _state(report: ChildrenReport, others: dict[str, str]) -> State[dict[str, in
         return Cancelled(name="FanOutCancelled", message="not started: the fan-out is cancelled", data=data)
     if not report.outcomes:
         return _not_started(set(others.values()), data)
-    told = f"{report.outcomes.total()} children, {report.rows} rows"
+    told = f"{counted(report.outcomes.total(), 'child')}, {counted(report.rows, 'row')}"
     if refused := report.outcomes["forbidden"]:
         why = next(iter(report.errors.values()), "")
         message = f"{told}; Planning Center does not show {refused} of the lists to this credential ({why})"

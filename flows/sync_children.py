@@ -48,6 +48,7 @@ from tasks.reports.drift import tell_drift
 from tasks.reports.fan_out_summary import FanOutSummary, publish_fan_out, summarize_fan_out
 from tasks.reports.outcomes import joined_name, state_of
 from tasks.reports.progress import ProgressReport, shown
+from tasks.run_names import own_run_name
 from tasks.runs.holding import held
 from tasks.runs.not_started import message_of
 from tasks.runs.opening import close_unfinished, current_flow_run_id, opened_run, run_request, run_window
@@ -67,7 +68,7 @@ Reads = Annotated[Literal["full", "due"], Field(description="full: the lists of 
 
 @flow_from_anywhere(
     name="sync-children",
-    flow_run_name="{entity} of every parent org={org_id}",
+    flow_run_name=own_run_name,
     description="Mirror an entity that Planning Center lists per parent: a durable child flow run for each parent.",
     validate_parameters=True,
 )

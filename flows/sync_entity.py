@@ -17,6 +17,7 @@ from tasks.pages.processing import as_tasks
 from tasks.patience import patiently
 from tasks.reports.outcomes import joined_name, state_of
 from tasks.reports.sync_summary import SyncSummary, publish_summary, summary_of
+from tasks.run_names import own_run_name
 from tasks.runs.holding import held
 from tasks.runs.not_started import SyncRejectedError, message_of
 from tasks.runs.opening import opened_run, run_request
@@ -32,7 +33,7 @@ class NotIncludedError(Exception):
 
 @flow_from_anywhere(
     name="sync-entity",
-    flow_run_name="{entity} org={org_id}",
+    flow_run_name=own_run_name,
     description="Mirror one entity of one church into Postgres, exactly and durably.",
     validate_parameters=True,
 )

@@ -45,6 +45,7 @@ from tasks.reports.organization_summary import (
     summarize_organization,
 )
 from tasks.reports.outcomes import SPREADING
+from tasks.run_names import own_run_name
 from tasks.runs.holding import held
 from tasks.runs.not_started import message_of
 from tasks.runs.opening import (
@@ -68,7 +69,7 @@ class EntitiesFailedError(Exception):
 
 @flow_from_anywhere(
     name="sync-organization",
-    flow_run_name="{mode} org={org_id}",
+    flow_run_name=own_run_name,
     description="Mirror a whole church: every list, then everything below its parents, in one epoch.",
     validate_parameters=True,
 )

@@ -9,6 +9,7 @@ from flows.parameters import NIGHTLY_REQUESTS, Budget, Patterns
 from pco_walks.ways import OrganizationMode
 from tasks.credentials import scheduled_organizations
 from tasks.deployment_runs import start_organization
+from tasks.run_names import own_run_name
 from tasks.runs.opening import reason_of
 from tasks.settings import read_settings
 
@@ -19,7 +20,7 @@ class NotStartedError(Exception):
 
 @flow_from_anywhere(
     name="sync-organizations",
-    flow_run_name="{mode} of every church",
+    flow_run_name=own_run_name,
     description="Start the sync of every connected church, each as a run of its own.",
     validate_parameters=True,
 )

@@ -15,6 +15,7 @@ from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import EntityName, OrgId, listed_entity
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.reports.progress import artifact_key
+from tasks.run_names import own_run_name
 from tasks.runs.opening import checked_schema, current_flow_run_id
 from tasks.settings import read_settings
 from tasks.verification.proof import Method, Proof
@@ -25,7 +26,7 @@ SamplePages = Annotated[int, Field(ge=2, le=500, description="Pages that a sampl
 
 @flow_from_anywhere(
     name="verify-entity",
-    flow_run_name="verify {entity} org={org_id}",
+    flow_run_name=own_run_name,
     description="Compare the mirror of one list with Planning Center, and keep the proof.",
     validate_parameters=True,
 )

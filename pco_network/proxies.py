@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _NO_PROXY: Final = ("no_proxy", "NO_PROXY")
@@ -96,6 +94,8 @@ def _without_networks(said: str, hosts: Iterable[str]) -> list[str]:
 
 def _is_understood(entry: str) -> bool:
     """Whether httpx takes it; it raises at whatever else, and no request is sent at all."""
+    import httpx  # takes longer to load than a command may that shows its help
+
     try:
         httpx.URL(
             entry if "://" in entry else f"all://[{entry}]" if ":" in entry and _network(entry) else f"all://*{entry}"

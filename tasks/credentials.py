@@ -37,7 +37,7 @@ class UnknownOrganizationError(Exception):
         names = ", ".join(known) if known else "none yet"
         super().__init__(
             f"org_id {org_id!r}: no credentials are known for this organization (known: {names}). Save a block "
-            f"`pco-credentials/{org_id}` (python -m deployments connect {org_id}), or set PCO_SYNC_ORG_ID={org_id}, "
+            f"`pco-credentials/{org_id}` (pco-sync connect {org_id}), or set PCO_SYNC_ORG_ID={org_id}, "
             "PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
         )
         self.org_id = org_id

@@ -16,6 +16,7 @@ from pco_store.ledger.runs import RunHandle
 from pco_walks.window import Mode
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import find_deployment
+from tasks.run_names import run_name
 from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
 
 DONE_BY_OTHERS: Final = ("AlreadyRunning", "Spreading")
@@ -110,7 +111,21 @@ async def start_deployment(deployment: str, parameters: Mapping[str, Any]) -> Fl
     """Ask Prefect for a run of any deployment. Raises `NotDeployedError`."""
     async with get_client() as client:
         found = await find_deployment(client, deployment)
-        return await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+        return await _create(client, found.id, deployment, parameters)
+
+
+async def _create(
+    client: PrefectClient,
+    deployment_id: UUID,
+    deployment: str,
+    parameters: Mapping[str, Any],
+    *,
+    key: str | None = None,
+) -> FlowRun:
+    name = run_name(deployment.partition("/")[0], parameters)
+    return await client.create_flow_run_from_deployment(
+        deployment_id, parameters=dict(parameters), name=name, idempotency_key=key
+    )
 
 
 async def _start(
@@ -119,13 +134,19 @@ async def _start(
     async with get_client() as client:
         found = await find_deployment(client, deployment)
         if key is None:
-            run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+            run = await _create(client, found.id, deployment, parameters)
             return Started(flow_run=run, is_new=True)
-        return await _once(client, found.id, {**parameters, "epoch": epoch}, key, is_abandoned=is_abandoned)
+        return await _once(client, found.id, deployment, {**parameters, "epoch": epoch}, key, is_abandoned=is_abandoned)
 
 
 async def _once(
-    client: PrefectClient, deployment_id: UUID, parameters: dict[str, Any], key: str, *, is_abandoned: bool
+    client: PrefectClient,
+    deployment_id: UUID,
+    deployment: str,
+    parameters: dict[str, Any],
+    key: str,
+    *,
+    is_abandoned: bool,
 ) -> Started:
     is_restart = parameters["on_conflict"] == "restart"
     attempt = 1
@@ -134,9 +155,7 @@ async def _once(
         known = await client.read_flow_runs(flow_run_filter=_with_key(attempt_key), limit=1)
         run = known[0] if known else None
         if run is None:
-            run = await client.create_flow_run_from_deployment(
-                deployment_id, parameters=parameters, idempotency_key=attempt_key
-            )
+            run = await _create(client, deployment_id, deployment, parameters, key=attempt_key)
             return Started(flow_run=run, is_new=True)
         if _is_over(run):
             is_joined = _has_done_it(run) and not (is_abandoned or is_restart)

@@ -12,10 +12,10 @@ from pco_store.errors import DatabaseAddressWrong
 PCO_BASE_URL = "https://api.planningcenteronline.com"
 
 
-SYNC_ENTITY = "sync-entity/pco-sync"
-SYNC_CHILDREN = "sync-children/pco-sync"
-SYNC_CHILD = "sync-child/pco-sync"
-SYNC_ORGANIZATION = "sync-organization/pco-sync"
+SYNC_ENTITY = "sync-entity/sync-list"
+SYNC_CHILDREN = "sync-children/sync-below-parents"
+SYNC_CHILD = "sync-child/sync-below-one-parent"
+SYNC_ORGANIZATION = "sync-organization/sync-church"
 """The deployments that prefect.yaml makes."""
 
 

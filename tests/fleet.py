@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterName
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from deployments.names import WORK_POOL
-from deployments.provision import save_credentials
+from deployments.provisioning.names import WORK_POOL
+from deployments.provisioning.provision import save_credentials
 from embedded.server_process import inherited_environment
 from embedded.services import PREFECT_DATABASE
 from pco_simulator.testing import SimulatorProcess
@@ -209,16 +209,11 @@ class FanOuts:
 
     def flow_runs(self) -> list[FlowRun]:
         """The flow runs of the church's fan-outs and their children, as Prefect knows them."""
-        key = sync_key(self.church.org_id, MEMBERSHIPS, "e", FAN_OUT_SCOPE)
-        parents = FlowRunFilterIdempotencyKey(any_=[key, *(f"{key}#{attempt}" for attempt in range(2, 9))])
 
         async def read() -> list[FlowRun]:
             async with get_client() as client:
-                named = FlowRunFilter(name=FlowRunFilterName(like_=f"org={self.church.org_id}"))
-                found = await client.read_flow_runs(flow_run_filter=named, limit=200)
-                begun = {one.id for one in found}
-                nameless = await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=parents))
-                return found + [one for one in nameless if one.id not in begun]
+                named = FlowRunFilter(name=FlowRunFilterName(like_=f"{self.church.org_id}: "))
+                return await client.read_flow_runs(flow_run_filter=named, limit=200)
 
         return asyncio.run(read())
 
@@ -276,7 +271,11 @@ def session_fleet(stack: Stack, template: str) -> Iterator[Fleet]:
     with SimulatorProcess(people=60, groups=GROUPS, latency_ms=40) as simulator:
         fleet = Fleet(stack, simulator, stack.postgres.url("fleet"), stack.redis.url)
         done = subprocess.run(
-            [sys.executable, "-c", "import asyncio, deployments.provision as p; asyncio.run(p.provision())"],
+            [
+                sys.executable,
+                "-c",
+                "import asyncio, deployments.provisioning.provision as p; asyncio.run(p.provision())",
+            ],
             env=inherited_environment(**fleet.environment()),
             cwd=ROOT,
             capture_output=True,

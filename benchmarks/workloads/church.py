@@ -15,7 +15,7 @@ from benchmarks.bench import PEOPLE, Bench
 from benchmarks.figures import Goal
 from benchmarks.fleet import ORG, Fleet, fleet
 from benchmarks.nights import changes_of
-from deployments.plan import make_plan
+from deployments.operations.plan import make_plan
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_organization

@@ -34,7 +34,7 @@ def main() -> int:
         console.print("with an invented church\n", highlight=False)
         services.start(lambda what: console.print(f"  {what}", style="dim"))
         os.environ.update(services.environment())
-        from deployments.demo import run_demo
+        from deployments.demo.people import run_demo
 
         if not run_demo(services, console, running):
             return 1

@@ -46,9 +46,7 @@ async def find_comparable(connection: AsyncConnection, org_id: str) -> Comparabl
     )
 
 
-async def known_churches(connection: AsyncConnection, *, most: int) -> list[str]:
+async def known_churches(connection: AsyncConnection) -> list[str]:
     """Churches of which something was read completely, by name."""
-    result = await connection.execute(
-        text("SELECT DISTINCT org_id FROM sync.watermarks ORDER BY org_id LIMIT :most"), {"most": most}
-    )
+    result = await connection.execute(text("SELECT DISTINCT org_id FROM sync.watermarks ORDER BY org_id"))
     return list(result.scalars())

@@ -63,6 +63,42 @@ async def count_children(connection: AsyncConnection, root_id: int) -> FanOutCou
     return FanOutCounts(**row._mapping)
 
 
+async def count_committed(connection: AsyncConnection, root_id: int, entity: str) -> tuple[int, int]:
+    """The pages that all children have committed, and the rows of those that read `entity`."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT count(*), coalesce(sum(page.rows) FILTER (WHERE child.entity = :entity), 0)
+            FROM sync.pages AS page JOIN sync.runs AS child USING (run_id) WHERE child.parent_run_id = :root_id
+            """
+        ),
+        {"root_id": root_id, "entity": entity},
+    )
+    pages, rows = result.one()
+    return int(pages), int(rows)
+
+
+async def count_repeats(connection: AsyncConnection, key: str) -> tuple[int, int]:
+    """How many children of a fan-out were begun more than once, and how many have committed their first page twice."""
+    result = await connection.execute(
+        text(
+            """
+            WITH child AS (
+                SELECT child.run_id, child.attempts FROM sync.runs AS child
+                JOIN sync.runs AS root ON root.run_id = child.parent_run_id WHERE root.key = :key)
+            SELECT (SELECT count(*) FROM child WHERE attempts > 1),
+                   (SELECT count(*) FROM (
+                       SELECT FROM child JOIN sync.pages AS page USING (run_id)
+                       WHERE page.next_offset IS NULL AND page."offset" = 0
+                       GROUP BY run_id HAVING count(*) > 1) AS doubled)
+            """
+        ),
+        {"key": key},
+    )
+    again, doubled = result.one()
+    return int(again), int(doubled)
+
+
 async def find_fan_out(connection: AsyncConnection, key: str) -> RunHandle | None:
     """The fan-out with this key, to read from: the handle does not hold the fence."""
     result = await connection.execute(

@@ -20,6 +20,7 @@ from tasks.deletions.deleted_filter import find_shown_as_deleted
 from tasks.lifespan import Resources
 from tasks.pages.sync_context import SyncContext
 from tasks.patience import patiently
+from tasks.reports.counted import there_are
 from tasks.retries import delays_of
 
 ManyDeletions = Literal["stop", "accept"]
@@ -58,7 +59,7 @@ class Deletions:
     def unsettled(self) -> str | None:
         """What a person has to know, if something is missing and was not marked as deleted."""
         why = UNSETTLED.get(self.verdict)
-        return why and f"{self.missing} records are missing and not marked as deleted: {why}"
+        return why and f"{there_are(self.missing, 'record')} missing and not marked as deleted: {why}"
 
 
 def many_deletions_of(run: RunHandle) -> ManyDeletions:

@@ -10,6 +10,7 @@ from prefect.client.orchestration import PrefectClient
 
 from pco_store.ledger.submissions import Submission
 from tasks.logs import sync_logger
+from tasks.run_names import run_name
 
 PER_REQUEST: Final = 25
 """Prefect takes 100 in one transaction; fewer let others have their turn in between."""
@@ -81,22 +82,17 @@ def _not_answered(submissions: Sequence[Submission], error: httpx.HTTPError) -> 
 
 def _wanted(submission: Submission, fan_out: str) -> dict[str, Any]:
     """What Prefect is asked for. Its schema need not be checked by the server, too: the flow checks its parameters."""
+    parameters = {
+        "org_id": submission.org_id,
+        "entity": submission.entity,
+        "epoch": submission.epoch,
+        "parents": list(submission.scopes),
+        "fan_out": fan_out,
+    }
     return {
-        "name": _name(submission),
-        "parameters": {
-            "org_id": submission.org_id,
-            "entity": submission.entity,
-            "epoch": submission.epoch,
-            "parents": list(submission.scopes),
-            "fan_out": fan_out,
-        },
+        "name": run_name("sync-child", parameters),
+        "parameters": parameters,
         "idempotency_key": submission.key,
         "tags": [f"org:{submission.org_id}", f"entity:{submission.entity}", fan_out_tag(submission.root_id)],
         "enforce_parameter_schema": False,
     }
-
-
-def _name(submission: Submission) -> str:
-    first, more = submission.scopes[0], len(submission.scopes) - 1
-    beside = f" and {more} more" if more else ""
-    return f"{submission.entity} below {first}{beside} org={submission.org_id}"

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.reports.counted import there_are
+
 
 class ChildrenReplay(BaseModel):
     """`revived` children have all their attempts again; `is_continued`: the fan-out was cancelled, or had failed."""
@@ -17,5 +19,5 @@ class ChildrenReplay(BaseModel):
         """In a line."""
         if not self.revived and not self.is_continued:
             return "no child is dead or cancelled: there is nothing to replay"
-        children = f"{self.revived} children are read again"
+        children = f"{there_are(self.revived, 'child')} read again"
         return f"{children}; the fan-out itself is continued" if self.is_continued else children

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pco_store.ledger.run_facts import RunFacts
 from tasks.fan_out.flow_runs import fan_out_tag
 from tasks.logs import sync_logger
+from tasks.reports.counted import counted
 from tasks.reports.outcomes import End, Outcome, as_table, deletions_of, end_of
 from tasks.reports.progress import artifact_key
 
@@ -54,8 +55,8 @@ class FanOutSummary(BaseModel):
     def told(self) -> str:
         """In a line: the counts, and what is left."""
         counts = (
-            f"{self.children} children: {self.done} done, {self.under_way} under way, {self.pending} pending, "
-            f"{self.dead} dead, {self.quarantined} records in quarantine"
+            f"{counted(self.children, 'child')}: {self.done} done, {self.under_way} under way, {self.pending} pending, "
+            f"{self.dead} dead, {counted(self.quarantined, 'record')} in quarantine"
         )
         if self.unplaced:
             counts += f", {self.unplaced} in the mirror and in no list"

@@ -16,6 +16,7 @@ from pco_catalog.catalog import load_catalog
 from pco_store.ledger.results import LedgerRun
 from pco_store.ledger.run_facts import RunFacts, epoch_facts
 from tasks.logs import sync_logger
+from tasks.reports.counted import counted
 from tasks.reports.outcomes import SPREADING, Outcome, deletions_of, end_of
 from tasks.reports.progress import artifact_key
 
@@ -102,7 +103,7 @@ class OrganizationSummary(BaseModel):
         """The whole in one line, with the name of everything that is not complete."""
         counts = [f"{len(self.of(one))} {one}" for one in ORDER if self.of(one)]
         rows = sum(one.rows for one in self.entities)
-        line = f"{', '.join(counts) or 'nothing to do'}; {rows} rows in {self.requests} requests"
+        line = f"{', '.join(counts) or 'nothing to do'}; {counted(rows, 'row')} in {counted(self.requests, 'request')}"
         if self.waiting is not None:
             line += f"; {sum(one.lists for one in self.entities)} lists read, {self.waiting.told}"
         named = [
@@ -228,7 +229,7 @@ def _summarize(entity: str, ended: Ended | None, facts: RunFacts | None) -> Enti
     if facts.state in ("failed", "running") and ended is not None and ended.outcome in ("unreadable", "failed"):
         outcome, reason = ended.outcome, ended.reason
         if outcome == "unreadable" and facts.pages:
-            reason = f"refused after {facts.pages} pages: {reason}"
+            reason = f"refused after {counted(facts.pages, 'page')}: {reason}"
     return EntitySummary(
         entity=entity,
         outcome=outcome,

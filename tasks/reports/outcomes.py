@@ -12,6 +12,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from pco_store.ledger.run_facts import RunFacts
 from tasks.deletions.from_a_list import Deletions, told_before
+from tasks.reports.counted import there_are
 
 Outcome = Literal["completed", "incomplete", "unreadable", "cancelled", "failed", "spreading"]
 """incomplete: done, and something is left for a person. unreadable: PCO shows nothing of it to this credential.
@@ -119,7 +120,7 @@ def _not_looked_for(facts: RunFacts) -> _Left:
 
 
 def _in_quarantine(count: int) -> str:
-    return f"{count} records are in quarantine, in the table sync.quarantine"
+    return f"{there_are(count, 'record')} in quarantine, in the table sync.quarantine"
 
 
 def _lists(facts: RunFacts, count: int) -> str:

@@ -13,6 +13,7 @@ from pco_store.ledger.runs import RunTotals
 from tasks.deletions.from_a_list import Deletions
 from tasks.logs import sync_logger
 from tasks.pages.sync_context import SyncContext
+from tasks.reports.counted import counted
 from tasks.reports.outcomes import End, Outcome, as_table, deletions_of, end_of
 from tasks.reports.progress import artifact_key
 
@@ -65,8 +66,9 @@ class SyncSummary(BaseModel):
     def told(self) -> str:
         """In a line: the counts, and what is left."""
         counts = (
-            f"{self.records} records in {self.pages} pages, {self.new} new, {self.changed} changed, "
-            f"{self.unchanged} unchanged, {self.deleted} deleted, {self.quarantined} quarantined"
+            f"{counted(self.records, 'record')} in {counted(self.pages, 'page')}, {self.new} new, "
+            f"{self.changed} changed, {self.unchanged} unchanged, {self.deleted} deleted, "
+            f"{self.quarantined} quarantined"
         )
         kinds = ", ".join(
             f"{one.rows} {entity.partition('.')[2]} ({one.new} new, {one.changed} changed, {one.deleted} deleted)"

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from tasks.reports.counted import counted
+
 Method = Literal["count", "sample", "full"]
 Verdict = Literal["Exact", "ExactAsOf", "SampleAgrees", "CountsAgree", "Different", "Incomplete", "Unknown"]
 
@@ -104,7 +106,7 @@ class Evidence:
         if self.method == "count":
             return [self._counts(), newer, "no content compared"]
         if self.method == "sample":
-            return [f"{content} ({self.pages} pages)", self._counts(), newer, hidden]
+            return [f"{content} ({counted(self.pages, 'page')})", self._counts(), newer, hidden]
         return [content, newer, hidden]
 
     def _counts(self) -> str:

@@ -1,7 +1,6 @@
 """One warm worker for all tests that leave it running."""
 
 import itertools
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,15 +28,6 @@ def shared_worker(stack: Stack, slow_folder: Path) -> Iterator[Worker]:
     prefect(stack, "work-pool", "create", SHARED, "--type", "warm")
     with warm_worker(stack, SHARED, "--limit", "10", SLOW_TO_LOAD_FOLDER=str(slow_folder)) as worker:
         yield worker
-
-
-@pytest.fixture
-def restored_signals() -> Iterator[None]:
-    """The command line takes signals for itself; the suite gets them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

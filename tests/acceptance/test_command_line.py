@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.__main__ import main
+from deployments.app import main
 from deployments.exit_codes import USAGE
 from embedded.server_process import free_port
 from pco_catalog.catalog import load_catalog
@@ -48,7 +48,7 @@ def test_the_status_of_nothing_is_said_too(capsys: pytest.CaptureFixture[str]) -
     ("command", "told"),
     [
         (["sync", "grace", "people.Persn"], "'people.Persn' is not in the catalogue; did you mean people.Person"),
-        (["sync", "grace", "groups.Membership"], "groups.Membership is not listed at top level"),
+        (["sync", "grace", "groups.Membership", "--mode", "delta"], "--mode cannot be given for groups.Membership"),
         (["sync", "Grace Church", PEOPLE], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
         (["views", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),
         (["quarantine", "Grace Church"], "org_id must be 1 to 63 lower-case letters, digits and dashes"),

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from deployments.__main__ import main
+from deployments.app import main
 from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_deployment, start_sync
 from tasks.settings import SYNC_ENTITY

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Cancelling
 
-from deployments.provision import save_credentials
+from deployments.provisioning.provision import save_credentials
 from embedded.server_process import inherited_environment
 from flows.replay_children import replay_children
 from flows.sync_children import sync_children

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
-from deployments.__main__ import main
+from deployments.app import main
 from deployments.exit_codes import FAILED, INTERRUPTED, USAGE
 from embedded.server_process import ServerProcess, inherited_environment
 from tasks.credentials import ReservedOrganizationError, connection_for_org

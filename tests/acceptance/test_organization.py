@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
 
-from deployments.names import SYNC_ORGANIZATIONS
-from deployments.plan import make_plan
-from deployments.provision import save_credentials
+from deployments.operations.plan import make_plan
+from deployments.provisioning.names import SYNC_ORGANIZATIONS
+from deployments.provisioning.provision import save_credentials
 from tasks.deployment_runs import start_deployment, start_organization
 from tests.church import read_flow_run
 from tests.fleet import GROUPS, FanOuts, Fleet

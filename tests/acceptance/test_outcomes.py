@@ -1,6 +1,5 @@
 """What is said of a sync in the end, by its state, its summary, its table and its command: the same, and no more."""
 
-import argparse
 import asyncio
 import contextvars
 import io
@@ -22,8 +21,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State
 from rich.console import Console
 
-from deployments.__main__ import main
-from deployments.fan_out import cancel
+from deployments.app import main
+from deployments.operations.fan_outs import cancel
 from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_sync
@@ -98,8 +97,7 @@ def cancelled_when(condition: Callable[[], bool], org_id: str) -> Iterator[None]
 
     def cancel_it() -> int:
         wait_until(condition, "it can be cancelled", seconds=60)
-        options = argparse.Namespace(org_id=org_id, entity=MEMBERSHIPS, epoch="e")
-        return asyncio.run(cancel(options, Console(file=io.StringIO())))
+        return asyncio.run(cancel(org_id, MEMBERSHIPS, "e", Console(file=io.StringIO()), as_json=False))
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         cancelling = pool.submit(cancel_it)
@@ -138,7 +136,7 @@ def test_what_pco_refuses_is_named_with_its_reason_and_gives_the_exit_code_of_in
     refuse(world, "403", *groups_of(world))
     chosen = ["groups.GroupType", MEMBERSHIPS]
 
-    code, result = command(capsys, "organization", "refused", "--include", *chosen, "--epoch", "e")
+    code, result = command(capsys, "sync", "refused", "--include", *chosen, "--epoch", "e")
 
     ends = {one["entity"]: one for one in result["entities"]}
     assert (code, result["outcome"], result["exit_code"]) == (3, "incomplete", 3)
@@ -149,7 +147,7 @@ def test_what_pco_refuses_is_named_with_its_reason_and_gives_the_exit_code_of_in
     wait_until_shown(run.flow_run_id, "CompletedIncomplete")
     wait_until_shown(fan_out.root().flow_run_id, "CompletedWithUnreadableLists")
 
-    assert main(["organization", "refused", "--include", *chosen, "--epoch", "e"]) == 3
+    assert main(["sync", "refused", "--include", *chosen, "--epoch", "e"]) == 3
     told = capsys.readouterr().out
     assert f"{MEMBERSHIPS}: unreadable: Planning Center does not show all {GROUPS} lists" in told
 
@@ -171,7 +169,7 @@ def test_a_dead_child_that_nobody_waited_for_is_shown_until_it_is_replayed_and_n
         "under way": "0",
         "outcome": "incomplete",
     }
-    code, again = command(capsys, "fan-out", "unwaited", MEMBERSHIPS, "--epoch", "e")
+    code, again = command(capsys, "sync", "unwaited", MEMBERSHIPS, "--epoch", "e")
     assert (code, again["outcome"], again["dead"]) == (3, "incomplete", 1)
     assert "BadRequest" in again["reason"]
 
@@ -188,7 +186,7 @@ def test_a_fan_out_that_failed_or_was_cancelled_is_reported_by_the_turn_that_con
     fleet: Fleet, world: SimulatorProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fan_out = fleet.church("continued", world)
-    start = ("fan-out", "continued", MEMBERSHIPS, "--epoch", "e", "--groups-per-run", "6")
+    start = ("sync", "continued", MEMBERSHIPS, "--epoch", "e", "--groups-per-run", "6")
     world.faults([{"kind": "400", "path": "/groups/v2/groups", "permanent": True}])
     code, failed = command(capsys, *start)
     assert (code, failed["outcome"]) == (1, "failed")

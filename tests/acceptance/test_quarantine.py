@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deployments.__main__ import main
+from deployments.app import main
 from flows.sync_children import sync_children
 from pco_simulator.testing import SimulatorProcess
 from tasks.reports.fan_out_summary import FanOutSummary

@@ -75,7 +75,7 @@ def test_an_example_without_what_it_needs_is_a_line_that_helps(command: list[str
 
 
 def test_the_shell_lines_that_find_the_servers_work_as_printed(reader: dict[str, str], stack: Stack) -> None:
-    (block,) = [one for one in blocks("bash") if "deployments env" in one]
-    line = block.splitlines()[0].replace(".venv/bin/python", sys.executable)
+    (block,) = [one for one in blocks("bash") if "pco-sync env" in one]
+    line = block.splitlines()[0].replace(".venv/bin/pco-sync", str(Path(sys.executable).with_name("pco-sync")))
     done = run(["bash", "-euc", f'{line}\necho "$PREFECT_API_URL"'], PCO_SYNC_HOME=str(stack.home))
     assert done.stdout.strip() == stack.prefect.api_url, done.stderr

@@ -1,13 +1,12 @@
 """`verify` on a worker: a deployment run for each list, one JSON document, one exit code."""
 
-import argparse
 import asyncio
 import json
 
 import pytest
 from rich.console import Console
 
-from deployments.verify import verify
+from deployments.operations.verify import verify
 from tests.fleet import Fleet
 
 
@@ -18,9 +17,8 @@ def test_verify_tells_of_every_list_and_of_what_it_did_not_compare(
     for entity in ("groups.GroupType", "people.MaritalStatus"):
         church.sync(entity)
     church.sql("DELETE FROM people.marital_status WHERE id = (SELECT min(id) FROM people.marital_status)")
-    options = argparse.Namespace(org_id=church.org_id, entities=[], method="full", pages=None, json=True)
     capsys.readouterr()
-    assert asyncio.run(verify(options, Console())) == 1
+    assert asyncio.run(verify(church.org_id, [], "full", None, Console(stderr=True), as_json=True)) == 1
     told = json.loads(capsys.readouterr().out)
     proofs = {one["entity"]: one for one in told["proofs"]}
     assert {entity: one["verdict"] for entity, one in proofs.items()} == {

@@ -1,4 +1,4 @@
-"""A file is a flow is a deployment, and prefect.yaml says the same as deployments/names.py."""
+"""A file is a flow is a deployment, and prefect.yaml says the same as deployments/provisioning/names.py."""
 
 import ast
 import importlib.metadata
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments import names
-from deployments.automations import read_automations
+from deployments.provisioning import names
+from deployments.provisioning.automations import read_automations
 from tasks.settings import SyncSettings
 from tests.house.project import ROOT, files, syntax
 
@@ -95,10 +95,12 @@ def test_the_flows_of_other_work_pools_are_the_same_ones(pool: str) -> None:
     told = yaml.safe_load((ROOT / "deployments" / f"prefect.{pool}.yaml").read_text(encoding="utf-8"))
     deployments = told["deployments"]
     assert [one["entrypoint"] for one in deployments] == entrypoints()
-    assert {one["name"] for one in deployments} == {pool}
+    assert [one["name"] for one in deployments] == [f"{one['name']}-{pool}" for one in prefect_yaml()["deployments"]]
     (pool_name,) = {one["work_pool"]["name"] for one in deployments}
     assert pool_name == f"pco-sync-{pool}"
     environment = deployments[0]["work_pool"]["job_variables"]["env"]
+    names_there = {f"{one['entrypoint'].partition(':')[2].replace('_', '-')}/{one['name']}" for one in deployments}
+    assert {value for name, value in environment.items() if name.endswith("_DEPLOYMENT")} <= names_there
     settings = {f"PCO_SYNC_{name.upper()}" for name in SyncSettings.model_fields}
     assert {name for name in environment if name.startswith("PCO_SYNC_")} <= settings
     secrets = [value for name, value in environment.items() if name.endswith("_URL")]

@@ -15,9 +15,9 @@ import psutil
 import pytest
 from redis import Redis
 
-from deployments.__main__ import Terminal
-from deployments.demonstration import stop_servers
-from deployments.status import stray_workers
+from deployments.demo.demonstration import stop_servers
+from deployments.operations.status import stray_workers
+from deployments.terminal import Terminal
 from embedded.home import UnusableHomeError, default_home, services_home, usable_home
 from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer

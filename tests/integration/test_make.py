@@ -24,27 +24,26 @@ VALUES = {
 TAKES = {
     "views": {"ORG"},
     "connect": {"ORG"},
-    "sync": {"ORG", "ENTITY", "EPOCH", "MODE"},
-    "organization": {"ORG", "MODE", "INCLUDE", "EXCLUDE", "EPOCH"},
+    "sync": {"ORG", "ENTITY", "MODE", "INCLUDE", "EXCLUDE", "EPOCH"},
     "plan": {"ORG", "MODE", "INCLUDE", "EXCLUDE"},
     "explain": {"ENTITY"},
     "verify": {"ORG", "ENTITY", "METHOD"},
-    "fan-out": {"ORG", "ENTITY", "EPOCH"},
     "psql": {"SQL"},
 }
-NEEDS = {"connect": {"ORG": "grace"}, "fan-out": {"EPOCH": "monday"}}
+NEEDS = {"connect": {"ORG": "grace"}}
 ODD = ("Grace Church", "it's", 'say "x"', "$HOME", "$(shell id)", "a$$b", "`id`", "-x", "*")
 
 
 @pytest.fixture(scope="session")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment whose Python prints what it is called with, as JSON."""
+    """A virtual environment whose programs print what they are called with, as JSON."""
     folder = tmp_path_factory.mktemp("venv")
     (folder / "bin").mkdir()
-    python = folder / "bin" / "python"
     shown = "import json, sys; print(json.dumps(sys.argv[1:]))"
-    python.write_text(f"#!/bin/bash\nexec {shutil.which('python3')} -c '{shown}' \"$@\"\n")
-    python.chmod(0o755)
+    for name in ("python", "pco-sync"):
+        program = folder / "bin" / name
+        program.write_text(f"#!/bin/bash\nexec {shutil.which('python3')} -c '{shown}' \"$@\"\n")
+        program.chmod(0o755)
     for marker in (".ready", ".ready-dev"):
         (folder / marker).touch()
     return folder
@@ -64,12 +63,11 @@ def make(venv: Path, *arguments: str, **environment: str) -> subprocess.Complete
 
 
 def called(venv: Path, *arguments: str, **environment: str) -> list[str]:
-    """What a target calls Python with, after `-m deployments`."""
+    """What a target calls `pco-sync` with."""
     done = make(venv, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     words: list[str] = json.loads(done.stdout.splitlines()[-1])
-    assert words[:2] == ["-m", "deployments"]
-    return words[2:]
+    return words
 
 
 def needed(target: str, *but: str) -> list[str]:
@@ -84,7 +82,7 @@ def test_each_variable_is_passed_on_by_a_target_that_takes_it_and_refused_by_nam
     if takes:
         words = called(venv, target, *(f"{name}={VALUES[name]}" for name in sorted(takes)))
         for value in (VALUES[name] for name in takes):
-            assert any(word == value or word.endswith((f"={value}", f"-c{value}")) for word in words), words
+            assert any(word == value or word.endswith(f"={value}") for word in words), words
     others = sorted(VALUES.keys() - takes)
     done = make(venv, target, *needed(target), *(f"{name}={VALUES[name]}" for name in others))
     assert done.returncode == 2
@@ -106,8 +104,10 @@ def test_what_a_document_or_the_help_says_of_a_target_is_taken_by_it() -> None:
 
 @pytest.mark.parametrize("value", ODD)
 def test_a_value_reaches_the_command_as_it_was_typed(value: str, venv: Path) -> None:
-    assert called(venv, "sync", f"ORG={value}") == ["sync", "--", value, "people.Person"]
-    assert called(venv, "psql", SQL=value) == ["psql", f"-c{value}"]
+    assert called(venv, "sync", f"ORG={value}") == ["sync", "--", value]
+    assert called(venv, "sync", f"ENTITY={value}") == ["sync", "--", "demo", value]
+    assert called(venv, "sync", f"INCLUDE={value}") == ["sync", f"--include={value}", "--", "demo"]
+    assert called(venv, "psql", SQL=value) == ["psql", f"--command={value}"]
 
 
 @pytest.mark.parametrize("target", TAKES)
@@ -132,7 +132,7 @@ def test_what_a_target_needs_is_asked_for_with_an_example(target: str, venv: Pat
 def test_a_misspelt_variable_is_refused(venv: Path) -> None:
     done = make(venv, "sync", "MODES=delta")
     assert done.returncode == 2
-    assert "error: make sync does not take MODES; it takes ENTITY EPOCH MODE ORG" in done.stderr
+    assert "error: make sync does not take MODES; it takes ENTITY EPOCH EXCLUDE INCLUDE MODE ORG" in done.stderr
 
 
 def test_a_variable_may_be_for_one_of_several_targets(venv: Path) -> None:
@@ -141,6 +141,19 @@ def test_a_variable_may_be_for_one_of_several_targets(venv: Path) -> None:
 
 def test_a_variable_of_the_shell_that_a_target_does_not_take_is_nothing_to_it(venv: Path) -> None:
     assert called(venv, "status", MODE="dark", ORG="grace") == ["status"]
+
+
+def test_a_target_ends_with_the_exit_code_of_its_command_in_its_last_line(venv: Path, tmp_path: Path) -> None:
+    """Make itself can only end with 2."""
+    (tmp_path / "bin").mkdir()
+    for marker in (".ready", ".ready-dev"):
+        (tmp_path / marker).touch()
+    program = tmp_path / "bin" / "pco-sync"
+    program.write_text("#!/bin/bash\nexit 3\n")
+    program.chmod(0o755)
+    done = make(tmp_path, "verify")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("verify] Error 3")
 
 
 def test_the_help_fits_a_terminal(venv: Path) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deployments.environment import complete_environment
-from deployments.troubles import prefect_does_not_answer
+from deployments.prefect_trouble import prefect_does_not_answer
 from embedded.server_process import free_port
 from embedded.services import Services
 from pco_client import PageRequest, PcoClient, PersonalAccessToken

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from deployments.reproject import reproject_table
+from deployments.operations.reproject import reproject_table
 from pco_catalog.catalog import Entity
 from pco_store.database import Database
 from pco_store.mirror.reprojection import ColumnMove, move_to_columns

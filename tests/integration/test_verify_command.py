@@ -1,15 +1,17 @@
 """`verify` compares what was read completely, names what it leaves out, and never calls nothing a success."""
 
-import argparse
 import json
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
 from sqlalchemy import text
 
-from deployments.verify import (
+from deployments.app import main
+from deployments.exit_codes import USAGE
+from deployments.foreseen import foreseen
+from deployments.operations.churches import UnknownChurchError
+from deployments.operations.verify import (
     BELOW_PARENTS,
     NEVER_COMPLETE,
     NOT_IN_CATALOGUE,
@@ -22,11 +24,6 @@ from deployments.verify import (
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
 from tasks.verification.proof import Proof
-
-
-def options(org_id: str = "grace", *entities: str, **more: Any) -> argparse.Namespace:
-    given = {"org_id": org_id, "entities": list(entities), "method": "sample", "pages": None, "json": False}
-    return argparse.Namespace(**{**given, **more})
 
 
 def proof(
@@ -70,10 +67,10 @@ async def begun(store: Database, entity: str, scope: str = "") -> None:
 
 
 async def test_a_church_that_was_never_synced_is_an_error_that_names_the_known_ones(store: Database) -> None:
-    with pytest.raises(NothingToCompareError, match="nothing of 'typo' was ever synced here; no church was synced yet"):
+    with pytest.raises(UnknownChurchError, match="nothing of 'typo' was ever synced here; no church was synced yet"):
         await choose(store, "typo", [])
     await complete(store, "people.Person")
-    with pytest.raises(NothingToCompareError, match="nothing of 'typo' was ever synced here; known churches: grace"):
+    with pytest.raises(UnknownChurchError, match="nothing of 'typo' was ever synced here; known churches: grace"):
         await choose(store, "typo", [])
 
 
@@ -108,30 +105,29 @@ async def test_what_is_mirrored_and_cannot_be_compared_is_named_with_the_reason(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (options("Grace Church"), "org_id must be"),
-        (options("grace", "people.Persn"), "did you mean people.Person"),
-        (
-            options("grace", "groups.Membership"),
-            "groups.Membership cannot be verified: it is listed below parents only",
-        ),
-        (options("grace", pages=1), "--pages must be 2 to 500"),
+        (["Grace Church"], "org_id must be"),
+        (["grace", "people.Persn"], "did you mean people.Person"),
+        (["grace", "groups.Membership"], "groups.Membership cannot be verified: it is listed below parents only"),
+        (["grace", "--pages", "1"], "Must be >= 2"),
     ],
 )
-async def test_what_cannot_be_compared_at_all_is_a_usage_error(asked: argparse.Namespace, told: str) -> None:
-    console = Console(file=StringIO(), width=200)
-    assert await verify(asked, console) == 2
-    assert told in console.file.getvalue()  # type: ignore[attr-defined]
+def test_what_cannot_be_compared_at_all_is_a_usage_error(
+    asked: list[str], told: str, capsys: pytest.CaptureFixture[str], restored_signals: None
+) -> None:
+    assert main(["verify", *asked]) == USAGE
+    assert told in capsys.readouterr().err
 
 
-async def test_an_unknown_church_fails_the_command_and_leaves_the_output_to_json(
-    store: Database, store_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_an_unknown_church_is_refused_with_the_one_that_is_meant(
+    store: Database, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PCO_SYNC_DATABASE_URL", store_url)
-    console = Console(file=StringIO(), width=200)
-    assert await verify(options("typo"), console) == 1
-    assert "nothing of 'typo' was ever synced here" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert await verify(options("typo", json=True), Console()) == 1
-    assert capsys.readouterr().out == ""
+    await complete(store, "people.Person")
+    with pytest.raises(
+        UnknownChurchError, match=r"nothing of 'grase' was ever synced here; did you mean grace\?"
+    ) as told:
+        await verify("grase", [], "sample", None, Console(file=StringIO()), as_json=False)
+    assert foreseen(told.value) == (str(told.value), USAGE)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_record_that_pco_cannot_render_is_put_aside_and_all_others_are_mirrore
     church.simulator.faults([{"kind": "500", "record_id": bad, "permanent": True}])
     state = church.end()
     assert (state.is_completed(), state.name) == (True, "CompletedWithQuarantine")
-    assert state.message == "1 records are in quarantine, in the table sync.quarantine"
+    assert state.message == "1 record is in quarantine, in the table sync.quarantine"
     (aside,) = church.sql("SELECT * FROM sync.quarantine")
     assert (aside.offset, aside.record_id, aside.raw, aside.resolved_at) == (40, None, None, None)
     assert "cannot be fetched: PCO failed" in aside.reason

@@ -101,7 +101,7 @@ def test_nobody_is_deleted_while_nobody_known_is_shown(mirrored: Church, world: 
     ended = mirrored.end()
 
     assert ended.name == "CompletedWithMissing"
-    assert "1 records are missing" in str(ended.message)
+    assert "1 record is missing" in str(ended.message)
     assert "PCO does not show any record of this list" in str(ended.message)
     assert buried(mirrored) == {}
 

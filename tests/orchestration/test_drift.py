@@ -1,12 +1,11 @@
 """PCO changes: what it does differently is told once, and what is stored already follows without a request."""
 
-import argparse
 import asyncio
 
 import pytest
 from rich.console import Console
 
-from deployments.reproject import reproject
+from deployments.operations.reproject import reproject
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
 from tasks.reports.sync_summary import SyncSummary
@@ -63,8 +62,8 @@ def test_values_that_have_a_column_by_now_get_there_without_a_request(
     assert "no value in extra has a column" in capsys.readouterr().out
 
 
-def _reproject(**options: str | None) -> int:
-    return asyncio.run(reproject(argparse.Namespace(**options), Console(width=100)))
+def _reproject(org_id: str | None, entity: str | None) -> int:
+    return asyncio.run(reproject(org_id, entity, Console(width=100), as_json=False))
 
 
 def test_field_data_fit_their_columns_and_a_delta_finds_those_that_say_when_they_changed(

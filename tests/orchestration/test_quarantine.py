@@ -1,6 +1,5 @@
 """What could not be stored is tried again: with today's code, with what PCO says now, and by the next full sync."""
 
-import argparse
 import asyncio
 import json
 from typing import Any
@@ -10,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from rich.console import Console
 
-from deployments.quarantine import show_quarantine
+from deployments.operations.quarantine import show_quarantine
 from flows.replay_quarantine import replay_quarantine
 from tasks.reports.replay_summary import ReplaySummary
 from tests.church import PEOPLE, Church
@@ -130,8 +129,7 @@ def test_the_open_ones_are_listed_without_what_they_hold(church: Church, capsys:
     church.sync()
     names = {str(one["attributes"]["last_name"]) for one in church.simulator.state(PEOPLE)}
     for entity, count in ((None, 2), ("groups.Group", 0)):
-        options = argparse.Namespace(org_id=church.org_id, entity=entity, json=False)
-        assert asyncio.run(show_quarantine(options, Console(width=200))) == 0
+        assert asyncio.run(show_quarantine(church.org_id, entity, Console(width=200), as_json=False)) == 0
         said = capsys.readouterr().out
         assert f"{count} open in the quarantine of grace" in said
         assert (f"record {poisons['attributes-list']}  since 2" in said) == bool(count)

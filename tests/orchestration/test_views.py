@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deployments.views import make_views
+from deployments.operations.views import make_views
 from flows.sync_child import sync_child
 from pco_simulator.testing import SimulatorProcess
 from tests.church import Church

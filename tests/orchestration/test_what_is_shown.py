@@ -27,7 +27,7 @@ def test_a_run_says_what_it_read_how_far_it_is_and_what_came_of_it(
     church.sync()
     (run,) = church.runs()
     shown = read_flow_run(run.flow_run_id)
-    assert shown.name == "people.Person org=grace"
+    assert shown.name == "grace: people.Person"
     assert {"org:grace", "entity:people.Person"} <= set(shown.tags)
     names = [f"people.Person org=grace offset={offset}" for offset in (0, 100, 50)]
     wait_until(

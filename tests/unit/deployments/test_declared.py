@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.declared import DeclarationError, declared_deployments, declared_pool
-from deployments.names import DEPLOYMENTS, WORK_POOL
+from deployments.provisioning.declared import DeclarationError, declared_deployments, declared_pool
+from deployments.provisioning.names import DEPLOYMENTS, WORK_POOL
 
 ONE = "{name: nightly, entrypoint: 'flows/sync_entity.py:sync_entity', work_pool: {name: %s}}"
 

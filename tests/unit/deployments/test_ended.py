@@ -12,8 +12,9 @@ from prefect.states import Failed
 from pydantic import BaseModel
 from rich.console import Console
 
-from deployments.ended import end_with, exit_code, failure_of
-from deployments.organization import show_entities
+from deployments.ended import end_with, exit_code
+from deployments.operations.sync import show_entities
+from deployments.watching.announced import failure_of
 from tasks.reports.fan_out_summary import summarize_fan_out
 from tasks.reports.organization_summary import EntitySummary, OrganizationSummary
 from tests.unit.tasks.run_facts import run_facts
@@ -91,7 +92,7 @@ def test_a_failed_flow_run_is_reported_by_its_error_and_not_by_prefects_words_ar
 def test_a_command_ends_after_its_last_words_and_does_not_wait_for_python_to_destroy_what_is_loaded() -> None:
     program = """
 import atexit, sys
-from deployments.__main__ import end
+from deployments.app import end
 
 class Loaded:
     def __del__(self):

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from deployments.arguments import WrongArgumentError
 from deployments.exit_codes import FAILED, USAGE
 from deployments.foreseen import foreseen
+from deployments.parameters import WrongArgumentError
 from embedded.server_process import ServerStartError
 from tasks.credentials import UnknownOrganizationError
 

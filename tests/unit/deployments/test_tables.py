@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from deployments.plan import plan_table
+from deployments.operations.plan import plan_table
 from deployments.waiting import waiting
 from pco_catalog.catalog import load_catalog
 from tasks.request_plan import Planned

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.verify import EXIT_CODES
+from deployments.operations.verify import EXIT_CODES
 from tasks.verification.proof import MOST_SHOWN, Evidence, Verdict, facts_of
 from tests.histories import histories
 
@@ -25,7 +25,7 @@ def evidence(method: Any = "full", **more: Any) -> Evidence:
     ("seen", "verdict", "message"),
     [
         ({}, "Exact", "20 of 20 records have the same content"),
-        ({"method": "sample"}, "SampleAgrees", "20 of 20 records have the same content (1 pages); both count 20"),
+        ({"method": "sample"}, "SampleAgrees", "20 of 20 records have the same content (1 page); both count 20"),
         ({"method": "count", "same": 0}, "CountsAgree", "both count 20; no content compared"),
         (
             {"same": 19, "newer": 1},

@@ -1,0 +1,10 @@
+"""`env`: where the servers are, for a shell."""
+
+from deployments.environment import embedded_services
+
+
+def env() -> int:
+    """Print the variables for your shell: eval "$(pco-sync env)"."""
+    from deployments.operations.status import print_environment
+
+    return print_environment(embedded_services())

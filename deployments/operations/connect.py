@@ -1,0 +1,95 @@
+"""Check a church's token with PCO before it is stored."""
+
+import getpass
+import os
+from urllib.parse import urlsplit
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from deployments.ended import print_document
+from deployments.exit_codes import DONE
+from deployments.interrupts import interrupts
+from deployments.parameters import WrongArgumentError
+from deployments.prefect_trouble import check_prefect, shown
+from deployments.provisioning.provision import save_credentials
+from pco_catalog.catalog import load_catalog
+from pco_client.auth import PersonalAccessToken
+from pco_client.client import PcoClient, user_agent
+from pco_client.governor import ProcessGovernor
+from tasks.credentials import ReservedOrganizationError, check_not_reserved, is_live
+from tasks.settings import PCO_BASE_URL, read_settings
+
+
+def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_json: bool) -> int:
+    """Ask for the token where the environment has none, and store it; the exit code.
+
+    Raises `WrongArgumentError`, `PrefectTroubleError`, the client's errors, and `EOFError` without a terminal.
+    """
+    address = address_of(org_id, base_url)
+    if not is_live(address):
+        warning = f"the token will be sent to {shown(address)}, not to Planning Center"
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
+    check_prefect()
+    console.print(
+        "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True
+    )
+    application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or input("Application ID: ").strip()
+    secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
+    name = interrupts.run(connect(org_id, application_id, secret, address))
+    block = f"pco-credentials/{org_id}"
+    if as_json:
+        print_document({"org_id": org_id, "name": name, "block": block, "exit_code": DONE})
+    else:
+        told = f"connected: PCO knows this token as [bold]{escape(name)}[/]; stored as the block {block}"
+        console.print(told, soft_wrap=True)
+    return DONE
+
+
+def address_of(org_id: str, base_url: str | None) -> str:
+    """Where the church's token will be sent: as told, else by `PCO_SYNC_PCO_BASE_URL`, else Planning Center's own.
+
+    Raises `WrongArgumentError` if there is no such address, or if no real church may be called so.
+    """
+    address = (base_url or os.environ.get("PCO_SYNC_PCO_BASE_URL") or PCO_BASE_URL).strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise WrongArgumentError("PCO_SYNC_PCO_BASE_URL and --base-url are addresses such as http://127.0.0.1:8899")
+    try:
+        check_not_reserved(org_id, address)
+    except ReservedOrganizationError as error:
+        raise WrongArgumentError(str(error)) from None
+    return address
+
+
+async def connect(org_id: str, application_id: str, secret: str, address: str) -> str:
+    """Store the token if PCO takes it; the organization's name as PCO knows it. Schedules leave a simulator out.
+
+    Raises the client's errors (`Unauthorized` with PCO's own hint), and `WrongArgumentError`.
+    """
+    try:
+        credential = PersonalAccessToken(application_id, secret)
+    except ValueError as error:
+        raise WrongArgumentError(str(error)) from None
+    settings = read_settings()
+    version = load_catalog().entity("people.Person").api_version
+    async with httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
+        client = PcoClient(
+            http,
+            credential=credential,
+            governor=ProcessGovernor(),
+            base_url=address,
+            user_agent=user_agent(settings.contact),
+        )
+        document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
+    await save_credentials(
+        org_id, application_id=application_id, secret=secret, base_url=address, scheduled=is_live(address)
+    )
+    attributes = document["data"].get("attributes")
+    name = attributes.get("name") if isinstance(attributes, dict) else None
+    return str(name or "an organization without a name")

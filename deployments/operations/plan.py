@@ -1,0 +1,144 @@
+"""`plan`: how each resource would be read, and what that costs, before it is read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from functools import partial
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deployments.ended import print_document
+from deployments.exit_codes import DONE
+from deployments.parameters import WrongArgumentError
+from deployments.waiting import waiting
+from pco_catalog.catalog import load_catalog
+from pco_catalog.patterns import PatternMatchesNothingError, select_entities
+from pco_store.ledger.watermarks import read_watermarks
+from pco_walks.ways import OrganizationMode, ways_of
+from tasks.due.night import count_parents
+from tasks.lifespan import get_client_for_org, opened_resources
+from tasks.patience import patiently
+from tasks.readable_products import unreadable_products
+from tasks.reports.counted import counted
+from tasks.request_plan import Planned, RequestPlan
+from tasks.settings import read_settings
+
+PER_SECOND = 5.0
+"""Requests that PCO allows a credential: 100 in 20 s."""
+LOOK_SECONDS: Final = 0.5
+
+
+async def show_plan(
+    org_id: str,
+    mode: OrganizationMode,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    console: Console,
+    *,
+    as_json: bool,
+) -> int:
+    """Ask PCO for counts, and print what a sync of the church would cost. Raises `WrongArgumentError`."""
+    with waiting(console, "counting: which products may be read") as shown:
+        planned, own = await make_plan(org_id, mode, include, exclude, report=shown.update)
+    total = sum(one.requests for one in planned)
+    if as_json:
+        ways = [asdict(one) for one in planned]
+        print_document({"org_id": org_id, "mode": mode, "requests": total, "plan_requests": own, "ways": ways})
+        return DONE
+    console.print(plan_table(planned, f"{mode} sync of {org_id}"))
+    console.print(
+        f"about {counted(total, 'request')}: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
+        f"this plan took {own:,}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return DONE
+
+
+def plan_table(planned: Sequence[Planned], title: str) -> Table:
+    """The costs, dearest first; every number can be read on 80 columns, where long names take several lines."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("entity", overflow="fold", min_width=22)
+    table.add_column("way", overflow="fold", min_width=10)
+    for name in ("lists", "records", "requests"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    for one in sorted(planned, key=lambda one: -one.requests):
+        records = "?" if one.records is None else f"{one.records:,}"
+        about = "" if one.is_exact else "~"
+        way = f"unreadable: {one.unreadable}" if one.unreadable else one.way
+        table.add_row(one.entity, Text(way), f"{one.lists:,}", records, f"{about}{one.requests:,}")
+    return table
+
+
+async def make_plan(
+    org_id: str,
+    mode: OrganizationMode,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    *,
+    report: Callable[[str], None] = lambda _: None,
+) -> tuple[list[Planned], int]:
+    """What each entity costs, and what the plan itself has cost. `report` is called with how far it is.
+
+    Raises `WrongArgumentError`.
+    """
+    settings, catalog = read_settings(), load_catalog()
+    try:
+        entities = select_entities(catalog, include, exclude)
+    except PatternMatchesNothingError as error:
+        raise WrongArgumentError(str(error)) from None
+    async with opened_resources(settings) as resources:
+        client = await get_client_for_org(org_id, resources)
+        watermarks = await patiently(resources, lambda connection: read_watermarks(connection, org_id))
+        counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=org_id))
+        top, below = ways_of(
+            catalog, entities, mode=mode, known=watermarks.keys(), counts=counts, with_rare=bool(include)
+        )
+        ways = [*top, *below]
+        products = {way.entity.product for way in ways}
+        refused = await unreadable_products(client, catalog, products, settings)
+        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks, is_nightly=mode == "rest")
+        readable = [way for way in ways if way.entity.product not in refused]
+        async with _reported(plan, len(readable), report):
+            planned = await plan.plan(readable)
+        probes = [
+            Planned(
+                entity=product,
+                way="whether it may be read",
+                lists=0,
+                records=None,
+                requests=1,
+                is_exact=True,
+                unreadable=refused.get(product, ""),
+            )
+            for product in sorted(products)
+        ]
+    return [*planned, *probes], plan.requests + len(products)
+
+
+@asynccontextmanager
+async def _reported(plan: RequestPlan, ways: int, report: Callable[[str], None]) -> AsyncIterator[None]:
+    async def go_on() -> None:
+        while True:
+            report(f"counting: {plan.done} of {counted(ways, 'resource')}, {counted(plan.requests, 'request')}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    reporter = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        reporter.cancel()
+        with suppress(asyncio.CancelledError):
+            await reporter
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

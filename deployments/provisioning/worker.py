@@ -1,0 +1,36 @@
+"""A warm worker on our work pool."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deployments.provisioning.declared import declared_pool
+from deployments.provisioning.names import WORK_POOL_TYPE
+from embedded.server_process import ServerProcess
+
+RESIDENT: Final = "tasks.recovery.resident:stay"
+"""What stays in our workers beside their runs: open connections, and the recovery of what died elsewhere."""
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker; what is set in it already stays."""
+    ours = {
+        "PCO_WORKER_RESIDENTS": RESIDENT,
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # Prefect's 15 s make a first sync look stuck
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the least; automations.yaml counts on it
+    }
+    return {**ours, **environment}
+
+
+def worker_command(limit: int) -> list[str]:
+    """The command line of a worker that runs at most `limit` flow runs at a time. Raises `DeclarationError`."""
+    return [
+        sys.executable, "-m", "prefect", "worker", "start",
+        "--pool", declared_pool(), "--type", WORK_POOL_TYPE, "--limit", str(limit),
+    ]  # fmt: skip
+
+
+def worker_process(home: Path, name: str = "worker") -> ServerProcess:
+    """A worker that a demo keeps in the background."""
+    return ServerProcess(name=name, home=home)

@@ -1,0 +1,16 @@
+"""Where a command's lines go."""
+
+from rich.console import Console
+
+
+class Terminal(Console):
+    """A console that lets `app.main` know when nobody reads any more, instead of ending the process in the middle."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich calls it. Raises `BrokenPipeError`."""
+        raise BrokenPipeError
+
+
+def terminal(*, as_json: bool = False) -> Terminal:
+    """Standard output; standard error for a program that asked for JSON, which finds nothing else on the other one."""
+    return Terminal(stderr=as_json)

@@ -1,0 +1,20 @@
+"""A look into the mirror, and no more."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.database import Database
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[AsyncConnection]:
+    """One transaction in the database that the environment names. Raises the errors of the store."""
+    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
+    try:
+        async with database.transaction() as connection:
+            yield connection
+    finally:
+        await database.aclose()
