@@ -106,7 +106,7 @@ def _explain_chain(chain: Chain) -> Explained:
         walk=f"a list for each {last.parent.name}: {last.path}",
         relies_on="the same as in full, for each list"
         + (f"; include={','.join(last.include)}" if last.include else ""),
-        because="PCO shows it below its parents" + ("" if last.entity.list_path else " only"),
+        because=_why_below(last.entity),
         requests=f"one at least for each {last.parent.name}, and the pages of {parents}",
         ancestors=tuple(dict.fromkeys([*_named_by_records(last.entity), *_named_by_list(last)])),
         due="" if last.entity.list_path else _when_due(last),
@@ -129,6 +129,12 @@ def _when_due(level: Level) -> str:
     if rule.is_rare:
         told.append("after everything else; a full sync that does not name it leaves it to the nights")
     return "; ".join(told)
+
+
+def _why_below(entity: Entity) -> str:
+    if entity.sideload is not None:
+        return f"it is read so if {entity.sideload.owner} does not bring all of it, or on request"
+    return "PCO shows it below its parents" + ("" if entity.list_path else " only")
 
 
 def _named_by_records(entity: Entity) -> tuple[str, ...]:
