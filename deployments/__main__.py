@@ -154,9 +154,9 @@ def _add_organization(add: Callable[[str, Command, str], argparse.ArgumentParser
         "verify", _verify, "compare mirrors with Planning Center; exit code 1 if one differs, 3 if nobody can tell"
     )
     verify.add_argument("org_id")
-    verify.add_argument("entities", nargs="*", metavar="ENTITY", help="none: every list that was read completely")
+    verify.add_argument("entities", nargs="*", metavar="ENTITY", help="none: all that was read completely")
     verify.add_argument("--method", choices=("count", "sample", "full"), default="sample")
-    verify.add_argument("--pages", type=int, help="how many pages a sample compares")
+    verify.add_argument("--pages", type=int, help="how many pages, or owners, a sample compares")
     verify.add_argument("--json", action="store_true", help="one JSON document instead of the table")
     add("explain", _explain, "say how a resource is read, and why").add_argument(
         "entity", help="such as people.Address"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.parameters import check_entity, check_mirrored_entity, check_org_id, child_chain
+from flows.parameters import check_entity, check_mirrored_entity, check_org_id, child_chain, comparable_entity
 
 
 class WrongArgumentError(Exception):
@@ -32,5 +32,13 @@ def check_mirrored(entity: str) -> None:
     """The same for anything that has a table. Raises `WrongArgumentError`."""
     try:
         check_mirrored_entity(entity)
+    except ValueError as error:
+        raise WrongArgumentError(str(error)) from None
+
+
+def check_comparable(entity: str, method: str) -> None:
+    """The same for what `verify` shall compare by a method. Raises `WrongArgumentError`."""
+    try:
+        comparable_entity(entity, method)
     except ValueError as error:
         raise WrongArgumentError(str(error)) from None

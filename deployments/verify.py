@@ -16,10 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.arguments import WrongArgumentError, check_arguments
+from deployments.arguments import WrongArgumentError, check_arguments, check_comparable
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
 from deployments.names import VERIFY_ENTITY
-from flows.parameters import listed_entities
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
 from pco_store.ledger.comparable import Comparable, find_comparable, known_churches
@@ -43,7 +42,7 @@ EXIT_CODES: Final[Mapping[str, int]] = {
 """Of each verdict. A comparison that ended otherwise has failed."""
 _WORST_FIRST: Final = (FAILED, INCOMPLETE, DONE)
 
-BELOW_PARENTS: Final = "listed below parents only, where Planning Center has no list to compare with"
+NOT_COUNTED: Final = "listed below owners only, where a count costs as much as the content: use sample or full"
 NEVER_COMPLETE: Final = "never read completely"
 NOT_IN_CATALOGUE: Final = "not in the catalogue any more"
 
@@ -92,7 +91,7 @@ async def verify(options: argparse.Namespace, console: Console) -> int:
         return USAGE
     database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
     try:
-        chosen, not_compared = await choose(database, options.org_id, options.entities)
+        chosen, not_compared = await choose(database, options.org_id, options.entities, options.method)
         room = asyncio.Semaphore(AT_A_TIME)
 
         async def one(entity: str) -> Proof:
@@ -120,16 +119,11 @@ def check(options: argparse.Namespace) -> None:
     if options.pages is not None and not 2 <= options.pages <= 500:
         raise WrongArgumentError("--pages must be 2 to 500")
     for entity in options.entities:
-        known = load_catalog().by_name.get(entity)
-        if known is not None and known.list_path is None:
-            raise WrongArgumentError(
-                f"{entity} cannot be verified: it is {BELOW_PARENTS}. A new fan-out reads every list of it again"
-            )
-        check_arguments(options.org_id, entity)
+        check_comparable(entity, options.method)
 
 
 async def choose(
-    database: Database, org_id: str, entities: Iterable[str]
+    database: Database, org_id: str, entities: Iterable[str], method: str
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """What is compared, and what is not, by the reason. Raises `NothingToCompareError`."""
     async with database.transaction() as connection:
@@ -144,22 +138,23 @@ async def choose(
         raise NothingToCompareError(f"never read completely: {', '.join(unread)}; sync it first")
     if named:
         return named, {}
-    return _all_of(mirrored, org_id)
+    return _all_of(mirrored, org_id, method)
 
 
-def _all_of(mirrored: Comparable, org_id: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    listed = set(listed_entities())
-    chosen = tuple(entity for entity in mirrored.complete if entity in listed)
-    if not chosen:
-        begun = (*mirrored.unread, *mirrored.below_parents, *mirrored.complete)
+def _all_of(mirrored: Comparable, org_id: str, method: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    known = {entity.name: entity for entity in load_catalog().entities()}
+    is_counted = {name: method != "count" or entity.list_path is not None for name, entity in known.items()}
+    if not known.keys() & set(mirrored.complete):
+        begun = (*mirrored.unread, *mirrored.complete)
         raise NothingToCompareError(
-            f"no list of {org_id!r} was read completely, so there is nothing to compare; begun: {', '.join(begun)}"
+            f"nothing of {org_id!r} was read completely, so there is nothing to compare; begun: {', '.join(begun)}"
         )
     reasons = {
         NEVER_COMPLETE: mirrored.unread,
-        BELOW_PARENTS: mirrored.below_parents,
-        NOT_IN_CATALOGUE: tuple(entity for entity in mirrored.complete if entity not in listed),
+        NOT_COUNTED: tuple(entity for entity in mirrored.complete if not is_counted.get(entity, True)),
+        NOT_IN_CATALOGUE: tuple(entity for entity in mirrored.complete if entity not in known),
     }
+    chosen = tuple(entity for entity in mirrored.complete if is_counted.get(entity, False))
     return chosen, {why: names for why, names in reasons.items() if names}
 
 
