@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Table
@@ -170,11 +171,11 @@ class OwnersCompared:
             raise
         except PcoError as error:
             doubt = f"Planning Center did not show the list of {self.chain.root.name}: {error}"
-        for level in self.chain.levels[:-1]:
+        for level, following in pairwise(self.chain.levels):
             below: list[str] = []
             for batch in _in_batches(scopes):
                 for scope, own in (await self._lists(level, batch)).items():
-                    below.extend(level.scope_below(scope, one.id) for one in own.records)
+                    below.extend(following.scope_below(scope, one.id) for one in own.records)
             scopes = below
         named = await self._in_mirror(
             lambda connection: named_owners(connection, self.org_id, self._entity, self._level.path)
