@@ -192,6 +192,7 @@ async def test_changes_since_are_named_and_silent_ones_found(conditions: FanOutC
     proof = await verify(conditions, "full")
     assert (proof.verdict, proof.facts["newer"]) == ("ExactAsOf", 1)
     change(conditions, "edit", id=silent, attributes={"comparison": "changed"}, quiet=True)
+    change(conditions, "edit", "people.Rule", id=(await row(conditions, 2))["rule_id"])
     for method in ("sample", "full"):
         proof = await verify(conditions, method)
         assert (proof.verdict, proof.facts["residuals"]["outdated"]) == ("Different", [silent])
@@ -264,6 +265,18 @@ async def test_a_list_that_is_not_shown_leaves_the_answer_open(memberships: FanO
         memberships, "DELETE FROM TABLE WHERE id = (SELECT id FROM TABLE WHERE group_id <> :id LIMIT 1)", id=group
     )
     assert (await verify(memberships)).verdict == "Different", "of the others"
+
+
+async def test_rows_that_are_shown_by_their_id_are_no_ghosts(memberships: FanOutChurch) -> None:
+    group = (await row(memberships))["group_id"]
+    its = [one for one in await memberships.rows() if one["group_id"] == group]
+    empty = {"kind": "empty-list", "path": f"/groups/v2/groups/{group}/memberships", "permanent": True}
+    memberships.simulator.faults([empty])
+    proof = await verify(memberships)
+    assert (proof.verdict, proof.facts["hidden"]) == ("SampleAgrees", len(its))
+    memberships.simulator.faults([{**empty, "path": "/groups/v2/groups/*/memberships"}])
+    for method in ("sample", "full"):
+        assert (await verify(memberships, method)).verdict == "Unknown"
 
 
 async def test_without_the_list_of_the_outermost_owners_nothing_is_exact(memberships: FanOutChurch) -> None:

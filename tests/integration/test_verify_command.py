@@ -117,7 +117,7 @@ async def test_what_is_mirrored_and_cannot_be_compared_is_named_with_the_reason(
 async def test_what_came_with_a_list_or_was_read_below_owners_is_compared_too(store: Database) -> None:
     await complete(store, "giving.Donation")
     donations = await begun(store, "giving.Donation", state="completed")
-    include = {"read_with": donations, "plan": '{"include": "designations"}'}
+    include: dict[str, Any] = {"read_with": donations, "plan": '{"include": "designations"}'}
     await begun(store, "giving.Designation", state="completed", **include)
     await begun(store, "giving.Note", state="failed", read_with=donations, plan='{"include": "note", "dropped": "cut"}')
     await below(store, "groups.Membership")
