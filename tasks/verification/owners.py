@@ -69,6 +69,7 @@ class OwnersCompared:
     _unread: dict[tuple[str, str], PcoError] = field(default_factory=dict)
     _differing: int = 0
     _requested: int = 0
+    _unasked: set[str] = field(default_factory=set)
     _listings: dict[str, Listing] = field(default_factory=dict)
 
     async def run(self, method: Method, *, sample: int, seed: int) -> Evidence:
@@ -85,7 +86,11 @@ class OwnersCompared:
         if not self._level.is_shared:
             self.found.ghosts -= self.listed  # it has another owner by now
         left = await self._left() if method == "full" else 0
-        doubts += [self._unread_lists(known), f"{left} rows name no owner, and no owner shows them" if left else ""]
+        doubts += [
+            self._unread_lists(known),
+            self._unasked_ghosts(),
+            f"{left} rows name no owner, and no owner shows them" if left else "",
+        ]
         quarantine = (await read_mirror_state(self.resources, self.org_id, self._entity)).quarantine
         self.found.unmirrored -= quarantine.record_ids
         found, cut = self.found, known_until(self.state)
@@ -274,6 +279,7 @@ class OwnersCompared:
     async def _look_for(self, owner: str, found: Difference) -> None:
         asked = sorted(found.ghosts)[: max(MOST_LOOKED_AT_AGAIN - self._requested, 0)]
         self._requested += len(asked)
+        self._unasked |= found.ghosts.difference(asked)
         rows = await self._in_mirror(lambda connection: rows_by_id(connection, self._table, self.org_id, asked))
         values = await self._values(rows)
         for identity, shown in zip(asked, await in_parallel([self._record(owner, one) for one in asked]), strict=True):
@@ -298,6 +304,14 @@ class OwnersCompared:
         written = {one for one in left if live[one] >= self.state.now}
         found.newer |= written
         return len(left - written)
+
+    def _unasked_ghosts(self) -> str:
+        """Rows that were not requested by their id prove nothing where others were shown by theirs."""
+        unasked = self._unasked & self.found.ghosts
+        if not (unasked and self.hidden):
+            return ""
+        self.found.ghosts -= unasked
+        return f"{len(unasked)} ghosts that were not looked at again, while others were none"
 
     def _unread_lists(self, known: int) -> str:
         if not self._unread:

@@ -166,6 +166,7 @@ async def test_a_record_that_cannot_be_stored_is_no_ghost(memberships: FanOutChu
     for method in ("sample", "full"):
         proof = await verify(memberships, method)
         assert (proof.verdict, proof.facts["unstorable"]) == ("Incomplete", 1), proof.message
+        assert proof.requests == GROUPS + (method == "full"), "it needs no second look"
 
 
 async def test_a_move_to_another_owner_is_one_difference_and_no_ghost(memberships: FanOutChurch) -> None:
@@ -246,8 +247,10 @@ async def test_a_row_that_names_no_owner_leaves_the_answer_open(memberships: Fan
 
 
 async def test_a_difference_is_seen_twice(memberships: FanOutChurch) -> None:
-    """A member who is there while the lists are read for the first time only."""
-    change(memberships, "create", id=777, relationships={"group": (await row(memberships))["group_id"]})
+    """A member who is there while the lists are read for the first time only, and one who comes after that."""
+    group = (await row(memberships))["group_id"]
+    change(memberships, "create", id=777, relationships={"group": group})
+    change(memberships, "create", id=778, relationships={"group": group}, after_request=GROUPS)
     change(memberships, "delete", id=777, after_request=GROUPS)
     proof = await verify(memberships)
     assert (proof.verdict, proof.requests) == ("SampleAgrees", GROUPS + 1)
