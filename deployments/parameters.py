@@ -29,6 +29,16 @@ def check_below(entity: str, below: Sequence[str] | None) -> None:
         raise WrongArgumentError(str(error)) from None
 
 
+def check_comparable(entity: str, method: str) -> None:
+    """Raises `WrongArgumentError` for what `verify` cannot compare by this method."""
+    from flows.parameters import comparable_entity
+
+    try:
+        comparable_entity(entity, method)
+    except ValueError as error:
+        raise WrongArgumentError(str(error)) from None
+
+
 def _check_church(_: Any, value: str | None) -> None:
     from flows.parameters import check_org_id
 
@@ -52,18 +62,6 @@ def _check_child(_: Any, value: str) -> None:
     from flows.parameters import child_entity
 
     child_entity(value)
-
-
-def _check_listed(_: Any, value: str) -> None:
-    from flows.parameters import check_entity
-
-    known = load_catalog().by_name.get(value)
-    if known is not None and known.list_path is None and known.list_paths:
-        raise ValueError(
-            f"{value} cannot be verified: it is listed below parents only, where Planning Center has no list to "
-            "compare with. A new sync of it reads every list again"
-        )
-    check_entity(value)
 
 
 def _check_known(_: Any, value: str) -> None:
@@ -102,9 +100,9 @@ EntityOrPattern = Annotated[
 MirroredEntity = Annotated[str, Parameter(validator=_check_mirrored, help="Only this kind, such as people.Person.")]
 ChildEntity = Annotated[str, Parameter(name="ENTITY", validator=_check_child, help="Such as groups.Membership.")]
 KnownEntity = Annotated[str, Parameter(name="ENTITY", validator=_check_known, help="Such as people.Address.")]
-ListedEntities = Annotated[
+MirroredEntities = Annotated[
     str,
-    Parameter(name="ENTITY", validator=_check_listed, help="Left out: every list that was read completely."),
+    Parameter(name="ENTITY", validator=_check_mirrored, help="Left out: every list that was read completely."),
 ]
 Include = Annotated[
     tuple[str, ...],

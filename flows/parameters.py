@@ -69,6 +69,17 @@ def check_mirrored_entity(value: str) -> str:
     return value
 
 
+def comparable_entity(name: str, method: str) -> Entity:
+    """The catalogue's entity, if `verify` can compare it by this method. Raises `ValueError`."""
+    entity = load_catalog().entity(check_mirrored_entity(name))
+    if entity.list_path is None and method == "count":
+        raise ValueError(
+            f"{name} cannot be counted: PCO lists it below its owners only, and a count of each list costs as much as "
+            "its content; use sample or full"
+        )
+    return entity
+
+
 def child_entity(name: str) -> Entity:
     """The catalogue's entity, if PCO lists it below a parent. Raises `ValueError` that names what may be meant."""
     entity = load_catalog().entity(check_mirrored_entity(name))
@@ -182,6 +193,7 @@ __all__ = [
     "child_chain",
     "child_entities",
     "child_entity",
+    "comparable_entity",
     "listed_entities",
     "listed_entity",
 ]

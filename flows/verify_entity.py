@@ -1,4 +1,4 @@
-"""verify_entity: prove the mirror of one list against Planning Center, and keep the proof."""
+"""verify_entity: prove the mirror of one kind of record against Planning Center, and keep the proof."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,27 +12,28 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import EntityName, OrgId, listed_entity
+from flows.parameters import MirroredEntityName, OrgId, comparable_entity
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.reports.progress import artifact_key
 from tasks.run_names import own_run_name
 from tasks.runs.opening import checked_schema, current_flow_run_id
 from tasks.settings import read_settings
+from tasks.verification.mirrored import read_mirror_state
 from tasks.verification.proof import Method, Proof
-from tasks.verification.proving import prove, read_mirror_state
+from tasks.verification.proving import prove
 
-SamplePages = Annotated[int, Field(ge=2, le=500, description="Pages that a sample compares, first and last included")]
+SamplePages = Annotated[int, Field(ge=2, le=500, description="Pages, or owners, that a sample compares")]
 
 
 @flow_from_anywhere(
     name="verify-entity",
     flow_run_name=own_run_name,
-    description="Compare the mirror of one list with Planning Center, and keep the proof.",
+    description="Compare the mirror of one kind of record with Planning Center, and keep the proof.",
     validate_parameters=True,
 )
 async def verify_entity(
     org_id: OrgId,
-    entity: EntityName,
+    entity: MirroredEntityName,
     method: Method = "sample",
     sample_pages: SamplePages = 20,
     seed: int | None = None,
@@ -42,15 +43,16 @@ async def verify_entity(
     Args:
         org_id: Which church: the name of its credentials block, such as grace
         entity: What to compare: product.Resource in PCO's spelling
-        method: count compares counts, sample the content of some pages, full the content of every record
-        sample_pages: How many pages a sample compares
-        seed: Which pages; left out, others every day
+        method: count compares counts, sample the content of some pages or owners, full that of every record
+        sample_pages: How many pages a sample compares; of what is listed below owners only, how many owners
+        seed: Which ones; left out, others every day
 
-    Raises `NotMirroredError`, and the errors of settings, credentials, client and store.
+    Raises `ValueError` for a count of what has no list of its own, `NotMirroredError`, and the errors of settings,
+    credentials, client and store.
     """
+    described = comparable_entity(entity, method)
     async with opened_resources(read_settings()) as resources:
         await checked_schema(resources)
-        described = listed_entity(entity)
         await read_mirror_state(resources, org_id, described)
         client = await get_client_for_org(org_id, resources)
         chosen = datetime.now(UTC).date().toordinal() if seed is None else seed

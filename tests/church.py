@@ -129,8 +129,8 @@ class Church:
         return len(waiting)
 
     def runs(self) -> Sequence[Any]:
-        """The ledger's runs, oldest first."""
-        return self.sql("SELECT * FROM sync.runs ORDER BY run_id")
+        """The ledger's runs, oldest first, without those of what comes with a list."""
+        return self.sql("SELECT * FROM sync.runs WHERE read_with IS NULL ORDER BY run_id")
 
 
 async def _execute(connection: AsyncConnection, statement: str) -> None:

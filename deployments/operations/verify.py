@@ -18,7 +18,7 @@ from deployments.operations.churches import UnknownChurchError, meant
 from deployments.provisioning.names import VERIFY_ENTITY
 from deployments.watching.followed import FollowedFlowRun
 from deployments.watching.following import Look, follow
-from flows.parameters import listed_entities
+from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
 from pco_store.ledger.comparable import Comparable, find_comparable, known_churches
 from pco_store.ledger.proofs import proof_of_flow_run
@@ -40,7 +40,7 @@ EXIT_CODES: Final[Mapping[str, int]] = {
 """Of each verdict. A comparison that ended otherwise has failed."""
 _WORST_FIRST: Final = (FAILED, INCOMPLETE, DONE)
 
-BELOW_PARENTS: Final = "listed below parents only, where Planning Center has no list to compare with"
+NOT_COUNTED: Final = "listed below owners only, where a count costs as much as the content: use sample or full"
 NEVER_COMPLETE: Final = "never read completely"
 NOT_IN_CATALOGUE: Final = "not in the catalogue any more"
 
@@ -85,7 +85,7 @@ async def verify(
     """Start, wait, show; the exit code. Raises `NotDeployedError`, `UnknownChurchError`, `NothingToCompareError`."""
     database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
     try:
-        chosen, not_compared = await choose(database, org_id, entities)
+        chosen, not_compared = await choose(database, org_id, entities, method)
         proofs = await _all_proofs(database, org_id, chosen, method, pages, console)
     finally:
         await database.aclose()
@@ -98,7 +98,7 @@ async def verify(
 
 
 async def choose(
-    database: Database, org_id: str, entities: Iterable[str]
+    database: Database, org_id: str, entities: Iterable[str], method: str
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """What is compared, and what is not, by the reason.
 
@@ -115,22 +115,23 @@ async def choose(
         raise NothingToCompareError(f"never read completely: {', '.join(unread)}; sync it first")
     if named:
         return named, {}
-    return _all_of(mirrored, org_id)
+    return _all_of(mirrored, org_id, method)
 
 
-def _all_of(mirrored: Comparable, org_id: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    listed = set(listed_entities())
-    chosen = tuple(entity for entity in mirrored.complete if entity in listed)
-    if not chosen:
-        begun = (*mirrored.unread, *mirrored.below_parents, *mirrored.complete)
+def _all_of(mirrored: Comparable, org_id: str, method: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    known = {entity.name: entity for entity in load_catalog().entities()}
+    is_counted = {name: method != "count" or entity.list_path is not None for name, entity in known.items()}
+    if not known.keys() & set(mirrored.complete):
+        begun = (*mirrored.unread, *mirrored.complete)
         raise NothingToCompareError(
-            f"no list of {org_id!r} was read completely, so there is nothing to compare; begun: {', '.join(begun)}"
+            f"nothing of {org_id!r} was read completely, so there is nothing to compare; begun: {', '.join(begun)}"
         )
     reasons = {
         NEVER_COMPLETE: mirrored.unread,
-        BELOW_PARENTS: mirrored.below_parents,
-        NOT_IN_CATALOGUE: tuple(entity for entity in mirrored.complete if entity not in listed),
+        NOT_COUNTED: tuple(entity for entity in mirrored.complete if not is_counted.get(entity, True)),
+        NOT_IN_CATALOGUE: tuple(entity for entity in mirrored.complete if entity not in known),
     }
+    chosen = tuple(entity for entity in mirrored.complete if is_counted.get(entity, False))
     return chosen, {why: names for why, names in reasons.items() if names}
 
 

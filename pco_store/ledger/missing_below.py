@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_catalog.ancestors import ids_in, is_shared, path_below
+from pco_catalog.ancestors import is_shared, path_below
 from pco_catalog.chains import Level
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
 from pco_store.ledger.openings import DUE, handle_of
@@ -17,6 +17,7 @@ from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle
 from pco_store.mirror.counts import count_live
 from pco_store.mirror.links import forget_unlisted, name_of_list
+from pco_store.mirror.owners import scope_of
 from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.tombstones import mark_deleted, quoted_name
 
@@ -181,7 +182,7 @@ async def former_lists(
     """
     entity, table = level.entity, mirror_table(level.entity)
     own = [path for path in entity.list_paths if "{" in path and not is_shared(entity, path)]
-    columns = ", ".join(_scope_of(path) for path in own) or "NULL"
+    columns = ", ".join(scope_of(path) for path in own) or "NULL"
     rows = await connection.execute(
         text(
             f"SELECT id, ARRAY[{columns}]::text[] AS scopes FROM {quoted_name(table)} "  # noqa: S608 - from the catalogue
@@ -241,12 +242,6 @@ async def _linked_scopes(
         {"org_id": root.org_id, "entity": root.entity, "parent": parent, "list": name, "ids": list(ids)},
     )
     return {row.id: row.scopes for row in links}
-
-
-def _scope_of(path: str) -> str:
-    """The ids in a path, from the columns of a row; null if one of them is not known."""
-    quoted = [f'"{name}"' for name in ids_in(path)]
-    return " || '/' || ".join(quoted)
 
 
 async def settle(

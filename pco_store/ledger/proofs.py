@@ -9,6 +9,9 @@ from typing import Any
 from sqlalchemy import Row, Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.catalog import Entity
+from pco_store.ledger.comparable import readings_below
+from pco_store.mirror.owners import placed_rows
 from pco_store.mirror.tombstones import quoted_name
 
 
@@ -56,14 +59,19 @@ class OpenQuarantine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MirrorState:
-    """What is known of the mirror of an entity before it is compared; `now` is the database's time."""
+    """What is known of the mirror of an entity before it is compared; `now` is the database's time.
+
+    `below` are the parents below which it was read last, outermost first; none if it came with its owners, or has a
+    list of its own.
+    """
 
     as_of: datetime | None
     quarantine: OpenQuarantine
     now: datetime
+    below: tuple[str, ...] = ()
 
 
-async def mirror_state(connection: AsyncConnection, org_id: str, entity: str) -> MirrorState:
+async def mirror_state(connection: AsyncConnection, org_id: str, entity: Entity) -> MirrorState:
     """Until when the mirror is known to be complete (None if it never was), and what is in quarantine."""
     result = await connection.execute(
         text(
@@ -75,11 +83,16 @@ async def mirror_state(connection: AsyncConnection, org_id: str, entity: str) ->
             FROM sync.quarantine WHERE org_id = :org_id AND entity = :entity AND resolved_at IS NULL
             """
         ),
-        {"org_id": org_id, "entity": entity},
+        {"org_id": org_id, "entity": entity.name},
     )
     row = result.one()
     quarantine = OpenQuarantine(count=row.open, record_ids=frozenset(row.ids or ()))
-    return MirrorState(as_of=row.as_of, quarantine=quarantine, now=row.now)
+    if entity.list_path is not None:
+        return MirrorState(as_of=row.as_of, quarantine=quarantine, now=row.now)
+    reading = (await readings_below(connection, org_id)).get(entity.name)
+    if reading is None:
+        return MirrorState(as_of=None, quarantine=quarantine, now=row.now)
+    return MirrorState(as_of=reading.as_of, quarantine=quarantine, now=row.now, below=reading.below)
 
 
 async def count_mirror(connection: AsyncConnection, table: Table, org_id: str, *, cut: datetime) -> MirrorCounts:
@@ -120,6 +133,23 @@ async def rows_of(connection: AsyncConnection, table: Table, org_id: str, stretc
         },
     )
     return {row.id: _row(row) for row in result}
+
+
+async def rows_of_owners(
+    connection: AsyncConnection, org_id: str, entity: Entity, path: str, owners: Sequence[str]
+) -> dict[str, dict[str, MirroredRow]]:
+    """The live rows in the lists at `path` below these owners, by owner and id; without owners that have none."""
+    result = await connection.execute(
+        text(
+            f"SELECT * FROM ({placed_rows(entity, path)}) AS placed "  # noqa: S608 - names from the catalogue
+            "WHERE scope = ANY(CAST(:owners AS text[]))"
+        ),
+        {"org_id": org_id, "owners": list(owners)},
+    )
+    found: dict[str, dict[str, MirroredRow]] = {}
+    for row in result:
+        found.setdefault(row.scope, {})[row.id] = _row(row)
+    return found
 
 
 async def rows_by_id(

@@ -5,7 +5,7 @@ cannot be compared: then its values are.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -94,7 +94,23 @@ class Difference:
     @property
     def is_none(self) -> bool:
         """Nothing differs."""
-        return not (self.unmirrored or self.ghosts or self.outdated)
+        return not self.ids
+
+    @property
+    def ids(self) -> set[str]:
+        """What differs."""
+        return self.unmirrored | self.ghosts | self.outdated
+
+    def keep(self, ids: Set[str]) -> None:
+        """Nothing but these differs."""
+        for name in DIFFERENCES:
+            getattr(self, name).intersection_update(ids)
+
+    def excuse_changes(self) -> None:
+        """Whatever is unmirrored or outdated was changed meanwhile, and is no difference."""
+        self.newer |= self.unmirrored | self.outdated
+        self.added |= self.unmirrored
+        self.unmirrored, self.outdated = set(), set()
 
 
 def compare(
@@ -105,16 +121,18 @@ def compare(
     moment: Moment,
     quarantined: frozenset[str] = frozenset(),
     values: Mapping[str, Mapping[str, Any]] | None = None,
+    misplaced: Set[str] = frozenset(),
 ) -> Difference:
     """Compare a complete stretch of PCO's list with all live rows of the same stretch, by id and content.
 
-    `values` are the columns of the rows that have a hash of an older version (`needs_values`).
+    `values` are the columns of the rows that have a hash of an older version (`needs_values`). `misplaced` are rows
+    that say of themselves that they stand in another list; they are not the same, whatever their content.
     """
     found = Difference()
     listed = {one.id: one for one in shown}
     for identity, record in listed.items():
         row = mirrored.get(identity)
-        if row is not None and is_same(record, row, entity, (values or {}).get(identity)):
+        if row is not None and identity not in misplaced and is_same(record, row, entity, (values or {}).get(identity)):
             found.same.add(identity)
         elif row is None and identity in quarantined:
             found.quarantined.add(identity)

@@ -58,15 +58,15 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
 
 
 async def _owners(resources: Resources, sync: SyncContext, companion: Companion) -> Sequence[str]:
-    org_id, column = sync.run.org_id, companion.sideload.owner_column
+    org_id, column, path = sync.run.org_id, companion.sideload.owner_column, companion.sideload.path
 
     async def read(connection: AsyncConnection) -> list[str]:
-        found = [*await owners_with_most(connection, org_id, companion.table, column, limit=OF_EACH)]
+        found = [*await owners_with_most(connection, org_id, companion.entity, path, limit=OF_EACH)]
         if AMOUNT in sync.table.columns and AMOUNT in companion.table.columns:
             found += await owners_that_do_not_add_up(
                 connection, org_id, sync.table, companion.table, column, amount=AMOUNT, limit=OF_EACH
             )
-        found += await owners_by_chance(connection, org_id, sync.table, seed=sync.run.token, limit=OF_EACH)
+        found += await owners_by_chance(connection, org_id, sync.entity, path, seed=sync.run.token, limit=OF_EACH)
         return list(dict.fromkeys(found))
 
     return await patiently(resources, read)

@@ -1,4 +1,4 @@
-"""What Planning Center shows of one list while it is verified: pages, and records one by one."""
+"""What Planning Center shows while it is verified: pages of a list, lists of single owners, records one by one."""
 
 import asyncio
 import hashlib
@@ -23,6 +23,7 @@ from pco_client.errors import (
 from pco_client.rate_limit import DEEP_OFFSET
 from pco_client.sansio import PageRequest
 from pco_walks.window import WHOLE, Window
+from tasks.pages.own_list import read_own_list
 from tasks.retries import delays_of, retried
 from tasks.rows.transform import raw_text, transform_page
 from tasks.settings import SyncSettings
@@ -68,9 +69,17 @@ class ListedPage:
         return end > self.total or (self.next_offset is None) != (end == self.total)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnersRecords:
+    """The list of one owner. The `rejected` records cannot be stored; they are named as on a page."""
+
+    records: tuple[Shown, ...]
+    rejected: frozenset[str]
+
+
 @dataclass(kw_only=True)
 class Listing:
-    """One list of one church. The methods raise the client's errors."""
+    """The records of one kind of one church. The methods raise the client's errors."""
 
     client: PcoClient
     settings: SyncSettings
@@ -108,9 +117,21 @@ class Listing:
 
         await in_parallel([work() for _ in range(min(self.settings.pages_in_flight, len(places)))])
 
-    async def record(self, identity: str) -> Shown | None:
-        """One record by its id; None if PCO says that there is none. Raises `UnclearError` if it does not say."""
-        path = f"{self.entity.list_path}/{quote(identity, safe='')}"
+    async def of_owner(self, path: str, owner: str) -> OwnersRecords:
+        """The list at `path` below one owner, read exactly."""
+        own = await self._retried(lambda: read_own_list(self.client, self.entity, path, owner, lane=self._lane))
+        self.requests += own.requests
+        shown, rejected = self._shown(own.records)
+        return OwnersRecords(
+            records=tuple(shown), rejected=frozenset(_key(own.records[place], place) for place in rejected)
+        )
+
+    async def record(self, identity: str, *, where: str | None = None) -> Shown | None:
+        """One record by its id, in its list or `where` else PCO shows it; None if PCO says that there is none.
+
+        Raises `UnclearError` if it does not say.
+        """
+        path = f"{where or self.entity.list_path}/{quote(identity, safe='')}"
         try:
             document = await self._retried(
                 lambda: self.client.fetch_document(path, api_version=self.entity.api_version, lane=self._lane)

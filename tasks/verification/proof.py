@@ -24,7 +24,8 @@ class Evidence:
 
     `pco_count`: what Planning Center counts; None where it does not say. `surplus`: how many more it counts than the
     mirror, newer ones left out, in all and in halves of the list. `doubt`: why what was seen proves nothing.
-    `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile,
+    `owners`: of a kind that has no list of its own, the owners whose lists were compared, of `known_owners`; None for
+    a list. `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile,
     `added` of them without a row; `hidden`: not listed, but shown by their id.
     `quarantined`: open items of this entity. `unstorable`: listed records without a usable identity.
     """
@@ -36,6 +37,8 @@ class Evidence:
     surplus: tuple[int, ...] = (0,)
     doubt: str = ""
     pages: int = 0
+    owners: int | None = None
+    known_owners: int = 0
     listed: int = 0
     same: int = 0
     newer: int = 0
@@ -105,6 +108,8 @@ class Evidence:
         hidden = f"{self.hidden} are not listed, but shown by their id" if self.hidden else ""
         if self.method == "count":
             return [self._counts(), newer, "no content compared"]
+        if self.owners is not None:
+            return [f"{content} ({self.owners} of {self.known_owners} owners)", newer, hidden]
         if self.method == "sample":
             return [f"{content} ({counted(self.pages, 'page')})", self._counts(), newer, hidden]
         return [content, newer, hidden]

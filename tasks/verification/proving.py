@@ -1,4 +1,4 @@
-"""Compares the mirror of one list with Planning Center, by counts, by some pages or by all of them; keeps the proof.
+"""Compares the mirror of one kind with Planning Center, by counts, by some of it or by all of it; keeps the proof.
 
 What changes meanwhile is no difference: a record that was created or changed after the mirror was last complete is only
 counted; and whatever differs is requested once more by its id, and compared with the row as it is by then.
@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Table
@@ -26,7 +26,6 @@ from pco_store.ledger.proofs import (
     count_mirror,
     creation_times,
     live_rows,
-    mirror_state,
     put_proof,
     rows_by_id,
     rows_of,
@@ -39,26 +38,14 @@ from tasks.patience import patiently
 from tasks.verification.comparison import Difference, Moment, Shown, are_in_order, compare, is_same, needs_values
 from tasks.verification.counting import Counted, Counting
 from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel
+from tasks.verification.mirrored import chain_read, known_until, moment_of, read_mirror_state
+from tasks.verification.owners import OwnersCompared
 from tasks.verification.proof import Evidence, Method, Proof, facts_of
 from tasks.verification.whole_list import WholeList
 
 T = TypeVar("T")
 MOST_REQUESTED: Final = 100
 """Differences of a kind that are looked at once more; more than these are not taken for chance."""
-
-
-class NotMirroredError(Exception):
-    """The entity was never read completely, so there is nothing to compare."""
-
-
-async def read_mirror_state(resources: Resources, org_id: str, entity: Entity) -> MirrorState:
-    """What is known of the mirror. Raises `NotMirroredError` if it was never complete, and the errors of the store."""
-    state = await patiently(resources, lambda connection: mirror_state(connection, org_id, entity.name))
-    if state.as_of is None:
-        raise NotMirroredError(
-            f"{entity.name} of {org_id} was never read completely, so there is nothing to compare; sync it first"
-        )
-    return state
 
 
 async def prove(
@@ -74,14 +61,22 @@ async def prove(
 ) -> Proof:
     """Compare, and keep the proof in `sync.proofs`.
 
-    An answer of PCO that leaves the list unread is a verdict, Unknown. Raises `NotMirroredError`, and the errors that
+    An answer of PCO that leaves a list unread is a verdict, Unknown. Raises `NotMirroredError`, and the errors that
     are not about this list: a refused credential, no network, no budget, no database.
     """
     began = time.monotonic()
     state = await read_mirror_state(resources, org_id, entity)
     listing = Listing(client=client, settings=resources.settings, entity=entity, org_id=org_id)
-    work = _Proving(resources=resources, listing=listing, state=state)
-    evidence = await work.run(method, sample_pages=sample_pages, chance=random.Random(seed))  # noqa: S311
+    if entity.list_path is None:
+        below = OwnersCompared(
+            resources=resources, client=client, org_id=org_id, chain=chain_read(entity, state), state=state
+        )
+        evidence = await below.run(method, sample=sample_pages, seed=seed)
+        requests = below.requests
+    else:
+        work = _Proving(resources=resources, listing=listing, state=state)
+        evidence = await work.run(method, sample_pages=sample_pages, chance=random.Random(seed))  # noqa: S311
+        requests = listing.requests
     facts = facts_of(evidence, seed=seed, flow_run_id=flow_run_id)
     seconds = round(time.monotonic() - began, 3)
     proof_id = await patiently(
@@ -93,7 +88,7 @@ async def prove(
             method=method,
             verdict=evidence.verdict,
             facts=facts,
-            requests=listing.requests,
+            requests=requests,
             seconds=seconds,
         ),
     )
@@ -105,7 +100,7 @@ async def prove(
         verdict=evidence.verdict,
         message=evidence.message,
         facts=facts,
-        requests=listing.requests,
+        requests=requests,
         seconds=seconds,
     )
 
@@ -161,12 +156,10 @@ class _Proving:
 
     @property
     def _as_of(self) -> datetime:
-        assert self.state.as_of is not None, "what was never complete is not compared"
-        return self.state.as_of
+        return known_until(self.state)
 
     def _moment(self) -> Moment:
-        ahead = max(self.resources.pco_ahead, timedelta())
-        return Moment(as_of=self._as_of, began=self.state.now, now=datetime.now(UTC) + ahead)
+        return moment_of(self.resources, self.state)
 
     @property
     def _entity(self) -> Entity:

@@ -95,6 +95,24 @@ def test_what_is_in_quarantine_is_not_unmirrored() -> None:
     assert found == Difference(quarantined={"1"}, unmirrored={"2"})
 
 
+def test_a_row_that_stands_in_another_list_is_not_the_same() -> None:
+    rows = {"1": Row(None, hashed("a")), "2": Row(None, hashed("a")), "3": Row(None, hashed("a"), NOW)}
+    found = compare([shown(one) for one in "123"], rows, entity=STATUS, moment=MOMENT, misplaced={"2", "3"})
+    assert found == Difference(same={"1"}, outdated={"2"}, newer={"3"})
+
+
+def test_of_what_differed_twice_nothing_else_is_kept() -> None:
+    found = Difference(unmirrored={"1", "2"}, ghosts={"3"}, outdated={"4"}, same={"5"})
+    found.keep({"1", "4", "5"})
+    assert (found, found.ids) == (Difference(unmirrored={"1"}, outdated={"4"}, same={"5"}), {"1", "4"})
+
+
+def test_what_may_have_come_with_a_changed_owner_is_newer_and_what_has_gone_is_not() -> None:
+    found = Difference(unmirrored={"1"}, ghosts={"3"}, outdated={"4"}, newer={"5"})
+    found.excuse_changes()
+    assert found == Difference(ghosts={"3"}, newer={"1", "4", "5"}, added={"1"})
+
+
 def values_of(**changes: Any) -> tuple[Shown, dict[str, Any]]:
     """A person as shown, and the columns of a row that holds it, less what differs."""
     attributes = {"first_name": "Ada", "birthdate": "1990-02-03", "child": False, "remote_id": 7, "new_one": [1, 2.5]}

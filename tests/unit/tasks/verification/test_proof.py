@@ -26,6 +26,16 @@ def evidence(method: Any = "full", **more: Any) -> Evidence:
     [
         ({}, "Exact", "20 of 20 records have the same content"),
         ({"method": "sample"}, "SampleAgrees", "20 of 20 records have the same content (1 page); both count 20"),
+        (
+            {"method": "sample", "same": 9, "owners": 2, "known_owners": 7, "pco_count": None},
+            "SampleAgrees",
+            "9 of 20 records have the same content (2 of 7 owners)",
+        ),
+        (
+            {"owners": 7, "known_owners": 7, "pco_count": None},
+            "Exact",
+            "20 of 20 records have the same content (7 of 7 owners)",
+        ),
         ({"method": "count", "same": 0}, "CountsAgree", "both count 20; no content compared"),
         (
             {"same": 19, "newer": 1},
