@@ -13,7 +13,7 @@ from pco_store.ledger.openings import Opened
 from pco_store.ledger.quarantine import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items
 from pco_store.ledger.runs import RunHandle
 from pco_store.ledger.superseded import resolve_superseded
-from tests.integration.fan_outs import MEMBERSHIPS, claim, insert, open_fan_out
+from tests.integration.fan_outs import MEMBERSHIPS, claim, commit_page, insert, open_fan_out
 from tests.integration.mirror import at
 from tests.integration.requests import run_request
 
@@ -224,6 +224,7 @@ async def test_whoever_reads_the_list_of_the_parents_settles_it_be_it_a_sync_or_
 
     root, child = await fan_out_with(store, "tuesday", "1")
     assert len(await waiting(store)) == 1
+    await commit_page(store, root, ids=["1"])
     await complete(store, root, child)
     assert await waiting(store) == []
 

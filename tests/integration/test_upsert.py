@@ -234,10 +234,10 @@ async def test_every_column_of_the_catalogue_takes_what_its_attribute_may_hold(s
             {"type": entity.resource, "id": "3"},
             {"type": entity.resource, "id": "4", "attributes": limits},
         ]
-        page = transform_page(records, entity=entity, org_id="grace", epoch="turn-1", observed_at=at(0))
+        page = transform_page(records, entity=entity, org_id="columns", epoch="turn-1", observed_at=at(0))
         table = mirror_table(entity)
         assert await upsert(store, page.rows, table=table) == (4, 0, 0, 0), entity.name
-        found = await stored(store, table=table)
+        found = await stored(store, table=table, org_id="columns")
         for name, one in entity.attributes.items():
             for number, values in (("1", FITTING), ("4", LIMITS)):
                 expected = values[one.type][1] if one.type in values else DOCUMENT

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 
 from flows.sync_entity import sync_entity
 from flows.sync_organization import sync_organization
+from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
 from tasks.reports.organization_summary import OrganizationSummary
 from tests.church import PEOPLE, Church
@@ -61,7 +62,8 @@ def end(church: Church, *include: str, **parameters: Any) -> State[Any]:
 
 def outcomes(summary: OrganizationSummary) -> dict[str, str]:
     """How each list ended."""
-    return {one.entity: one.outcome for one in summary.entities}
+    listed = {one.name for one in load_catalog().entities(top_level_only=True)}
+    return {one.entity: one.outcome for one in summary.entities if one.entity in listed}
 
 
 def runs_of(church: Church, epoch: str) -> dict[str, Any]:
