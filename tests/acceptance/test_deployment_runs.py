@@ -98,7 +98,9 @@ def _cancel(run: FlowRun) -> None:
 
 
 def _runs(church: Church) -> Any:
-    return church.sql("SELECT * FROM sync.runs WHERE org_id = :org_id ORDER BY run_id", org_id=church.org_id)
+    return church.sql(
+        "SELECT * FROM sync.runs WHERE org_id = :org_id AND read_with IS NULL ORDER BY run_id", org_id=church.org_id
+    )
 
 
 def _pages(church: Church) -> set[int]:

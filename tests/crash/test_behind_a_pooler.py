@@ -48,7 +48,10 @@ def test_a_killed_process_is_followed_when_its_lease_has_run_out(
     with SyncProcess(short_lease, tmp_path, org_id="grace", entity=PEOPLE, epoch="e") as killed:
         wait_until(lambda: len(church.committed()) >= 4, "some pages are committed", seconds=60)
         killed.kill()
-    wait_until(lambda: bool(church.sql("SELECT 1 FROM sync.runs WHERE lease_until < now()")), "the lease has run out")
+    wait_until(
+        lambda: bool(church.sql("SELECT 1 FROM sync.runs WHERE lease_until < now() AND read_with IS NULL")),
+        "the lease has run out",
+    )
     with SyncProcess(pooled, tmp_path, org_id="grace", entity=PEOPLE, epoch="e") as following:
         assert following.result()["state"] == "Completed"
     assert [run.fence for run in church.runs()] == [2]

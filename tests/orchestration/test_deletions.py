@@ -203,7 +203,7 @@ def test_asking_that_was_interrupted_goes_on_where_it_was_with_what_it_was_told(
     world.reset_log()
     mirrored.sql("UPDATE sync.runs SET state = 'running' WHERE epoch = 'e'")
     assert mirrored.sync(epoch="e", many_deletions="accept").deleted == 60, "killed before it could say so"
-    assert world.access_log() == []
+    assert of_people(world) == []
 
 
 def test_whom_the_filter_hid_is_found_deleted_by_a_full_sync_and_stays_so_in_a_delta(
