@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, TaskRun
 from redis import Redis
 
-from tests.church import Church, read_flow_run
+from tests.church import OF_ONE_PERSON, Church, read_flow_run
 from tests.stack import wait_until
 
 
@@ -41,6 +41,7 @@ def test_a_run_says_what_it_read_how_far_it_is_and_what_came_of_it(
     assert float(str(artifacts["progress"].data)) == 100.0
     assert artifacts["progress"].description == "people.Person of grace: page 3 of 3"
     table = {row["what"]: row["value"] for row in json.loads(str(artifacts["table"].data))}
+    compared = [one for one in church.simulator.access_log() if OF_ONE_PERSON.search(one["path"])]
     told = ("pages", "new", "changed", "unchanged", "quarantined", "requests", "retries")
     assert {name: table[name] for name in told} == {
         "pages": "3",
@@ -48,7 +49,7 @@ def test_a_run_says_what_it_read_how_far_it_is_and_what_came_of_it(
         "changed": "0",
         "unchanged": "0",
         "quarantined": "0",
-        "requests": "3",
+        "requests": str(3 + len(compared)),
         "retries": "1",
     }
     assert float(table["waited seconds"]) >= 0
