@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_store.ledger.openings import ORGANIZATION, handle_of
 from pco_store.ledger.runs import RunHandle
 
-_ABANDONED: Final = "state = 'running' AND lease_until < now() AND parent_run_id IS NULL AND turn IS NOT NULL"
+_ABANDONED: Final = (
+    "state = 'running' AND lease_until < now() AND parent_run_id IS NULL AND turn IS NOT NULL AND read_with IS NULL"
+)
 
 _IS_LEFT_TO_CHURCH: Final = """
     coalesce(run.plan ->> 'is_of_church' = 'true', false) AND EXISTS (

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,42 +64,36 @@ async def read_owners(
     return {row.id: row.owner for row in result}
 
 
-async def may_have_moved(
-    connection: AsyncConnection, run: RunHandle, owners: Table, by_owner: Mapping[str, str]
-) -> frozenset[str]:
-    """Of records that a run did not show, those that may be with another owner by now, who was read before.
-
-    That is so if their owner is still there, or was merged into another one, and the full reading before this one has
-    shown them, or there was none. `by_owner` are the records with their owners.
-    """
+async def gone_with_owners(
+    connection: AsyncConnection, org_id: str, owners: Table, by_owner: Mapping[str, str]
+) -> dict[str, datetime]:
+    """Of records by their owners, those whose owner is known to be deleted, and when that was found; not if merged."""
     result = await connection.execute(
         text(
             f"""
-            SELECT asked.id FROM unnest(CAST(:ids AS text[]), CAST(:owners AS text[])) AS asked(id, owner)
-            WHERE NOT EXISTS (SELECT FROM {quoted_name(owners)} AS owner
-                              WHERE owner.org_id = :org_id AND owner.id = asked.owner
-                                AND owner._deleted_reason NOT LIKE 'merged into %')
-              AND asked.id IN (
-                SELECT unnest(ids) FROM sync.pages WHERE run_id = :before
-                UNION ALL SELECT unnest(CAST(:ids AS text[])) WHERE CAST(:before AS bigint) IS NULL)
+            SELECT asked.id, owner._deleted_at FROM {quoted_name(owners)} AS owner
+            JOIN unnest(CAST(:ids AS text[]), CAST(:owners AS text[])) AS asked(id, owner) ON asked.owner = owner.id
+            WHERE owner.org_id = :org_id AND owner._deleted_reason NOT LIKE 'merged into %'
             """  # noqa: S608 - names from the catalogue
         ),
-        {
-            "ids": list(by_owner),
-            "owners": list(by_owner.values()),
-            "org_id": run.org_id,
-            "before": await _full_reading_before(connection, run),
-        },
+        {"org_id": org_id, "ids": list(by_owner), "owners": list(by_owner.values())},
+    )
+    return {row.id: row._deleted_at for row in result}
+
+
+async def shown_before(connection: AsyncConnection, run: RunHandle, ids: Sequence[str]) -> frozenset[str]:
+    """Of these records, those that the full reading before this one has shown; all, if there was none."""
+    result = await connection.execute(
+        text(
+            """
+            WITH before AS (
+                SELECT max(run_id) AS run_id FROM sync.runs WHERE org_id = :org_id AND entity = :entity
+                  AND scope = :scope AND state = 'completed' AND mode = 'full' AND run_id < :run_id)
+            SELECT one FROM before, unnest(CAST(:ids AS text[])) AS one
+            WHERE before.run_id IS NULL
+               OR one IN (SELECT unnest(ids) FROM sync.pages JOIN before USING (run_id))
+            """
+        ),
+        {"org_id": run.org_id, "entity": run.entity, "scope": run.scope, "run_id": run.run_id, "ids": list(ids)},
     )
     return frozenset(result.scalars())
-
-
-async def _full_reading_before(connection: AsyncConnection, run: RunHandle) -> int | None:
-    found: int | None = await connection.scalar(
-        text(
-            "SELECT max(run_id) FROM sync.runs WHERE org_id = :org_id AND entity = :entity AND scope = :scope "
-            "AND state = 'completed' AND mode = 'full' AND run_id < :run_id"
-        ),
-        {"org_id": run.org_id, "entity": run.entity, "scope": run.scope, "run_id": run.run_id},
-    )
-    return found

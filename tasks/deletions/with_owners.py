@@ -1,17 +1,24 @@
 """After a complete walk: which of the records that came with the list's are gone.
 
-They are asked for below the owners that their rows name, by the rules of every deletion (`from_a_list`): twice, beside
-witnesses, and not if there are too many. So an include that PCO cuts short never costs a row.
-
-What is gone from an owner who is still there may have moved to one whose page had been read before. So it is marked by
-the next full reading that does not show it either.
+What belonged to an owner that is found to be deleted is gone with it. All else is asked for below the owner that its
+row names, by the rules of every deletion (`from_a_list`): twice, beside witnesses, and not if there are too many. So an
+include that PCO cuts short never costs a row. It may have moved to an owner whose page had been read before, too: so it
+is only asked for if the full reading before this one did not show it either.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 
 from pco_catalog.ancestors import path_below
 from pco_store.ledger.answers import settle_run
-from pco_store.ledger.missing import MissingRecords, find_missing, may_have_moved, read_owners
+from pco_store.ledger.missing import (
+    MissingRecords,
+    find_missing,
+    gone_with_owners,
+    read_owners,
+    shown_before,
+)
 from pco_store.ledger.missing_below import settled_deletions
 from tasks.deletions.absence import Asking, Checkpoints
 from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
@@ -56,8 +63,9 @@ async def find_deletions_with_owners(
         is_single=is_single,
     )
     known = {one: owners[one] for one in missing.ids if one in owners}
-    later = await patiently(resources, partial(may_have_moved, run=run, owners=sync.table, by_owner=known))
-    asked = {one: [path_of(one)] for one in known if one not in later}
+    gone = await patiently(resources, partial(gone_with_owners, org_id=run.org_id, owners=sync.table, by_owner=known))
+    later = await patiently(resources, partial(shown_before, run=run, ids=[one for one in known if one not in gone]))
+    asked = {one: [path_of(one)] for one in known if one not in gone and one not in later}
     absent = await asking.find_absent(asked, Checkpoints(resources=resources, run=run)) if asked else []
     verdict: Verdict = "not_provable" if absent is None else "confirmed"
     unplaced = len(missing.ids) - len(known)
@@ -67,8 +75,11 @@ async def find_deletions_with_owners(
             settle_run,
             run=run,
             table=table,
-            told={"verdict": verdict, "missing": len(asked), "unplaced": unplaced},
-            found=[("absent", one.ids, one.at) for one in absent or ()],
+            told={"verdict": verdict, "missing": len(asked) + len(gone), "unplaced": unplaced},
+            found=[
+                *(("absent", one.ids, one.at) for one in absent or ()),
+                *(("with its owner", ids, at) for at, ids in _by_time(gone).items()),
+            ],
         ),
     )
     return Deletions(verdict=verdict, missing=len(asked), deleted=deleted, requests=asking.requests, unplaced=unplaced)
@@ -88,3 +99,10 @@ async def _owners(resources: Resources, companion: Companion, missing: MissingRe
             ids=[*missing.ids, *missing.witnesses],
         ),
     )
+
+
+def _by_time(gone: Mapping[str, datetime]) -> dict[datetime, list[str]]:
+    found: dict[datetime, list[str]] = {}
+    for one, at in gone.items():
+        found.setdefault(at, []).append(one)
+    return found
