@@ -69,7 +69,7 @@ async def commit_companions(
 ) -> None:
     """Commit what came with the page at `at`, in the transaction that commits it, behind it."""
     if at.reading > 1:
-        for companion in sync.companions.values():
+        for companion in list(sync.companions.values()):
             await resolve_read_again(
                 connection,
                 companion.run.run_id,
@@ -115,8 +115,8 @@ async def _drop(sync: SyncContext, include: str, reason: str) -> None:
         return
     async with sync.database.transaction() as connection:
         await drop_member(connection, sync.run, include, reason)
-    dropped = sync.companions.pop(include)
-    sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, dropped.entity.name, reason)
+    if (dropped := sync.companions.pop(include, None)) is not None:  # pages beside this one find out, too
+        sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, dropped.entity.name, reason)
 
 
 async def _complete(sync: SyncContext, kind: Sideloaded) -> None:

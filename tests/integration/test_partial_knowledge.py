@@ -158,7 +158,7 @@ async def test_whatever_ways_a_record_of_any_kind_is_read_by_all_that_one_of_the
 ) -> None:
     """First one list shows all that it can, then others the same or less, observed before it or after it."""
     draw, church = Random(seed), f"church-{seed}"
-    for entity in CATALOG.entities():
+    for entity in (one for one in CATALOG.entities() if one.list_paths):
 
         def made(shape: Any, path: str, scope: str, observed: int, entity: Entity = entity) -> list[dict[str, object]]:
             below = path if "{" in path else ""
