@@ -312,7 +312,7 @@ def test_what_cannot_be_a_row_stands_aside_with_its_owner_and_is_replayed_there(
     lapse(giving, "spoilt", record_id=owner, **ALWAYS)
     state = ended(giving)
     assert state.name == "CompletedWithQuarantine"
-    assert "giving.Designation: 1 records are in quarantine" in str(state.message)
+    assert "giving.Designation: 1 record is in quarantine" in str(state.message)
     ((entity, bad, of),) = giving.sql("SELECT entity, record_id, owner FROM sync.quarantine")
     assert (entity, of) == (DESIGNATIONS, owner)
     assert bad not in designations_of(giving, owner)
