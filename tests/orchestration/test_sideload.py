@@ -219,6 +219,10 @@ def left_out(giving: Church) -> None:
     lapse(giving, "missing", **ALWAYS)
 
 
+def left_out_of_pages_side_by_side(giving: Church) -> None:
+    lapse(giving, "missing", path=PATH, after=1, **ALWAYS)
+
+
 def cut(giving: Church) -> None:
     lapse(giving, "cut", number=1, **ALWAYS)
 
@@ -228,6 +232,7 @@ def cut(giving: Church) -> None:
     [
         (dropped, "does not offer designations"),
         (left_out, "does not tell all designations of"),
+        (left_out_of_pages_side_by_side, "does not tell all designations of"),
         (cut, "designations of one record lacks"),
     ],
 )
