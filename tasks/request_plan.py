@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pco_catalog.catalog import Entity
+from pco_catalog.ancestors import columns_of
+from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level
 from pco_catalog.due_lists import load_due_rules
 from pco_client.client import PcoClient
@@ -16,6 +17,7 @@ from pco_walks.ways import Way
 from pco_walks.window import WHOLE, Window, choose_window
 from tasks.retries import delays_of, retried
 from tasks.settings import SyncSettings
+from tasks.verification.includes import OF_EACH
 
 SAMPLES: Final = 5
 """Parents that are looked at to learn how many children one has."""
@@ -107,7 +109,7 @@ class RequestPlan:
             way=_named(way),
             lists=1,
             records=counted,
-            requests=self._pages(counted or 0, window),
+            requests=self._pages(counted or 0, window) + (_compared(entity, counted) if way.mode == "full" else 0),
             is_exact=counted is not None and not (window.is_bounded and counted > self.settings.part_records),
         )
 
@@ -185,6 +187,14 @@ class RequestPlan:
         return pages_of(
             records, window=window, page_size=self.settings.page_size, part_records=self.settings.part_records
         )
+
+
+def _compared(entity: Entity, records: int | None) -> int:
+    """The own lists that a full reading compares with what came with the records, where these are the owners of it."""
+    catalog = load_catalog()
+    kinds = ((one.owner_column, catalog.entity(one.entity)) for one in catalog.brought_by(entity.name))
+    owned = [kind for column, kind in kinds if column in columns_of(kind).ancestors]
+    return len(owned) * min(records or 0, 2 * OF_EACH)
 
 
 def _named(way: Way) -> str:
