@@ -1,4 +1,4 @@
-"""`quarantine`: what stands aside."""
+"""`quarantine`: list what could not be stored."""
 
 from deployments.environment import find_servers
 from deployments.interrupts import interrupts

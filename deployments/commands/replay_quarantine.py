@@ -1,4 +1,4 @@
-"""`replay-quarantine`: what stands aside gets another try."""
+"""`replay-quarantine`: try again to store what is in quarantine."""
 
 from deployments.environment import find_servers
 from deployments.interrupts import interrupts

@@ -59,7 +59,7 @@ class FanOutView:
 
 
 class FanOutLook:
-    """The look of a fan-out: its children by the ledger, whoever runs them."""
+    """The look of a fan-out: its children, as the ledger shows them."""
 
     def __init__(self, followed: Followed, *, on_view: Callable[[FanOutView], None] = lambda _: None) -> None:
         self.view: FanOutView | None = None

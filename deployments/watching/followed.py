@@ -80,7 +80,7 @@ class FollowedFlowRun:
 class Followed:
     """Both. `run` is the one of the ledger once the flow run has taken or joined it; until then `others` may be at it.
 
-    What the flow run has taken is followed to its end by the ledger alone, whoever continues it.
+    What the flow run has taken is followed to its end by the ledger alone, also if another flow run continues it.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class _RestColumn(ProgressColumn):
 
 
 class ListLook:
-    """The look of a list's sync, whoever reads it."""
+    """The look of a list's sync, whichever flow run reads it."""
 
     def __init__(self, followed: Followed, redis: Redis, console: Console) -> None:
         self._followed, self._redis = followed, redis

@@ -82,7 +82,13 @@ async def find_deletions_with_owners(
             ],
         ),
     )
-    return Deletions(verdict=verdict, missing=len(asked), deleted=deleted, requests=asking.requests, unplaced=unplaced)
+    return Deletions(
+        verdict=verdict,
+        missing=len(asked) + len(gone),
+        deleted=deleted,
+        requests=asking.requests,
+        unplaced=unplaced,
+    )
 
 
 async def _owners(resources: Resources, companion: Companion, missing: MissingRecords) -> dict[str, str]:

@@ -144,6 +144,7 @@ def test_deleted_ones_get_their_tombstones_with_their_owners_and_without(giving:
     summary = giving.sync(DONATIONS)
     assert dead() == set(its)
     assert (summary.deleted, summary.brought[DESIGNATIONS].deleted) == (1, len(its))
+    assert summary.brought[DESIGNATIONS].missing == len(its)
     assert giving.sync(DONATIONS).brought[DESIGNATIONS].deleted == 1
     assert dead() == {lone, *its}, "it may have moved while the list was read, so it was left for the next turn"
 
