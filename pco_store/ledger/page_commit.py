@@ -1,92 +1,111 @@
-"""A page's rows, links, checkpoint and fence check in one statement: one way to the database and back."""
+"""A page's rows, what comes with them, links, checkpoints and fence check in one statement: one round trip."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.errors import LeaseLost
-from pco_store.ledger.runs import PageReceipt, RunHandle, digest_of
+from pco_store.ledger.runs import RECEIPT_COLUMNS, PageReceipt, RunHandle
+from pco_store.ledger.tables import PageRow
 from pco_store.mirror.links import SharedList, link_cte, link_values, unlist_ctes
-from pco_store.mirror.upsert import PLAIN, fetch, is_plain, page_text, upsert_ctes
+from pco_store.mirror.upsert import fetch, is_plain, page_text, plainly, upsert_ctes
 
-CHECKPOINT: Final = (
-    ("part", "integer"),
-    ("reading", "integer"),
-    ("offset", "bigint"),
-    ("page_size", "integer"),
-    ("rows", "integer"),
-    ("misfits", "integer"),
-    ("quarantined", "integer"),
-    ("next_offset", "bigint"),
-    ("total_count", "bigint"),
-    ("requests", "integer"),
-    ("waited_seconds", "double precision"),
-    ("reached", "boolean"),
-    ("seen_before", "integer"),
-)
-"""What the receipt says of itself; the other counts come from what the upsert did."""
+COUNTED: Final = ("new", "changed", "unchanged", "stale")
+"""What the upsert did; the rest of a checkpoint is what the receipt says of itself."""
+_POSTGRES = dialect()  # type: ignore[no-untyped-call]
+_RECEIVED: Final = tuple(name for name in RECEIPT_COLUMNS if name not in COUNTED)
+_ARGUMENTS: Final = 3 + len(_RECEIVED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageOfRows:
+    """What a page brings of one kind: its rows, the `ids` it showed of it, and the receipt of that kind's run."""
+
+    run: RunHandle
+    table: Table
+    rows: Sequence[Mapping[str, object]]
+    receipt: PageReceipt
+    ids: Sequence[str]
 
 
 async def commit_page(
     connection: AsyncConnection,
-    run: RunHandle,
-    table: Table,
-    rows: Sequence[Mapping[str, object]],
-    receipt: PageReceipt,
-    ids: Sequence[str],
+    page: PageOfRows,
+    brought: Sequence[PageOfRows] = (),
     *,
     completes_run: bool = False,
     shared: tuple[SharedList, datetime] | None = None,
 ) -> PageReceipt:
-    """Upsert the rows as `upsert_rows` does, and record the page; the receipt with the counts of both.
+    """Upsert the rows as `upsert_rows` does, and record the page; its receipt with the counts of both.
 
-    `completes_run` says that nothing of the run is left after this page. `shared` is the list to which the records are
-    linked, and when it was requested. All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done
-    nothing then, when the run is not ours any more. The page of a member belongs in the transaction of its list's page,
-    behind that one, which has checked the fence.
+    `brought` is what came with it of other kinds, whose runs are members of the page's. `completes_run` says that
+    nothing of the run is left after this page. `shared` is the list to which the records are linked, and when it was
+    requested. All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done nothing then, when the
+    run is not ours any more.
     """
-    page = page_text(rows)
-    own = [getattr(receipt, name) for name, _ in CHECKPOINT]
-    links = [] if shared is None else link_values(ids, *shared)
-    own_values = [run.run_id, run.fence, list(ids), digest_of(ids), *own]
-    for plain in (True, False) if is_plain(rows) else (False,):
-        statement = _statement(
-            table, completes_run, is_shared=shared is not None, is_member=run.read_with is not None, plain=plain
-        )
-        recorded = await fetch(connection, statement, page, *own_values, *links)
+    kinds = (page, *brought)
+    values = [value for one in kinds for value in _values(one)]
+    values += [page.run.fence, *([] if shared is None else link_values(page.ids, *shared))]
+    tables = tuple(one.table for one in kinds)
+    for plain in (True, False) if all(is_plain(one.rows) for one in kinds) else (False,):
+        statement = _statement(tables, completes_run, is_shared=shared is not None, plain=plain)
+        recorded = await fetch(connection, statement, *values)
         if recorded:
-            return replace(receipt, **recorded[0])
-    raise LeaseLost(run.key, run.fence)
+            return replace(page.receipt, **recorded[0])
+    raise LeaseLost(page.run.key, page.run.fence)
+
+
+def _values(one: PageOfRows) -> list[object]:
+    return [page_text(one.rows), one.run.run_id, list(one.ids), *(getattr(one.receipt, name) for name in _RECEIVED)]
 
 
 @lru_cache(maxsize=1024)
-def _statement(table: Table, completes_run: bool, *, is_shared: bool, is_member: bool, plain: bool) -> str:
-    run_id, fence, ids, digest = (f"${number}" for number in range(2, 6))
-    own = ", ".join(f"${place}::{kind}" for place, (_, kind) in enumerate(CHECKPOINT, start=6))
-    names = ", ".join(f'"{name}"' for name, _ in CHECKPOINT)
-    held = f"run_id = {run_id}::bigint AND fence = {fence}::bigint" + ("" if is_member else " AND state = 'running'")
+def _statement(tables: tuple[Table, ...], completes_run: bool, *, is_shared: bool, plain: bool) -> str:
+    fence = f"${1 + len(tables) * _ARGUMENTS}::bigint"
+    held = f"run_id = $2::bigint AND fence = {fence} AND state = 'running'"
     if plain:
-        held += f" AND {PLAIN}"
-    completed = "state = 'completed', lease_until = now(), completed_at = now()"
-    ours = f"UPDATE sync.runs SET {completed} WHERE {held} RETURNING run_id"  # noqa: S608 - own constants
-    if not completes_run:
-        ours = f"SELECT FROM sync.runs WHERE {held}" + ("" if is_member else " FOR SHARE")
+        held += f" AND {plainly(len(tables))}"
+    ours = f"SELECT FROM sync.runs WHERE {held} FOR SHARE"
+    if completes_run:
+        completed = "state = 'completed', lease_until = now(), completed_at = now()"
+        ours = f"UPDATE sync.runs SET {completed} WHERE {held} RETURNING run_id"  # noqa: S608 - own constants
+    gate = "EXISTS (SELECT FROM ours)"
     links = ""
     if is_shared:
-        first = 6 + len(CHECKPOINT)
-        links = f", {link_cte(first, condition='EXISTS (SELECT FROM ours)')}"
+        first = 2 + len(tables) * _ARGUMENTS
+        links = f", {link_cte(first, condition=gate)}"
         if completes_run:
-            links += f", {unlist_ctes(first, f'{run_id}::bigint', condition='EXISTS (SELECT FROM ours)')}"
-    gate = f"ours AS MATERIALIZED ({ours}),"
+            links += f", {unlist_ctes(first, '$2::bigint', condition=gate)}"
+    between = f"ours AS MATERIALIZED ({ours})"
+    written = upsert_ctes(tables, gate=gate, between=between, each=_ARGUMENTS, plain=plain)
+    received = ", ".join(f'"{name}"' for name in _RECEIVED)
+    counted = ", ".join(COUNTED)
+    pages = " UNION ALL ".join(_checkpoint(nth, fence, gate) for nth in range(len(tables)))
     return f"""
-        WITH {upsert_ctes(table, condition="EXISTS (SELECT FROM ours)", gate=gate, plain=plain)}{links}
-        INSERT INTO sync.pages (run_id, fence, ids, digest, new, changed, unchanged, stale, {names})
-        SELECT {run_id}::bigint, {fence}::bigint, {ids}::text[], {digest}::bytea, new, changed, unchanged, stale, {own}
-        FROM counts WHERE EXISTS (SELECT FROM ours)
-        RETURNING new, changed, unchanged, stale
+        WITH {written}{links},
+        recorded AS (
+            INSERT INTO sync.pages (run_id, ids, fence, {received}, {counted}) {pages}
+            RETURNING run_id, {counted})
+        SELECT {counted} FROM recorded WHERE run_id = $2::bigint
         """  # noqa: S608 - names from the catalogue
+
+
+def _checkpoint(nth: int, fence: str, gate: str) -> str:
+    first = 2 + nth * _ARGUMENTS
+    received = ", ".join(f"${place}::{kind}" for place, kind in enumerate(_kinds(), start=first + 2))
+    counted = ", ".join(COUNTED)
+    return (
+        f"SELECT ${first}::bigint, ${first + 1}::text[], {fence}, {received}, {counted} "  # noqa: S608 - own constants
+        f"FROM counts{nth} WHERE {gate}"
+    )
+
+
+def _kinds() -> list[str]:
+    columns = PageRow.metadata.tables[f"sync.{PageRow.__tablename__}"].columns
+    return [columns[name].type.compile(dialect=_POSTGRES) for name in _RECEIVED]

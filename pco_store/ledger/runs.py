@@ -4,12 +4,11 @@ Every function takes the connection of an open transaction, so that a page's row
 are one commit.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -118,10 +117,9 @@ class RunTotals:
     waited_seconds: float
 
 
-_RECEIPT_COLUMNS = (
-    'part, reading, "offset", page_size, rows, new, changed, unchanged, stale, misfits, quarantined, next_offset, '
-    "total_count, requests, waited_seconds, reached, seen_before"
-)
+RECEIPT_COLUMNS: Final = tuple(one.name for one in fields(PageReceipt))
+"""A receipt as it stands in `sync.pages`."""
+_RECEIPT: Final = ", ".join(f'"{name}"' for name in RECEIPT_COLUMNS)
 
 
 async def check_fence(connection: AsyncConnection, run: RunHandle) -> None:
@@ -134,37 +132,13 @@ async def check_fence(connection: AsyncConnection, run: RunHandle) -> None:
         raise LeaseLost(run.key, run.fence)
 
 
-async def record_page(connection: AsyncConnection, run: RunHandle, receipt: PageReceipt, ids: Sequence[str]) -> None:
-    """The checkpoint of a page; in the same transaction as its rows."""
-    await connection.execute(
-        text(
-            f"INSERT INTO sync.pages (run_id, {_RECEIPT_COLUMNS}, ids, digest, fence) "  # noqa: S608 - own constant
-            "VALUES (:run_id, :part, :reading, :offset, :page_size, :rows, :new, :changed, :unchanged, :stale, "
-            ":misfits, :quarantined, :next_offset, :total_count, :requests, :waited_seconds, :reached, :seen_before, "
-            "CAST(:ids AS text[]), :digest, :fence)"
-        ),
-        {
-            **asdict(receipt),
-            "run_id": run.run_id,
-            "ids": list(ids),
-            "digest": digest_of(ids),
-            "fence": run.fence,
-        },
-    )
-
-
-def digest_of(ids: Sequence[str]) -> bytes:
-    """A page's records in few bytes, to compare two readings."""
-    return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).digest()
-
-
 async def page_receipt(
     connection: AsyncConnection, run: RunHandle, *, part: int, reading: int, offset: int, page_size: int
 ) -> PageReceipt | None:
     """The receipt of one page, if it is committed."""
     result = await connection.execute(
         text(
-            f"SELECT {_RECEIPT_COLUMNS} FROM sync.pages "  # noqa: S608 - own constant
+            f"SELECT {_RECEIPT} FROM sync.pages "  # noqa: S608 - own constant
             "WHERE run_id = :run_id AND part = :part AND reading = :reading "
             'AND "offset" = :offset AND page_size = :page_size'
         ),
@@ -178,7 +152,7 @@ async def committed_pages(connection: AsyncConnection, run: RunHandle) -> list[P
     """All receipts of a run, in the order of their commits."""
     result = await connection.execute(
         text(
-            f"SELECT {_RECEIPT_COLUMNS} FROM sync.pages "  # noqa: S608 - own constant
+            f"SELECT {_RECEIPT} FROM sync.pages "  # noqa: S608 - own constant
             "WHERE run_id = :run_id ORDER BY committed_at"
         ),
         {"run_id": run.run_id},

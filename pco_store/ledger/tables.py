@@ -119,7 +119,7 @@ class PageRow(SQLModel, table=True):
     requests: int = Field(sa_type=Integer)
     waited_seconds: float = Field(sa_type=Double)
     ids: list[str] = Field(sa_type=ARRAY(Text))
-    digest: bytes = Field(sa_type=LargeBinary)
+    digest: bytes | None = Field(default=None, sa_type=LargeBinary)
     fence: int = Field(sa_type=BigInteger)
     reached: bool = Field(sa_type=Boolean, sa_column_kwargs={"server_default": text("false")})
     seen_before: int = Field(sa_type=Integer, sa_column_kwargs=_ZERO)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from sqlalchemy import Table
@@ -27,9 +27,6 @@ from pco_store.mirror.upsert_rules import (
 
 _POSTGRES = dialect()  # type: ignore[no-untyped-call]
 _QUOTE = _POSTGRES.identifier_preparer.quote
-
-PLAIN: Final = "NOT EXISTS (SELECT FROM before WHERE is_intricate)"
-"""Of a page: a whole row that wins replaces what is stored, and all others change nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +55,11 @@ async def upsert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
         return UpsertCounts(new=0, changed=0, unchanged=0, stale=0)
     page = page_text(rows)
     if is_plain(rows):
-        ctes = upsert_ctes(table, plain=True, condition=PLAIN)
-        found = await fetch(connection, f"WITH {ctes} SELECT * FROM counts WHERE {PLAIN}", page)  # noqa: S608
+        ctes = upsert_ctes([table], plain=True, gate=plainly(1))
+        found = await fetch(connection, f"WITH {ctes} SELECT * FROM counts0 WHERE {plainly(1)}", page)  # noqa: S608
         if found:
             return UpsertCounts(**found[0])
-    (counts,) = await fetch(connection, f"WITH {upsert_ctes(table)} SELECT * FROM counts", page)  # noqa: S608
+    (counts,) = await fetch(connection, f"WITH {upsert_ctes([table])} SELECT * FROM counts0", page)  # noqa: S608
     return UpsertCounts(**counts)
 
 
@@ -100,46 +97,73 @@ def is_plain(rows: Sequence[Mapping[str, object]]) -> bool:
     return all(row.get(ABSENT) is None for row in rows)
 
 
-@lru_cache(maxsize=2048)
-def upsert_ctes(table: Table, *, condition: str = "true", gate: str = "", plain: bool = False) -> str:
-    """Common table expressions that upsert the rows given as $1 (`page_text`), and count as `UpsertCounts` in `counts`.
+def plainly(tables: int) -> str:
+    """Of the pages of so many tables: a whole row that wins replaces what is stored, and all others change nothing."""
+    return " AND ".join(f"NOT EXISTS (SELECT FROM before{nth} WHERE is_intricate)" for nth in range(tables))
 
-    Nothing is written unless `condition` holds. `gate` is a further expression, which it may name, and may itself name
-    what stands in `before`.
 
-    `plain` ones do the same with a statement of a third of the cost, for pages of `is_plain` rows for which `PLAIN`
-    holds: the row that wins is written as a whole. The condition, or the gate, must demand that.
+def upsert_ctes(
+    tables: Sequence[Table], *, gate: str = "true", between: str = "", each: int = 1, plain: bool = False
+) -> str:
+    """Common table expressions that upsert the rows of these tables, and count as `UpsertCounts` in `counts0`, ...
+
+    The rows of the n-th (from 0 on) are given as $1 + n * `each` (`page_text`). Nothing is written unless `gate` holds,
+    which may name what stands in `before0`, ..., and in `between`: further expressions, which may name them, too.
+
+    `plain` ones do the same with a statement of a third of the cost, for pages of `is_plain` rows for which `plainly`
+    holds: the row that wins is written as a whole. The gate must demand that.
     """
+    numbered = list(enumerate(tables))
+    given = [_given_ctes(table, nth, f"${1 + nth * each}", plain=plain) for nth, table in numbered]
+    written = [_written_ctes(table, nth, gate, plain=plain) for nth, table in numbered]
+    return ", ".join(filter(None, (*given, between, *written)))
+
+
+@lru_cache(maxsize=1024)
+def _given_ctes(table: Table, nth: int, argument: str, *, plain: bool) -> str:
     names = written_columns(table)
-    columns = ", ".join(_QUOTE(name) for name in names)
     given, selected = [], []
     for name in names:
         column_type = table.columns[name].type
         is_json = isinstance(column_type, JSONB)
         given.append(f"{_QUOTE(name)} {'text' if is_json else column_type.compile(dialect=_POSTGRES)}")
         selected.append(f"given.{_QUOTE(name)}" + ("::jsonb" if is_json else ""))
-    mirror = f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
     return f"""
-        page ({columns}, {ABSENT}) AS (
+        page{nth} ({_columns(table)}, {ABSENT}) AS (
             SELECT {", ".join(selected)}, given.{ABSENT}
-            FROM json_to_recordset($1::json) AS given ({", ".join(given)}, {ABSENT} text)),
-        before AS (
+            FROM json_to_recordset({argument}::json) AS given ({", ".join(given)}, {ABSENT} text)),
+        before{nth} AS (
             SELECT stored.id, {_before_plain(table) if plain else _before(table)}
-            FROM page JOIN {mirror} AS stored ON stored.org_id = page.org_id AND stored.id = page.id),
-        {gate}
-        written AS (
-            INSERT INTO {mirror} AS stored ({columns}) SELECT {columns} FROM page WHERE {condition}
-            ON CONFLICT (org_id, id) DO UPDATE {_on_conflict_plain(table) if plain else _on_conflict(table)}
+            FROM page{nth} AS page JOIN {_mirror(table)} AS stored
+                ON stored.org_id = page.org_id AND stored.id = page.id)
+        """  # noqa: S608 - names from the catalogue
+
+
+@lru_cache(maxsize=1024)
+def _written_ctes(table: Table, nth: int, gate: str, *, plain: bool) -> str:
+    columns = _columns(table)
+    return f"""
+        written{nth} AS (
+            INSERT INTO {_mirror(table)} AS stored ({columns}) SELECT {columns} FROM page{nth} WHERE {gate}
+            ON CONFLICT (org_id, id) DO UPDATE {_on_conflict_plain(table) if plain else _on_conflict(table, nth)}
             RETURNING stored.id, (xmax = 0) AS is_new),
-        counts AS (
+        counts{nth} AS (
             SELECT count(*) FILTER (WHERE written.is_new) AS new,
                    count(*) FILTER (WHERE NOT written.is_new
                        AND (before.is_same AND before.is_quiet) IS NOT TRUE) AS changed,
                    count(*) FILTER (WHERE written.is_new IS NOT TRUE AND before.is_same
                        AND (written.id IS NULL OR before.is_quiet)) AS unchanged,
                    count(*) FILTER (WHERE written.id IS NULL AND before.is_same IS NOT TRUE) AS stale
-            FROM page LEFT JOIN written USING (id) LEFT JOIN before USING (id))
+            FROM page{nth} LEFT JOIN written{nth} AS written USING (id) LEFT JOIN before{nth} AS before USING (id))
         """  # noqa: S608 - names from the catalogue
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(_QUOTE(name) for name in written_columns(table))
+
+
+def _mirror(table: Table) -> str:
+    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
 
 
 def _before(table: Table) -> str:
@@ -172,7 +196,7 @@ def _on_conflict_plain(table: Table) -> str:
         """
 
 
-def _on_conflict(table: Table) -> str:
+def _on_conflict(table: Table, nth: int) -> str:
     """What becomes of a row that is there: nothing, all of the new one, or only what it tells or the hash it has.
 
     The first line of the WHERE is for the many rows that are as they were; the sub-queries run for the few others.
@@ -181,7 +205,7 @@ def _on_conflict(table: Table) -> str:
     newer = is_newer(table, "excluded")
     more, otherwise = tells_more(table, "excluded"), tells_otherwise(table, "excluded")
     known = f"""(
-        SELECT one.{ABSENT}, {is_same(table, "excluded", f"one.{ABSENT}")} AS _same FROM page AS one
+        SELECT one.{ABSENT}, {is_same(table, "excluded", f"one.{ABSENT}")} AS _same FROM page{nth} AS one
         WHERE one.org_id = excluded.org_id AND one.id = excluded.id OFFSET 0) AS known"""  # noqa: S608 - own names
     wins = f"{newer} AND (stored._deleted_at IS NOT NULL OR {otherwise} OR NOT _same)"
     is_old = f"octet_length(stored._content_hash) <> {HASH_BYTES}"

@@ -13,11 +13,11 @@ from prefect.serializers import JSONSerializer
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest
 from pco_store.ledger.children import insert_children
-from pco_store.ledger.page_commit import commit_page
+from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
-from pco_store.ledger.runs import PageReceipt, check_fence, page_receipt
+from pco_store.ledger.runs import PageReceipt, page_receipt
 from pco_walks.walk import PageReading
-from tasks.pages.companions import commit_companions, take_companions
+from tasks.pages.companions import take_companions
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import SyncContext, current_sync
 from tasks.retries import JITTER, is_worth_a_retry
@@ -113,44 +113,38 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         part=page.part,
         **_place_in_order(sync, page, transformed),
     )
-    # The page alone is one statement; with what else comes of it, it is a transaction of several.
-    is_read_again = page.reading > 1 and sync.has_quarantined
-    is_with_others = bool(brought or (sync.companions and page.reading > 1))
-    is_alone = not (quarantined or children or is_read_again or is_with_others)
+    put_aside = [*quarantined, *(item for one in brought for item in one.quarantined)]
+    is_read_again = page.reading > 1 and (sync.has_quarantined or bool(sync.companions))
+    # The page and what comes with it is one statement; with what else comes of it, it is a transaction of several.
+    is_alone = not (put_aside or children or is_read_again)
     completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
             if is_read_again:
-                await resolve_read_again(
-                    connection,
-                    sync.run.run_id,
-                    part=page.part,
-                    reading=page.reading,
-                    offset=page.offset,
-                    size=page.size,
-                )
-            await put_quarantined(connection, quarantined)
-            if is_with_others:
-                await check_fence(connection, sync.run)
+                for run in (sync.run, *(one.run for one in sync.companions.values())):
+                    await resolve_read_again(
+                        connection,
+                        run.run_id,
+                        part=page.part,
+                        reading=page.reading,
+                        offset=page.offset,
+                        size=page.size,
+                    )
+            await put_quarantined(connection, put_aside)
             if children is not None:
                 await insert_children(connection, children)
             receipt = await commit_page(
                 connection,
-                sync.run,
-                sync.table,
-                transformed.rows,
-                receipt,
-                transformed.ids,
+                PageOfRows(run=sync.run, table=sync.table, rows=transformed.rows, receipt=receipt, ids=transformed.ids),
+                [one.with_page(receipt) for one in brought],
                 completes_run=completes_run,
                 shared=None if sync.shared is None else (sync.shared, observed_at),
             )
-            if is_with_others:
-                await commit_companions(connection, sync, brought, receipt)
     if page.whole or (sync.windows[page.part].is_newest_first and (page.offset == 0 or receipt.seen_before)):
         sync.seen.setdefault(page.part, set()).update(transformed.ids)
     sync.counters.pages += 1
     sync.counters.rows += receipt.rows
-    sync.counters.quarantined += receipt.quarantined + sum(len(one.quarantined) for one in brought)
+    sync.counters.quarantined += len(put_aside)
     sync.counters.waited_seconds += receipt.waited_seconds
     return receipt
 

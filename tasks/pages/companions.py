@@ -5,18 +5,15 @@ that owner's own list is read; where it tells too little of too many, or PCO doe
 kind is dropped from this run, and its lists are read per owner instead.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from pco_client.client import FetchedPage
 from pco_client.documents import Page
 from pco_store.ledger.members import drop_member
-from pco_store.ledger.page_commit import commit_page
-from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
+from pco_store.ledger.page_commit import PageOfRows
+from pco_store.ledger.quarantine import Quarantined
 from pco_store.ledger.runs import PageReceipt
 from tasks.logs import sync_logger
 from tasks.pages.own_list import read_own_list
@@ -37,6 +34,25 @@ class Brought:
     rows: TransformedPage
     quarantined: list[Quarantined]
     count: int
+
+    def with_page(self, at: PageReceipt) -> PageOfRows:
+        """What its run commits with the page at `at`."""
+        receipt = replace(
+            at,
+            rows=self.count,
+            misfits=self.rows.misfits,
+            quarantined=len(self.quarantined),
+            requests=0,
+            waited_seconds=0.0,
+            total_count=None,
+        )
+        return PageOfRows(
+            run=self.companion.run,
+            table=self.companion.table,
+            rows=self.rows.rows,
+            receipt=receipt,
+            ids=self.rows.ids,
+        )
 
 
 async def take_companions(
@@ -62,34 +78,6 @@ async def take_companions(
         for kind in kinds
         if kind.records and kind.sideload.include in sync.companions
     ]
-
-
-async def commit_companions(
-    connection: AsyncConnection, sync: SyncContext, brought: Sequence[Brought], at: PageReceipt
-) -> None:
-    """Commit what came with the page at `at`, in the transaction that commits it, behind it."""
-    if at.reading > 1:
-        for companion in list(sync.companions.values()):
-            await resolve_read_again(
-                connection,
-                companion.run.run_id,
-                part=at.part,
-                reading=at.reading,
-                offset=at.offset,
-                size=at.page_size,
-            )
-    for one in brought:
-        await put_quarantined(connection, one.quarantined)
-        receipt = replace(
-            at,
-            rows=one.count,
-            misfits=one.rows.misfits,
-            quarantined=len(one.quarantined),
-            requests=0,
-            waited_seconds=0.0,
-            total_count=None,
-        )
-        await commit_page(connection, one.companion.run, one.companion.table, one.rows.rows, receipt, one.rows.ids)
 
 
 def _divide(sync: SyncContext, page: Page, *, asked: bool) -> list[Sideloaded]:

@@ -13,8 +13,9 @@ from typing import Final
 from pco_client.documents import Page
 from pco_client.errors import PcoError, TooMuchIncluded
 from pco_store.ledger.members import note_page_size
+from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
-from pco_store.ledger.runs import PageReceipt, check_fence, record_page, shown_elsewhere
+from pco_store.ledger.runs import PageReceipt, check_fence, shown_elsewhere
 from pco_walks.walk import PageReading
 from tasks.logs import sync_logger
 from tasks.pages.apply_page import page_request, reading_of
@@ -177,7 +178,10 @@ async def _commit(
                 for place, why in places
             ],
         )
-        await record_page(connection, run, _receipt_of(page, whole, quarantined=len(places)), [])
+        nothing = PageOfRows(
+            run=run, table=sync.table, rows=(), receipt=_receipt_of(page, whole, quarantined=len(places)), ids=()
+        )
+        await commit_page(connection, nothing)
 
 
 def _receipt_of(page: PageRef, reading: PageReading, *, quarantined: int) -> PageReceipt:

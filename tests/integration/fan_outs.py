@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from pco_catalog import load_catalog
 from pco_store.database import Database
 from pco_store.ledger.children import (
     Claim,
@@ -17,8 +18,11 @@ from pco_store.ledger.children import (
 )
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, ConflictPolicy, Opened, RunRequest
-from pco_store.ledger.runs import FanOutPlan, PageReceipt, RunHandle, RunWindow, check_fence, record_page
+from pco_store.ledger.page_commit import PageOfRows
+from pco_store.ledger.page_commit import commit_page as commit_rows
+from pco_store.ledger.runs import FanOutPlan, PageReceipt, RunHandle, RunWindow
 from pco_store.ledger.submissions import Submission, record_flow_runs, take_back_submitted, take_pending
+from pco_store.mirror.tables import mirror_table
 
 MEMBERSHIPS = "groups.Membership"
 NO_WINDOW = RunWindow(attribute=None, since=None, until=None)
@@ -146,8 +150,9 @@ async def commit_page(database: Database, run: RunHandle, *, offset: int = 0, id
         waited_seconds=0.0,
     )
     async with database.transaction() as connection:
-        await check_fence(connection, run)
-        await record_page(connection, run, receipt, list(ids))
+        await connection.execute(text("SELECT 1"))
+        table = mirror_table(load_catalog().entity(run.entity))
+        await commit_rows(connection, PageOfRows(run=run, table=table, rows=(), receipt=receipt, ids=ids))
 
 
 async def expire(database: Database, *runs: RunHandle) -> None:

@@ -10,7 +10,10 @@ from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.openings import NotOpened, Opened, RunRequest
-from pco_store.ledger.runs import PageReceipt, check_fence, committed_pages, finish_run, record_page, run_totals
+from pco_store.ledger.page_commit import PageOfRows, commit_page
+from pco_store.ledger.runs import PageReceipt, RunHandle, check_fence, committed_pages, finish_run, run_totals
+from pco_store.mirror.upsert import upsert_rows
+from tests.integration.mirror import PEOPLE, person, rows
 from tests.integration.requests import run_request
 
 RECEIPT = PageReceipt(
@@ -42,6 +45,11 @@ async def complete(database: Database, lease: RunLease) -> None:
     async with database.transaction() as connection:
         await finish_run(connection, lease.run, "completed")
     await lease.release()
+
+
+def page_of(run: RunHandle) -> PageOfRows:
+    """A page that shows two people."""
+    return PageOfRows(run=run, table=PEOPLE, rows=rows(person(1), person(2)), receipt=RECEIPT, ids=["1", "2"])
 
 
 async def test_an_epoch_without_a_name_is_called_after_its_turn(database: Database) -> None:
@@ -150,7 +158,8 @@ async def test_of_many_openers_at_once_exactly_one_gets_the_run(database_url: st
 async def test_a_page_is_recorded_once_and_read_back(database: Database) -> None:
     lease = await opened(database, run_request(epoch="e"))
     async with database.transaction() as connection:
-        await record_page(connection, lease.run, RECEIPT, ["1", "2"])
+        await connection.execute(text("SELECT 1"))
+        await commit_page(connection, page_of(lease.run))
 
     async with database.transaction() as connection:
         pages = await committed_pages(connection, lease.run)
@@ -168,14 +177,16 @@ async def test_a_transaction_that_lost_its_fence_leaves_nothing(database: Databa
 
     async def write_late() -> None:
         async with database.transaction() as connection:
-            await record_page(connection, old.run, RECEIPT, ["1"])
-            await check_fence(connection, old.run)
+            await connection.execute(text("SELECT 1"))
+            await upsert_rows(connection, PEOPLE, rows(person(9)))
+            await commit_page(connection, page_of(old.run))
 
     with pytest.raises(LeaseLost):
         await write_late()
 
     async with database.transaction() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM sync.pages")) == 0
+        assert await connection.scalar(text("SELECT count(*) FROM people.person")) == 0
     assert new is not None
     await new.release()
 

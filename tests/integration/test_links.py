@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from pco_catalog import load_catalog
 from pco_store.database import Database
-from pco_store.ledger.page_commit import commit_page
+from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.runs import PageReceipt, RunHandle
 from pco_store.mirror.links import SharedList, insert_links, shared_list, unlist
 from pco_store.mirror.tables import mirror_table
@@ -62,11 +62,7 @@ async def show(
         )
         return await commit_page(
             connection,
-            run,
-            TAGS,
-            page.rows,
-            receipt,
-            page.ids,
+            PageOfRows(run=run, table=TAGS, rows=page.rows, receipt=receipt, ids=page.ids),
             completes_run=completes_run,
             shared=(tags_of(run.scope), now),
         )

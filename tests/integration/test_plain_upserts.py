@@ -69,7 +69,7 @@ async def test_both_statements_leave_the_same_rows_and_count_the_same(store: Dat
         async with store.transaction() as connection:
             await connection.execute(text("SELECT 1"))
             counted = await upsert_rows(connection, table, mine)
-            statement = f"WITH {upsert_ctes(table)} SELECT * FROM counts"
+            statement = f"WITH {upsert_ctes([table])} SELECT * FROM counts0"
             (expected,) = await fetch(connection, statement, page_text(theirs))
         assert asdict(counted) == dict(expected), number
         assert await contents(store, table, "plain") == await contents(store, table, "long")

@@ -10,7 +10,7 @@ from pco_store.errors import LeaseLost
 from pco_store.ledger.answers import settle_run
 from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.missing import find_missing
-from pco_store.ledger.page_commit import commit_page
+from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined
 from pco_store.ledger.runs import PageReceipt
 from tests.integration.mirror import PEOPLE, at, person, rows, stored, upsert
@@ -29,7 +29,7 @@ async def walked(store: Database, *seen: str) -> RunLease:
     page = rows(*(person(one) for one in seen), observed=1)
     async with store.transaction() as connection:
         await connection.execute(text("SELECT 1"))
-        await commit_page(connection, lease.run, PEOPLE, page, PAGE, list(seen))
+        await commit_page(connection, PageOfRows(run=lease.run, table=PEOPLE, rows=page, receipt=PAGE, ids=seen))
     return lease
 
 
