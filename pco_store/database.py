@@ -16,7 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from pco_network.trouble import network_trouble
 from pco_store.connecting import WITHOUT_NAMES, connect_arguments
 from pco_store.database_url import parse_database_url
-from pco_store.errors import DatabaseAddressWrong, StatementRefused, StoreError, StoreUnavailable, means_later
+from pco_store.errors import (
+    DatabaseAddressWrong,
+    StatementRefused,
+    StoreError,
+    StoreInUse,
+    StoreUnavailable,
+    means_later,
+)
 from pco_store.sessions import have_own_sessions
 
 ANY_ADDRESS: Final = "postgresql+asyncpg://"
@@ -188,6 +195,8 @@ def _unavailable(cause: BaseException | None) -> StoreUnavailable:
     told = f"{type(cause).__name__}, SQLSTATE {sqlstate}" if sqlstate else type(cause).__name__
     if sqlstate is None or sqlstate[:2] in ("08", "57"):
         return StoreUnavailable(f"the database went away ({told})")
+    if isinstance(cause, asyncpg.LockNotAvailableError):
+        return StoreInUse(f"another session holds a lock that this one needs ({told})")
     return StoreUnavailable(f"the database cannot do it now ({told})")
 
 

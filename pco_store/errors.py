@@ -2,6 +2,7 @@
 
 StoreError
 ├── StoreUnavailable      retry: the database is away, full, overloaded or restarting (`means_later`)
+│   └── StoreInUse        retry: somebody holds a lock for longer than the statement was to wait
 └── StopStoreError        stop: trying again gives the same answer
     ├── SchemaMissing     run the migrations first
     ├── SchemaOutdated    run the migrations first
@@ -57,6 +58,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The database cannot be reached, has just ended our connection, or cannot do it now. Retry later."""
+
+
+class StoreInUse(StoreUnavailable):
+    """Somebody holds a lock, and the statement was not to wait longer for it."""
 
 
 class StopStoreError(StoreError):

@@ -1,5 +1,7 @@
 """Bring a database to the schema this program needs."""
 
+import asyncio
+import time
 from collections.abc import Callable
 
 from alembic import command
@@ -7,9 +9,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from pco_store.ahead import Columns, add_columns_ahead
+from pco_store.ahead import LOCK_MILLISECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Columns, add_columns_ahead
 from pco_store.database import Database
-from pco_store.errors import SchemaNewer
+from pco_store.errors import SchemaNewer, StoreInUse, StoreUnavailable
 from pco_store.ledger.ancestors import Filled, fill_ancestors
 from pco_store.schema_check import VERSIONS, found_migration, known_migrations, newest_migration
 
@@ -17,7 +19,9 @@ from pco_store.schema_check import VERSIONS, found_migration, known_migrations, 
 async def migrate(url: str) -> str:
     """Apply every migration that is missing, and return the one the database is at now.
 
-    Safe to repeat, and to run from two places at once: the second waits. Raises `StoreUnavailable`, `SchemaNewer`.
+    Safe to interrupt, to repeat, and to run from two places at once: the second waits. Each migration of a database in
+    use is a transaction of its own, so that what it locks is free again before the next one begins. Raises
+    `StoreUnavailable`, also when tables are in use all the time, and `SchemaNewer`.
     """
     database = Database(url, pool_size=1)
     try:
@@ -25,12 +29,9 @@ async def migrate(url: str) -> str:
             found = await found_migration(connection)
         for columns in _ahead_of(found):
             await add_columns_ahead(database, columns)
-        async with database.transaction() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"))
-            found = await found_migration(connection)
-            if found is not None and found not in known_migrations():
-                raise SchemaNewer(found, newest_migration())
-            await connection.run_sync(_upgrade)
+        known = known_migrations()
+        for revision in known[-1:] if found is None else known:
+            await _apply(database, revision)
     finally:
         await database.aclose()
     return newest_migration()
@@ -48,6 +49,28 @@ async def fill_from_ledger(url: str, report: Callable[[Filled], None]) -> Filled
         await database.aclose()
 
 
+async def _apply(database: Database, revision: str) -> None:
+    """Apply what is lacking up to this migration. Somebody's lock is waited for briefly, for others queue behind us."""
+    patience_until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            async with database.transaction() as connection:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"))
+                found = await found_migration(connection)
+                if found is not None and found not in known_migrations():
+                    raise SchemaNewer(found, newest_migration())
+                if found is None or found < revision:
+                    await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'"))
+                    await connection.run_sync(_upgrade, revision)
+                return
+        except StoreInUse:
+            if time.monotonic() > patience_until:
+                raise StoreUnavailable(
+                    f"tables are in use all the time, so that migration {revision} cannot change them"
+                ) from None
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
 def _ahead_of(found: str | None) -> list[Columns]:
     """The columns that pending migrations name for tables that may be in use, oldest migration first."""
     if found is None:
@@ -56,10 +79,10 @@ def _ahead_of(found: str | None) -> list[Columns]:
     return [one.module.AHEAD for one in reversed(list(pending)) if hasattr(one.module, "AHEAD")]
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _config() -> Config:

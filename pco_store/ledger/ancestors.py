@@ -38,6 +38,14 @@ SLOW_SECONDS: Final = 0.05
 LOCKED_SECONDS: Final = 0.05
 """How long rows that somebody is writing are left alone before they are tried again."""
 
+_ROW_BY_ROW: Final = """
+    SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+           set_config('synchronous_commit', 'off', true)
+"""
+"""A few hundred rows are looked up by their keys. Postgres, which knows nothing yet of a column that is new, takes the
+whole table to be cheaper. And no commit waits for the disk: what is lost with the machine before the progress is
+written is filled again."""
+
 _QUOTE = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
@@ -214,7 +222,8 @@ async def _fill_rows(database: Database, rows: _Rows, filled: Filled) -> None:
         arguments = [[rows.values[one][name] for one in ids] for name in rows.columns]
         while True:
             began = time.monotonic()
-            async with database.statement() as connection:
+            async with database.transaction() as connection:
+                await connection.execute(text(_ROW_BY_ROW))
                 (done,) = await fetch(connection, _fill_statement(rows), rows.org_id, ids, *arguments)
             _adapt(filled, time.monotonic() - began)
             filled.rows += done["filled"]
@@ -239,31 +248,27 @@ def _adapt(filled: Filled, seconds: float) -> None:
 
 
 def _fill_statement(rows: _Rows) -> str:
-    """Fill the columns that are null, in the lock order of the upserts; rows that are locked are counted.
-
-    What is lost with the machine before the progress is written is filled again, so no commit waits for the disk.
-    """
+    """Fill the columns that are null, in the lock order of the upserts; rows that are locked are counted."""
     mirror = quoted_name(rows.table)
     arrays = ", ".join(f"${number}::text[]" for number in range(2, 3 + len(rows.columns)))
     quoted = [_QUOTE(name) for name in rows.columns]
     columns = ", ".join(quoted)
     empty = " OR ".join(f"stored.{name} IS NULL" for name in quoted)
-    values = ", ".join(f"{name} = coalesce(stored.{name}, given.{name})" for name in quoted)
+    values = ", ".join(f"{name} = coalesce(stored.{name}, held.{name})" for name in quoted)
     return f"""
         WITH given AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS given (_id, {columns})),
         wanted AS MATERIALIZED (
-            SELECT stored.id FROM given JOIN {mirror} AS stored ON stored.org_id = $1::text AND stored.id = _id
+            SELECT given.* FROM given JOIN {mirror} AS stored ON stored.org_id = $1::text AND stored.id = _id
             WHERE {empty}),
         held AS MATERIALIZED (
-            SELECT stored.id FROM wanted JOIN {mirror} AS stored ON stored.org_id = $1::text AND stored.id = wanted.id
+            SELECT wanted.* FROM wanted JOIN {mirror} AS stored ON stored.org_id = $1::text AND stored.id = _id
             ORDER BY stored.id COLLATE "C" FOR NO KEY UPDATE OF stored SKIP LOCKED),
         done AS (
-            UPDATE {mirror} AS stored SET {values} FROM held JOIN given ON _id = held.id
-            WHERE stored.org_id = $1::text AND stored.id = held.id AND ({empty})
+            UPDATE {mirror} AS stored SET {values} FROM held
+            WHERE stored.org_id = $1::text AND stored.id = _id AND ({empty})
             RETURNING stored.id)
         SELECT (SELECT count(*) FROM done) AS filled,
-               (SELECT count(*) FROM wanted) - (SELECT count(*) FROM held) AS locked,
-               set_config('synchronous_commit', 'off', true)
+               (SELECT count(*) FROM wanted) - (SELECT count(*) FROM held) AS locked
         """  # noqa: S608 - names from the catalogue
 
 
