@@ -2,6 +2,8 @@
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 pco
 WORKDIR /opt/pco-sync
+COPY locks/run.txt locks/run.txt
+RUN pip install --no-cache-dir --require-hashes --requirement locks/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY pco_catalog pco_catalog
 COPY pco_network pco_network
@@ -11,7 +13,7 @@ COPY pco_walks pco_walks
 COPY pco_simulator pco_simulator
 COPY pco_sync pco_sync
 COPY pco_worker pco_worker
-RUN pip install --no-cache-dir .
+RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 COPY flows flows
 COPY tasks tasks
 COPY deployments deployments

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect psql bench screenshots clean _arguments
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect psql bench screenshots lock try-prefect clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ DEV := $(VENV)/.ready-dev
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 # What each target takes. Values reach the command through its environment, as they are: blanks, quotes and $ included.
-VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL
+VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL VERSION
 takes-views := ORG
 takes-connect := ORG
 takes-sync := ORG ENTITY MODE INCLUDE EXCLUDE EPOCH
@@ -21,8 +21,11 @@ takes-plan := ORG MODE INCLUDE EXCLUDE
 takes-explain := ENTITY
 takes-verify := ORG ENTITY METHOD
 takes-psql := SQL
+takes-try-prefect := VERSION
 needs-connect := ORG
 example-connect := ORG=my-church
+needs-try-prefect := VERSION
+example-try-prefect := VERSION=3.10.0
 
 goals := $(or $(MAKECMDGOALS),help)
 taken := $(sort $(foreach goal,$(goals),$(takes-$(goal))))
@@ -54,10 +57,10 @@ setup: _arguments $(DEV) ## install everything, the tools for tests and checks t
 
 install = python='$(PYTHON)'; if [ -z "$$python" ]; then echo "error: Python 3.11 or newer is needed and was not found; set PYTHON=/path/to/python3" >&2; exit 1; fi; command -v "$$python" >/dev/null || { echo "error: there is no $$python; see PYTHON" >&2; exit 1; }; exec "$$python" -m deployments.install $(VENV) $(1)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml locks/embedded.txt
 	@$(call install,embedded)
 
-$(DEV): pyproject.toml
+$(DEV): pyproject.toml locks/dev.txt
 	@$(call install,dev)
 
 demo: _arguments $(READY) ## the whole thing from nothing, with an invented church
@@ -136,6 +139,14 @@ bench: _arguments $(DEV) ## measure docs/benchmarks.md here (more than an hour)
 
 screenshots: _arguments $(DEV) ## draw the README's pictures again (needs chromium)
 	@exec $(BIN)/python -m docs.screenshots
+
+lock: _arguments $(READY) ## renew locks/, within the bounds of pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@exec $(BIN)/python -m deployments.lock
+
+try-prefect: _arguments $(READY) ## test with another Prefect: VERSION=3.10.0
+	@$(BIN)/python -m pip install --quiet uv
+	@exec $(BIN)/python -m deployments.try_prefect "$$VERSION"
 
 clean: _arguments ## remove the virtual environment and caches; the data stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 NEEDED = (3, 11)
 SIGN_EVERY = 4.0
 """Seconds between lines in a log; a terminal is brought up to date every quarter of a second."""
+OURSELVES = ("--no-deps", "--no-build-isolation", "--editable", ".")
+"""What pip takes to install the project beside its locked dependencies, among which is what builds it."""
 MARKERS = {"embedded": (".ready",), "dev": (".ready", ".ready-dev")}
 """What make looks for, newest of all when everything is there."""
 
@@ -80,12 +82,12 @@ def main(folder: str, kind: str = "embedded") -> int:
             failed = _run([sys.executable, "-m", "venv", folder], sign, lambda _: "making the environment")
             if failed is not None:
                 return _fail("python -m venv failed: " + failed)
-        options = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
         told = _Pip(folder)
-        command = [python, "-m", "pip", "install", *options, "--editable", f".[{kind}]"]
-        failed = _run(command, sign, told.read, told.look)
-        if failed is not None:
-            return _fail("pip install failed: " + failed)
+        pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+        for what_of in (["--require-hashes", "--requirement", f"locks/{kind}.txt"], OURSELVES):
+            failed = _run([*pip, *what_of], sign, told.read, told.look)
+            if failed is not None:
+                return _fail("pip install failed: " + failed)
         for marker in MARKERS[kind]:
             with open(os.path.join(folder, marker), "w"):
                 pass

@@ -20,6 +20,7 @@ VALUES = {
     "INCLUDE": "people.* giving",
     "EXCLUDE": "*.Person",
     "SQL": "SELECT 1",
+    "VERSION": "3.10.0",
 }
 TAKES = {
     "views": {"ORG"},
@@ -29,8 +30,9 @@ TAKES = {
     "explain": {"ENTITY"},
     "verify": {"ORG", "ENTITY", "METHOD"},
     "psql": {"SQL"},
+    "try-prefect": {"VERSION"},
 }
-NEEDS = {"connect": {"ORG": "grace"}}
+NEEDS = {"connect": {"ORG": "my-church"}, "try-prefect": {"VERSION": "3.10.0"}}
 ODD = ("Grace Church", "it's", 'say "x"', "$HOME", "$(shell id)", "a$$b", "`id`", "-x", "*")
 
 
@@ -123,10 +125,10 @@ def test_an_empty_value_is_refused_by_name(target: str, venv: Path) -> None:
 
 @pytest.mark.parametrize("target", NEEDS)
 def test_what_a_target_needs_is_asked_for_with_an_example(target: str, venv: Path) -> None:
-    (name,) = NEEDS[target]
+    ((name, example),) = NEEDS[target].items()
     done = make(venv, target)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {name} is needed, such as: make {target} ORG=my-church")
+    assert done.stderr.startswith(f"error: {name} is needed, such as: make {target} {name}={example}")
 
 
 def test_a_misspelt_variable_is_refused(venv: Path) -> None:
