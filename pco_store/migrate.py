@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from pco_store.ahead import Columns, add_columns_ahead
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer
+from pco_store.freshness.kinds import publish_kinds
 from pco_store.ledger.ancestors import Filled, fill_ancestors
 from pco_store.schema_check import VERSIONS, found_migration, known_migrations, newest_migration
 
@@ -31,6 +32,7 @@ async def migrate(url: str) -> str:
             if found is not None and found not in known_migrations():
                 raise SchemaNewer(found, newest_migration())
             await connection.run_sync(_upgrade)
+        await publish_kinds(database)
     finally:
         await database.aclose()
     return newest_migration()
