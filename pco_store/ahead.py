@@ -7,7 +7,8 @@ back if somebody uses the table, and is tried again. The migration then touches 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -33,16 +34,37 @@ async def add_columns_ahead(database: Database, columns: Columns) -> None:
     async with database.transaction() as connection:
         lacking = await connection.run_sync(lacking_columns, columns)
     for table, names in lacking.items():
-        patience_until = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            async with database.transaction() as connection:
-                await connection.execute(text(_unless_in_use(add_columns(table, names))))
-                still = await connection.run_sync(lacking_columns, {table: names})
-            if not still:
-                break
-            if time.monotonic() > patience_until:
-                raise StoreUnavailable(f"{table} is in use all the time, so that it cannot get its new columns")
-            await asyncio.sleep(PAUSE_SECONDS)
+        await make_unless_in_use(
+            database,
+            add_columns(table, names),
+            partial(_has_columns, table=table, names=names),
+            trouble=f"{table} is in use all the time, so that it cannot get its new columns",
+        )
+
+
+async def make_unless_in_use(
+    database: Database, statement: str, is_made: Callable[[Connection], bool], *, trouble: str
+) -> None:
+    """Run a statement that locks a table or view, again and again until it had to wait for nobody.
+
+    Two who do so wait for each other. Raises `StoreUnavailable` with this trouble in the end.
+    """
+    patience_until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"))
+            if await connection.run_sync(is_made):
+                return
+            await connection.exec_driver_sql(_unless_in_use(statement))
+            if await connection.run_sync(is_made):
+                return
+        if time.monotonic() > patience_until:
+            raise StoreUnavailable(trouble)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _has_columns(connection: Connection, table: str, names: Sequence[str]) -> bool:
+    return not lacking_columns(connection, {table: names})
 
 
 def lacking_columns(connection: Connection, columns: Columns) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from pco_store.ahead import LOCK_MILLISECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Columns, add_columns_ahead
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer, StoreInUse, StoreUnavailable
+from pco_store.freshness.kinds import publish_kinds
 from pco_store.ledger.ancestors import Filled, fill_ancestors
 from pco_store.schema_check import VERSIONS, found_migration, known_migrations, newest_migration
 
@@ -32,6 +33,7 @@ async def migrate(url: str) -> str:
         known = known_migrations()
         for revision in known[-1:] if found is None else known:
             await _apply(database, revision)
+        await publish_kinds(database)
     finally:
         await database.aclose()
     return newest_migration()

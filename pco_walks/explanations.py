@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pco_catalog.ancestors import columns_of, ids_in, own_ids
 from pco_catalog.catalog import Catalog, Entity, Sideload
 from pco_catalog.chains import Chain, Level, chains_to
+from pco_catalog.changes import can_be_ranged, delta_attribute
 from pco_catalog.due_lists import cheapest_chain, load_due_rules
-from pco_walks.window import LOOKBACK, can_be_ranged, delta_attribute
+from pco_walks.window import LOOKBACK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,9 @@ from typing import Final, Literal
 
 from pco_catalog.catalog import Catalog, Entity
 from pco_catalog.chains import Chain
+from pco_catalog.changes import has_delta
 from pco_catalog.due_lists import cheapest_chain, load_due_rules
-from pco_walks.window import Mode, delta_attribute
+from pco_walks.window import Mode
 
 OrganizationMode = Literal["full", "delta", "rest", "lists"]
 """full: everything there is. delta: what changed, where PCO can tell. rest: what no delta can tell, and below parents
@@ -45,16 +46,15 @@ def ways_of(
     """
     top, below, rules = [], [], load_due_rules()
     for entity in sorted(_read_for(catalog, entities, distrusted), key=rules.rank):
-        has_delta = entity.list_path is not None and delta_attribute(entity) is not None
         if entity.list_path is None:
             is_left = mode == "full" and not with_rare and rules.of(entity).is_rare
             if mode in ("full", "rest") and not is_left:
                 below.append(Way(entity=entity, chain=cheapest_chain(catalog, entity, counts)))
         elif mode in ("full", "lists"):
             top.append(Way(entity=entity))
-        elif mode == "delta" and has_delta:
+        elif mode == "delta" and has_delta(entity):
             top.append(Way(entity=entity, mode="delta" if entity.name in known else "full"))
-        elif mode == "rest" and not has_delta:
+        elif mode == "rest" and not has_delta(entity):
             top.append(Way(entity=entity))
     return top, below
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pco_catalog.catalog import Entity
+from pco_catalog.changes import can_be_ranged, delta_attribute
 from pco_client.sansio import Where
 
 Mode = Literal["full", "delta"]
@@ -119,18 +120,6 @@ def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: dat
 def last_closed_second(now: datetime) -> datetime:
     """The end of a window that nothing can enter: PCO's times are exact to the second; this one goes on."""
     return now.astimezone(UTC).replace(microsecond=0) - ONE_SECOND
-
-
-def delta_attribute(entity: Entity) -> str | None:
-    """By which time a delta finds what is new: that of the change, or of the creation for records that never change."""
-    if can_be_ranged(entity, "updated_at") or "updated_at" in entity.can_order_by:
-        return "updated_at"
-    return "created_at" if entity.incremental == "where_created_at" and can_be_ranged(entity, "created_at") else None
-
-
-def can_be_ranged(entity: Entity, attribute: str) -> bool:
-    """Whether PCO takes `where[attribute][gte]` and its like for the list at top level."""
-    return attribute in entity.can_query_by and attribute in entity.range_query_by
 
 
 def _pco_time(instant: datetime) -> str:

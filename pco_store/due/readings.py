@@ -14,14 +14,16 @@ from pco_catalog.chains import Chain, level_of_list
 from pco_store.due.lists import DueKind, due_kind, list_values, refresh_lists
 
 _NOTE: Final = """
-    INSERT INTO sync.lists AS list (org_id, entity, path, scope, last_read_at, requests, due_at, pace_seconds)
+    INSERT INTO sync.lists AS list (org_id, entity, path, scope, last_read_at, requests, due_at, pace_seconds,
+        is_refused)
     SELECT DISTINCT ON (child.scope) child.org_id, child.entity, :path, child.scope, child.started_at,
         greatest((SELECT sum(page.requests) FROM sync.pages AS page WHERE page.run_id = child.run_id), 1),
-        child.started_at, :period
+        child.started_at, :period, child.state = 'forbidden'
     FROM sync.runs AS root JOIN sync.runs AS child ON child.parent_run_id = root.run_id
     WHERE {roots} AND child.entity = :entity AND child.state IN ('completed', 'absent', 'forbidden')
     ORDER BY child.scope, child.started_at DESC
-    ON CONFLICT (org_id, path, scope) DO UPDATE SET last_read_at = excluded.last_read_at, requests = excluded.requests
+    ON CONFLICT (org_id, path, scope) DO UPDATE SET last_read_at = excluded.last_read_at, requests = excluded.requests,
+        is_refused = excluded.is_refused
     WHERE list.last_read_at IS NULL OR list.last_read_at < excluded.last_read_at
 """
 

@@ -1,6 +1,6 @@
 """The ledger's tables, schema `sync`: what Postgres remembers about runs and pages."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     Text,
     Uuid,
@@ -257,7 +258,7 @@ class ListRow(SQLModel, table=True):
     """A list below a parent: when it was read last, how many `requests` that took, and when it is due.
 
     `pace_seconds`: how long it may wait then. `parent_seen`: a hash of what is watched of its parent; `changed_at`:
-    when that was last seen to change.
+    when that was last seen to change. `is_refused`: PCO did not show it to this credential when it was last requested.
     """
 
     __tablename__ = "lists"
@@ -273,6 +274,23 @@ class ListRow(SQLModel, table=True):
     pace_seconds: int = Field(sa_type=Integer)
     parent_seen: int | None = Field(default=None, sa_type=BigInteger)
     changed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    is_refused: bool = Field(sa_type=Boolean, sa_column_kwargs={"server_default": text("false")})
+
+
+class FreshnessRuleRow(SQLModel, table=True):
+    """When a kind is overdue, where somebody wishes it otherwise than the catalogue has it (docs/freshness.md).
+
+    `org_id` may be `*` for all churches; `kinds` an entity, a way (`sync.kinds`), or `*`.
+    """
+
+    __tablename__ = "freshness_rules"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    org_id: str = Field(primary_key=True, sa_type=Text)
+    kinds: str = Field(primary_key=True, sa_type=Text)
+    changes_within: timedelta | None = Field(default=None, sa_type=Interval)
+    complete_within: timedelta | None = Field(default=None, sa_type=Interval)
+    late_by: timedelta | None = Field(default=None, sa_type=Interval)
 
 
 class BackfillRow(SQLModel, table=True):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pco_catalog.changes import can_be_ranged
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest, Where
 from pco_store.ledger.quarantine import resolve_all_of_run
@@ -12,7 +13,7 @@ from pco_walks.hidden import count_hidden, looks_capped
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part, divide, encode_parts, whole_again
 from pco_walks.pco_clock import corrected_until
-from pco_walks.window import Window, can_be_ranged
+from pco_walks.window import Window
 from tasks.logs import sync_logger
 from tasks.pages.sync_context import SyncContext
 from tasks.retries import POISONOUS, retried

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pco_catalog.changes import can_be_ranged
 from pco_store.ledger.proofs import MirrorCounts
 from pco_walks.hidden import looks_capped
-from pco_walks.window import ONE_SECOND, Window, can_be_ranged
+from pco_walks.window import ONE_SECOND, Window
 from tasks.verification.comparison import Moment
 from tasks.verification.listing import PAGE, ListedPage, Listing, last_place
 

@@ -15,6 +15,7 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity
+from pco_catalog.changes import can_be_ranged
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
 from pco_client.rate_limit import DEEP_OFFSET
@@ -32,7 +33,7 @@ from pco_store.ledger.proofs import (
     values_by_id,
 )
 from pco_store.mirror.tables import mirror_table
-from pco_walks.window import ONE_SECOND, WHOLE, Window, can_be_ranged
+from pco_walks.window import ONE_SECOND, WHOLE, Window
 from tasks.lifespan import Resources
 from tasks.patience import patiently
 from tasks.verification.comparison import Difference, Moment, Shown, are_in_order, compare, is_same, needs_values
