@@ -7,8 +7,10 @@ from prefect.logging import get_run_logger
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import NIGHTLY_REQUESTS, Budget, Patterns
 from pco_walks.ways import OrganizationMode
+from tasks.connections.looking_after import look_after_connections
 from tasks.credentials import scheduled_organizations
 from tasks.deployment_runs import start_organization
+from tasks.lifespan import opened_resources
 from tasks.run_names import own_run_name
 from tasks.runs.opening import reason_of
 from tasks.settings import read_settings
@@ -32,7 +34,8 @@ async def sync_organizations(
 ) -> list[str]:
     """The churches whose sync was started. One that still runs from the last time is joined, by its ledger.
 
-    A church is left out if its credentials block says `scheduled: false`.
+    A church is left out if its credentials block says `scheduled: false`. One whose OAuth tokens are dead is skipped:
+    the log says that it has to be connected again.
 
     Args:
         mode: full reads everything, delta what changed where PCO can tell, rest what no delta can tell, and below
@@ -45,7 +48,12 @@ async def sync_organizations(
     """
     settings = read_settings()
     started, refused = [], {}
-    for org_id in await scheduled_organizations(settings):
+    async with opened_resources(settings) as resources:
+        dead = await look_after_connections(resources)
+    for org_id, is_by_oauth in (await scheduled_organizations(settings)).items():
+        if is_by_oauth and org_id in dead:
+            get_run_logger().warning("%s is skipped, it has to be connected again: %s", org_id, dead[org_id])
+            continue
         try:
             run = await start_organization(
                 org_id,

@@ -1,7 +1,7 @@
 """PcoClient: the only file that sends. It is given an `httpx.AsyncClient`, and works without Prefect or Postgres."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from pco_client.auth import Credential
+from pco_client.auth import AccessToken, Credential, RenewedCredential
 from pco_client.documents import Json, Page
 from pco_client.errors import CannotConnect, PcoError, RateLimited, Unreachable
 from pco_client.governor import Governor, Permit, ProcessGovernor
@@ -23,6 +23,7 @@ from pco_client.sansio import (
     build_list_request,
     read_document,
     read_list,
+    refusal_hint,
 )
 from pco_network.proxies import proxy_variable
 from pco_network.trouble import Trouble, network_trouble
@@ -30,6 +31,8 @@ from pco_network.trouble import Trouble, network_trouble
 BASE_URL: Final = "https://api.planningcenteronline.com"
 REFUSALS_ENDURED: Final = 20
 """How many 429 one request waits out; then it is an error, because somebody else spends the whole budget."""
+TOKENS_TRIED_AGAIN: Final = 2
+"""How often a request is sent again after a 401: with a renewed token, and once more for a server that lags behind."""
 
 
 @cache
@@ -79,7 +82,7 @@ class PcoClient:
         self,
         http: httpx.AsyncClient,
         *,
-        credential: Credential,
+        credential: Credential | RenewedCredential,
         governor: Governor | None = None,
         base_url: str = BASE_URL,
         user_agent: str = user_agent(),
@@ -92,11 +95,14 @@ class PcoClient:
 
     async def fetch_page(self, request: PageRequest, *, expected_type: str, lane: str = "") -> FetchedPage:
         """One page of a list. A 429 is waited out; everything else that is not the page is raised (`errors.py`)."""
-        http_request = build_list_request(
-            request, base_url=self._base_url, credential=self._credential, user_agent=self._user_agent
-        )
+
+        def build(credential: Credential) -> HttpRequest:
+            return build_list_request(
+                request, base_url=self._base_url, credential=credential, user_agent=self._user_agent
+            )
+
         response, requests, waited, sent_at = await self._send(
-            http_request, where=f"GET {request.path}", lane=lane, deep=request.offset > DEEP_OFFSET
+            build, where=f"GET {request.path}", lane=lane, deep=request.offset > DEEP_OFFSET
         )
         page = read_list(response, request=request, expected_type=expected_type)
         return FetchedPage(page=page, requests=requests, waited_seconds=waited, sent_at=sent_at)
@@ -114,25 +120,31 @@ class PcoClient:
 
     async def fetch_document(self, path: str, *, api_version: str, lane: str = "") -> Json:
         """A single-record document, such as `/people/v2` (the organization: does the credential reach the product?)."""
-        http_request = build_document_request(
-            path,
-            api_version=api_version,
-            base_url=self._base_url,
-            credential=self._credential,
-            user_agent=self._user_agent,
-        )
-        response, _, _, _ = await self._send(http_request, where=f"GET {path}", lane=lane, deep=False)
+
+        def build(credential: Credential) -> HttpRequest:
+            return build_document_request(
+                path,
+                api_version=api_version,
+                base_url=self._base_url,
+                credential=credential,
+                user_agent=self._user_agent,
+            )
+
+        response, _, _, _ = await self._send(build, where=f"GET {path}", lane=lane, deep=False)
         return read_document(response, path=path)
 
     async def _send(
-        self, request: HttpRequest, *, where: str, lane: str, deep: bool
+        self, build: Callable[[Credential], HttpRequest], *, where: str, lane: str, deep: bool
     ) -> tuple[HttpResponse, int, float, datetime]:
-        waited, requests = 0.0, 0
+        waited, requests, tried_again = 0.0, 0, 0
         for _ in range(REFUSALS_ENDURED):
+            await self._signing()  # a permit would grow old while a token is renewed
             permit = await self._governor.acquire(lane=lane, deep=deep)
             waited += permit.waited_seconds
-            sent_at = datetime.now(UTC)
             writing = _Writing(governor=self._governor, permit=permit)
+            signing = await self._signing()
+            sent_at = datetime.now(UTC)
+            request = build(signing)
             try:
                 answer = await self._http.request(
                     request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
@@ -140,7 +152,7 @@ class PcoClient:
             except _PermitTooOldError:
                 continue
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                raise _unanswered(error, request.url, where=where) from None
+                raise unanswered(error, request.url, where=where) from None
             except httpx.DecodingError:
                 raise Unreachable("the answer was cut off or garbled on its way", where=where) from None
             requests += 1
@@ -151,6 +163,10 @@ class PcoClient:
                 body=answer.content,
             )
             await self._governor.observe(permit, read_rate(response.headers), refused=refused)
+            if response.status == 401 and tried_again < TOKENS_TRIED_AGAIN:
+                tried_again += 1
+                if await self._is_worth_another(signing, response):
+                    continue
             if not refused:
                 return response, requests, waited, sent_at
         raise RateLimited(
@@ -160,8 +176,19 @@ class PcoClient:
             status=429,
         )
 
+    async def _signing(self) -> Credential:
+        held = self._credential
+        return await held.current() if isinstance(held, RenewedCredential) else held
 
-def _unanswered(error: Exception, url: str, *, where: str) -> PcoError:
+    async def _is_worth_another(self, refused: Credential, response: HttpResponse) -> bool:
+        held = self._credential
+        if not isinstance(held, RenewedCredential) or not isinstance(refused, AccessToken):
+            return False
+        return await held.after_refusal(refused, refusal_hint(response))
+
+
+def unanswered(error: Exception, url: str, *, where: str) -> PcoError:
+    """What an error of httpx means: no answer, now or as long as nobody changes a setting."""
     trouble = network_trouble(error) or Trouble(words="the connection failed")
     proxy = proxy_variable(url, os.environ)
     way = f" through the proxy of {proxy}" if proxy else ""

@@ -16,6 +16,9 @@
     └── StopError             asking again gives the same answer
         ├── CannotConnect         no answer, and none will come: a certificate, a proxy, the address
         ├── Unauthorized          401; `hint` is PCO's word for what is wrong with the credential
+        ├── NeedsAuthorisation    the OAuth tokens are dead: a person has to connect the church again
+        ├── GrantRefused          `invalid_grant`: this code or refresh token gives no tokens (any more)
+        ├── ClientRefused         `invalid_client`: the OAuth application's own id or secret is wrong
         ├── BadRequest            400 405 409 422: our request is wrong
         ├── UnexpectedDocument    JSON, but not what was asked for
         └── UnexpectedStatus      a status that API.md does not know
@@ -141,6 +144,18 @@ class Unauthorized(StopError):
     ) -> None:
         super().__init__(message, where=where, status=status, request_id=request_id)
         self.hint = hint
+
+
+class NeedsAuthorisation(StopError):
+    """Nothing renews the church's OAuth tokens any more; somebody has to connect it again."""
+
+
+class GrantRefused(StopError):
+    """`invalid_grant`: the code or the refresh token was used up, revoked, is too old, or never was one."""
+
+
+class ClientRefused(StopError):
+    """`invalid_client`: PCO does not know the OAuth application, or its secret is another one."""
 
 
 class BadRequest(StopError):

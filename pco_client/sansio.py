@@ -171,6 +171,12 @@ def read_document(response: HttpResponse, *, path: str) -> Json:
     return document
 
 
+def refusal_hint(response: HttpResponse) -> str | None:
+    """PCO's word in a 401 for what is wrong with the credential (`HINTS`)."""
+    detail = _detail(response.body)
+    return next((word for word in HINTS if word in detail), None)
+
+
 def _headers(api_version: str, credential: Credential, user_agent: str) -> dict[str, str]:
     """The version is always sent: the one stored for a token was not honoured in places (#1336)."""
     return {
@@ -215,7 +221,7 @@ def _error_of(response: HttpResponse, context: _Context) -> PcoError:
     if status in (204, 206):
         return UndecodableAnswer("an empty answer where a document is due", **context)
     if status == 401:
-        hint = next((word for word in HINTS if word in detail), None)
+        hint = refusal_hint(response)
         meaning = f" ({HINTS[hint]})" if hint else ""
         return Unauthorized(f"PCO does not accept the credential{told}{meaning}", hint=hint, **context)
     if status == 403 and _is_html(response):

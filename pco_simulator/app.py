@@ -13,6 +13,8 @@ import orjson
 from pco_simulator.answers import OLDEST_VERSION, Header
 from pco_simulator.churches import Churches
 from pco_simulator.control import PREFIX, control
+from pco_simulator.oauth.provider import PREFIX as OAUTH
+from pco_simulator.rate_window import Verdict
 from pco_simulator.simulator import Reply, Request, Simulator
 from pco_simulator.versions import processed_as
 
@@ -23,6 +25,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ABORT: Final = "pco_simulator.abort"
 """The ASGI extension that ends a connection at once; the server of `server.py` has it."""
+
+_UNCOUNTED: Final = Verdict(limit=0, count=0, period=1, retry_after=None)
+"""No rate limit of the provider is known."""
 
 
 def build_app(*simulators: Simulator) -> Application:
@@ -41,6 +46,12 @@ def build_app(*simulators: Simulator) -> Application:
             return
         headers = dict(scope["headers"])
         query = scope["query_string"].decode("latin-1")
+        if path.startswith(OAUTH):
+            answer = churches.provider.answer(scope["method"], path, query, headers, await _body(receive))
+            await _deliver(
+                churches.first, Reply(answer=answer, verdict=_UNCOUNTED, n=0), OLDEST_VERSION, scope, receive, send
+            )
+            return
         simulator = churches.asked(headers)
         reply = simulator.reply(Request(method=scope["method"], path=path, query=query, headers=headers))
         version = processed_as(path, headers.get(b"x-pco-api-version", OLDEST_VERSION))

@@ -25,6 +25,8 @@ def control(churches: Churches, method: str, path: str, body: bytes) -> tuple[in
          rate_limit {limit | null, period, deep_limit, window, count_refused, after_request}
          latency {ms}, forbid [product…], ignore [attribute…], clock {seconds}, reset_log,
          cap {records | null, counts_only}
+
+    GET oauth, POST oauth {…}: the provider, which all churches share (`pco_simulator/oauth/provider.py`).
     """
     what, _, name = path.removeprefix(PREFIX).partition("/")
     application = ""
@@ -32,6 +34,10 @@ def control(churches: Churches, method: str, path: str, body: bytes) -> tuple[in
         application, _, rest = name.partition("/")
         what, _, name = rest.partition("/")
     try:
+        if what == "oauth":
+            if method == "POST":
+                churches.provider.change(dict(orjson.loads(body)))
+            return 200, churches.provider.told()
         simulator = churches.named(application)
         if method == "GET":
             return _look(simulator, what, name)

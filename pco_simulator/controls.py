@@ -74,6 +74,11 @@ class Church:
         """Let these products answer 403, and no others."""
         self._ask("POST", "forbid", products)
 
+    def oauth(self, **switches: Any) -> dict[str, Any]:
+        """Change what the OAuth provider does (`Provider.change`); its `requests` and how many pairs are `alive`."""
+        told: dict[str, Any] = self._ask("POST", "oauth", switches)
+        return told
+
     def reset_log(self) -> None:
         """Empty the access log and the rate windows: the next request is number 1."""
         self._ask("POST", "reset_log")

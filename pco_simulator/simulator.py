@@ -10,7 +10,7 @@ import orjson
 
 from pco_simulator.access_log import Access, AccessLog
 from pco_simulator.answers import Answer, forbidden, refusal, too_many, unknown_path, unknown_record
-from pco_simulator.authentication import authenticate
+from pco_simulator.authentication import Admit, authenticate
 from pco_simulator.churn import Churn
 from pco_simulator.collection import Collection
 from pco_simulator.documents import list_document, organization_document, record_document, sparse
@@ -76,6 +76,7 @@ class Simulator:
         self.log = AccessLog()
         self.windows: dict[str, RateWindow] = {}
         self.drops: list[Drop] = []
+        self.admit: Admit | None = None
         self._clock = clock
         self._started = clock()
         self._pages: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
@@ -87,7 +88,9 @@ class Simulator:
         n = self.log.next_number
         self.churn.apply_due(self.world, n - 1)
         self._apply_drops(n - 1)
-        credential, refused = authenticate(request.headers, self.settings.credentials)
+        credential, refused = authenticate(
+            request.headers, self.settings.credentials, product=_product(request), admit=self.admit
+        )
         place = self._locate(request)
         query = ListQuery()
         if isinstance(place, ListPlace | RecordPlace):
@@ -142,8 +145,7 @@ class Simulator:
         self, request: Request, place: Place | None, query: ListQuery, verdict: Verdict, n: int
     ) -> tuple[Answer, str]:
         """The answer, and the kind of fault that it met."""
-        product = request.path.split("/")[1] if "/" in request.path else ""
-        if product in self.settings.forbidden:
+        if _product(request) in self.settings.forbidden:
             return forbidden(), ""
         if request.headers.get(b"x-pco-api-version", _FIRST_VERSION) < _FIRST_VERSION:
             return refusal(400, "Bad Request", "No such version", code="unsupported_version_error"), ""
@@ -274,6 +276,10 @@ class _Spoilt:
     def facts(self, facts: ListFacts) -> ListFacts:
         """What the list can be asked, as the answer says it."""
         return replace(facts, can_include=self.lapses.known(facts.can_include)) if self else facts
+
+
+def _product(request: Request) -> str:
+    return request.path.split("/")[1] if "/" in request.path else ""
 
 
 def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:

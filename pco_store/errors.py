@@ -9,6 +9,8 @@ StoreError
     ├── SchemaNewer       this program is older than the database
     ├── DatabaseAddressWrong  PCO_SYNC_DATABASE_URL cannot be used as it is
     ├── StatementRefused  the database, the role or a statement of ours is wrong
+    ├── TokenKeysWrong    PCO_SYNC_TOKEN_KEYS does not open stored OAuth tokens
+    ├── ConnectedTwice    the organization is connected by OAuth under another org_id
     ├── LeaseLost         another execution owns the run now
     └── PlanDiffers       the epoch was begun with other parameters
 """
@@ -113,6 +115,25 @@ class DatabaseAddressWrong(StopStoreError):
 
 class StatementRefused(StopStoreError):
     """Postgres refused a statement or the connection. The message never repeats a value: rows are personal data."""
+
+
+class TokenKeysWrong(StopStoreError):
+    """The keys that encrypt OAuth tokens are missing or others. The message repeats none of them."""
+
+
+class ConnectedTwice(StopStoreError):
+    """An organization has one connection by OAuth."""
+
+    def __init__(self, org_id: str, organization_id: str) -> None:
+        super().__init__(
+            f"Planning Center's organization {organization_id} is connected already, as {org_id!r}; to renew its "
+            f"consent: pco-sync connect {org_id} --oauth"
+        )
+        self.org_id = org_id
+        self.organization_id = organization_id
+
+    def __reduce__(self) -> tuple[type["ConnectedTwice"], tuple[str, str]]:
+        return type(self), (self.org_id, self.organization_id)
 
 
 class LeaseLost(StopStoreError):

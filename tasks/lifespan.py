@@ -17,17 +17,22 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from pco_client.client import PcoClient, user_agent
+from pco_client.oauth import OAuthClient
 from pco_client.redis_address import redis_address
 from pco_client.redis_governor import RedisGovernor
 from pco_network.proxies import prepare_proxies
 from pco_store.database import Database
-from tasks.credentials import Connection, connection_for_org
+from tasks.connections.oauth_credential import OAuthCredential
+from tasks.connections.opening import build_credential
+from tasks.credentials import ByOAuth, Connection, connection_for_org
 from tasks.receipts import ReceiptStorage, receipt_storage
 from tasks.recovery.signs_of_life import SignsOfLife
 from tasks.settings import SyncSettings
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
 CLOCK_KEPT_SECONDS: Final = 300.0
+TOKEN_REQUESTS_AT_ONCE: Final = 20
+"""For all churches, beside the connections that pages use: a token endpoint that is silent takes none of those."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +43,12 @@ class Resources:
     database: Database
     redis: Redis
     http: httpx.AsyncClient
+    token_http: httpx.AsyncClient
     signs: SignsOfLife
     _closing: AsyncExitStack
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
     _connections: dict[str, tuple[float, Connection]] = field(default_factory=dict)
+    _oauth: dict[tuple[str, OAuthClient], OAuthCredential] = field(default_factory=dict)
     _receipts: list[ReceiptStorage] = field(default_factory=list)
     _clock: list[tuple[float, timedelta]] = field(default_factory=list)
     _pco_ahead: list[timedelta] = field(default_factory=lambda: [timedelta()])
@@ -57,6 +64,18 @@ class Resources:
             base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
         )
+
+    async def oauth_credential(self, by: ByOAuth) -> OAuthCredential:
+        """The credential of a church, one for all its syncs of this process. Raises as `OAuthCredential.open`."""
+        known = self._oauth.get((by.org_id, by.client))
+        if known is None:
+            known = build_credential(
+                by.org_id, by.client, settings=self.settings, database=self.database, http=self.token_http
+            )
+            self._oauth[by.org_id, by.client] = known
+            self._closing.push_async_callback(known.aclose)
+        await known.open()
+        return known
 
     async def clock_offset(self) -> timedelta:
         """What to add to this machine's clock to have the database's; asked anew every few minutes.
@@ -103,14 +122,18 @@ _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Shared]] = WeakKeyDi
 
 
 async def get_client_for_org(org_id: str, resources: Resources, *, kept: bool = False) -> PcoClient:
-    """The client of one church. Raises `UnknownOrganizationError`.
+    """The client of one church. Raises `UnknownOrganizationError`, `NoOAuthClientError`, `NeedsAuthorisation`.
 
     With `kept` its block is not read again for a minute: a fan-out would ask Prefect for it with every child.
     """
     now = time.monotonic()
     known = resources._connections.get(org_id)
     if not kept or known is None or now - known[0] > CREDENTIALS_KEPT_SECONDS:
-        known = (now, await connection_for_org(org_id, resources.settings))
+        found = await connection_for_org(org_id, resources.settings)
+        if isinstance(found, ByOAuth):
+            credential = await resources.oauth_credential(found)
+            found = Connection(credential=credential, base_url=credential.base_url)
+        known = (now, found)
         resources._connections[org_id] = known
     return resources.client_for(known[1])
 
@@ -155,10 +178,22 @@ def _open(settings: SyncSettings) -> Resources:
     redis: Redis = Redis.from_url(redis_address(settings.redis_url.get_secret_value()))
     limits = httpx.Limits(max_connections=settings.pages_in_flight, max_keepalive_connections=settings.pages_in_flight)
     http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits)
+    token_http = httpx.AsyncClient(
+        timeout=settings.request_timeout_seconds, limits=httpx.Limits(max_connections=TOKEN_REQUESTS_AT_ONCE)
+    )
     closing = AsyncExitStack()
     closing.push_async_callback(database.aclose)
     closing.push_async_callback(redis.aclose)
     closing.push_async_callback(http.aclose)
+    closing.push_async_callback(token_http.aclose)
     signs = SignsOfLife(database)
     closing.push_async_callback(signs.aclose)
-    return Resources(settings=settings, database=database, redis=redis, http=http, signs=signs, _closing=closing)
+    return Resources(
+        settings=settings,
+        database=database,
+        redis=redis,
+        http=http,
+        token_http=token_http,
+        signs=signs,
+        _closing=closing,
+    )

@@ -34,6 +34,13 @@ class SyncSettings(BaseSettings):
     org_id: str | None = Field(default=None, description="The church whose credentials stand in the environment")
     application_id: SecretStr | None = Field(default=None, description="Personal Access Token: application id")
     secret: SecretStr | None = Field(default=None, description="Personal Access Token: secret")
+    client_id: str | None = Field(default=None, description="OAuth application: client id")
+    client_secret: SecretStr | None = Field(
+        default=None, description="OAuth application: secret; a public one has none"
+    )
+    token_keys: SecretStr | None = Field(
+        default=None, description="Keys that encrypt OAuth tokens, with commas; the first one seals, all of them open"
+    )
     entity_deployment: str = Field(
         default=SYNC_ENTITY, description="The deployment that continues a sync whose process died"
     )

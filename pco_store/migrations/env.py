@@ -3,10 +3,12 @@
 from alembic import context
 from sqlalchemy import text
 
+from pco_store.connections.tables import ConnectionRow
 from pco_store.ledger import tables as ledger_tables
 from pco_store.mirror import tables
 
 assert ledger_tables.LEDGER_SCHEMA == "sync"
+assert ConnectionRow.__tablename__ == "connections"
 connection = context.config.attributes["connection"]
 connection.execute(text("CREATE SCHEMA IF NOT EXISTS sync"))
 context.configure(

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from embedded.postgres import Postgres
+from pco_store.connections.tables import ConnectionRow
 from pco_store.database import Database
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StatementRefused
 from pco_store.ledger.tables import LEDGER_SCHEMA
@@ -39,6 +40,7 @@ INDEXES = """
 
 
 def create_from_models(connection: Connection) -> None:
+    assert ConnectionRow.__tablename__ == "connections"
     tables = all_mirror_tables()
     for schema in sorted({LEDGER_SCHEMA, *(str(table.schema) for table in tables)}):
         connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
