@@ -5,6 +5,6 @@ from deployments.environment import embedded_services
 
 def env() -> int:
     """Print the variables for your shell: eval "$(pco-sync env)"."""
-    from deployments.operations.status import print_environment
+    from deployments.current.servers import print_environment
 
     return print_environment(embedded_services())

@@ -1,79 +1,92 @@
-"""`status`: what runs, where, and whether it answers; `env`: the same for a shell."""
+"""`status`: what runs, whether it answers, and whether the data is current."""
 
 import os
-import shlex
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
 
-import psutil
 from rich.console import Console
+from rich.markup import escape
 
+from deployments.current.data import as_document, code_of, read_current, show_church, show_churches
 from deployments.ended import print_document
-from deployments.environment import embedded_environment
+from deployments.environment import ServersNotFoundError, embedded_services, find_servers
 from deployments.exit_codes import DONE, FAILED
-from embedded.services import MIRROR_DATABASE, Services
-from pco_network.proxies import added_for_proxies
-
-ADDRESSES = ("PREFECT_API_URL", "PCO_SYNC_REDIS_URL")
-"""Of servers that may come back at another port; PostgreSQL's socket stays where it is."""
+from deployments.foreseen import foreseen
+from deployments.interrupts import interrupts
+from pco_store.errors import SchemaMissing, StoreError
 
 
-def show_status(services: Services, console: Console, *, as_json: bool) -> int:
-    """Print each server and what is wrong with it; the exit code is 0 if everything answers."""
-    troubles = services.troubles() if services.has_any else {}
-    is_up = bool(troubles) and not any(troubles.values())
-    strays = list(stray_workers(services)) if is_up else []
-    code = DONE if is_up and not strays else FAILED
-    ui = services.prefect.ui_url if troubles and troubles["Prefect server"] is None else None
+def show_status(org_id: str | None, console: Console, *, as_json: bool) -> int:
+    """Print what runs, and whether the data is current.
+
+    1 if a server does not answer or the tables are of another version, 3 if something is not current. Raises
+    `UnknownChurchError`, and of a church that was named the errors of the store.
+    """
+    is_ours = not os.environ.get("PCO_SYNC_DATABASE_URL")
+    document: dict[str, Any] = {}
+    server_code = DONE
+    if is_ours:
+        services = embedded_services()
+        from deployments.current.servers import show_servers
+
+        document, server_code = show_servers(services, console, as_json=as_json)
+        if not _is_up(document):
+            return _ended(document, server_code, as_json=as_json)
+    with suppress(ServersNotFoundError):  # who has the database only is told of the data only
+        find_servers()
+    code, found = _show_data(org_id, console, as_json=as_json)
+    work = _show_work(console, as_json=as_json) if os.environ.get("PREFECT_API_URL") else {}
+    return _ended({**document, **found, **work}, server_code or code, as_json=as_json)
+
+
+def _is_up(document: Mapping[str, Any]) -> bool:
+    return bool(document["servers"]) and not any(document["servers"].values())
+
+
+def _ended(document: Mapping[str, Any], code: int, *, as_json: bool) -> int:
     if as_json:
-        facts = {"servers": troubles, "stray_workers": strays, "prefect_ui": ui, "data": str(services.home)}
-        print_document({**facts, "exit_code": code})
-        return code
-    if not troubles:
-        console.print("nothing runs; `make up` starts the servers")
-        return code
-    for name, trouble in troubles.items():
-        told = "[green]answers[/]" if trouble is None else f"[red]{trouble}[/]"
-        console.print(f"{name:<15} {told}", highlight=False, soft_wrap=True)
-    for pid in strays:
-        console.print(
-            f"worker          [red]process {pid} still asks where a server was[/]; end it, and start it again",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if ui:
-        console.print(f"Prefect UI      {ui}", highlight=False)
-    psql = shlex.join(services.postgres.psql_command(MIRROR_DATABASE))
-    console.print(f"psql            {psql}", highlight=False, soft_wrap=True)
-    console.print(f"data            {services.home}", highlight=False, soft_wrap=True)
-    if any(troubles.values()):
-        console.print("`make up` starts again what does not answer")
+        print_document({**document, "exit_code": code})
     return code
 
 
-def print_environment(services: Services) -> int:
-    """Print the variables for a shell's `eval`. Raises `ServersNotFoundError`, `ProxySettingWrong`."""
-    environment = embedded_environment(services)
-    for name, value in {**environment, **added_for_proxies({**os.environ, **environment})}.items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    return DONE
+def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[int, dict[str, Any]]:
+    try:
+        churches, tables = interrupts.run(read_current(org_id))
+    except StoreError as error:
+        if org_id is not None:
+            raise
+        if not as_json:
+            console.print(f"data            {escape(str(error))}", highlight=False, soft_wrap=True)
+        code = DONE if isinstance(error, SchemaMissing) else FAILED
+        return code, {"churches": [], "database_trouble": str(error)}
+    if org_id is None and not as_json:
+        show_churches(churches, console)
+    elif org_id is not None and not as_json:
+        show_church(churches, tables, org_id, console)
+    return code_of(churches, org_id), as_document(churches, tables, org_id)
 
 
-def stray_workers(services: Services) -> Iterator[int]:
-    """The workers of this data folder that were started with the address of a server that has moved since."""
-    right = services.environment()
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "worker" not in command or "start" not in command or process.pid == os.getpid():
-            continue
-        try:
-            known: Mapping[str, str] = process.environ()
-        except (psutil.Error, OSError):
-            continue
-        if known.get("PREFECT_HOME") == right["PREFECT_HOME"] and _is_stray(known, right):
-            yield process.pid
+def _show_work(console: Console, *, as_json: bool) -> dict[str, Any]:
+    """Workers and schedules change no exit code: what they should have done and did not is seen in the data."""
+    from deployments.current.prefect_work import read_prefect_work  # Prefect reads its settings when it is imported
 
-
-def _is_stray(known: Mapping[str, str], right: Mapping[str, str]) -> bool:
-    asked = (name for name in ADDRESSES if name not in os.environ)  # those of a server of one's own are right
-    return any(name in known and known[name] != right[name] for name in asked)
+    try:
+        work = interrupts.run(read_prefect_work())
+    except Exception as error:
+        known = foreseen(error)
+        if known is None:
+            raise
+        if not as_json:
+            console.print(f"Prefect         [red]{escape(known[0])}[/]", highlight=False, soft_wrap=True)
+        return {"troubles": [known[0]]}
+    if not as_json:
+        for pool, online in work.workers.items():
+            console.print(f"workers         {online} online on {pool}", highlight=False, soft_wrap=True)
+        for one in work.scheduled:
+            at = "nothing is scheduled" if one.next_at is None else f"next at {one.next_at:%Y-%m-%d %H:%M} UTC"
+            console.print(f"schedule        {one.deployment}: {at}", highlight=False, soft_wrap=True)
+        for trouble in work.troubles:
+            console.print(f"trouble         [yellow]{trouble}[/]", highlight=False, soft_wrap=True)
+    return {"workers": work.workers, "scheduled": [asdict(one) for one in work.scheduled], "troubles": work.troubles}

@@ -293,6 +293,21 @@ class FreshnessRuleRow(SQLModel, table=True):
     late_by: timedelta | None = Field(default=None, sa_type=Interval)
 
 
+class AnnouncedRow(SQLModel, table=True):
+    """What Prefect was last told of how current a church is, `since` when it is so, and when it was told.
+
+    The row of the church `*` is when somebody last looked.
+    """
+
+    __tablename__ = "announced"
+    __table_args__ = {"schema": LEDGER_SCHEMA}
+
+    org_id: str = Field(primary_key=True, sa_type=Text)
+    freshness: str = Field(sa_type=Text)
+    since: datetime = Field(sa_type=DateTime(timezone=True))
+    announced_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
 class BackfillRow(SQLModel, table=True):
     """How far something is filled from the ledger: every run from `next_run_id` on is done; newest first."""
 

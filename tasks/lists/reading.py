@@ -23,6 +23,7 @@ from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import begin_walk, finish_walk
 from tasks.patience import patiently
 from tasks.reports.drift import tell_drift
+from tasks.reports.events import tell_synced
 from tasks.reports.outcomes import End, end_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.reports.sync_summary import SyncSummary, summarize
@@ -119,6 +120,7 @@ async def read_list(
         raise
     if not (is_one_of_many and read.is_uneventful):
         sync_logger().info("%s is complete: %s", run.key, read.summary.told)
+        tell_synced(read.summary, mode=run.mode)
     tell_drift(sync.counters, entity)
     return read
 

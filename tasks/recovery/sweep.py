@@ -24,6 +24,7 @@ from tasks.logs import sync_logger
 from tasks.recovery.restarting import restart_all
 from tasks.recovery.silent_flow_runs import mark_silent_flow_runs
 from tasks.recovery.vanished import take_back_vanished
+from tasks.reports.events import tell_freshness
 from tasks.reports.showing import show_ends
 from tasks.runs.opening import reason_of
 
@@ -89,6 +90,7 @@ class _Sweep:
             asyncio.gather(*(self._of(root, self._let_settle) for root in unsettled)),
         )
         await self._guarded("what Prefect shows", lambda: show_ends(resources), seconds=None)
+        await self._guarded("how current the churches are", lambda: tell_freshness(resources))
         outcomes = restarted or Counter()
         pushed = [one for one in pushed_on if one is not None]
         return Recovered(

@@ -17,6 +17,7 @@ from pco_store.ledger.results import Unshown, find_by_id, list_unshown, show_lat
 from pco_store.ledger.run_facts import run_facts
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
+from tasks.reports.events import tell_synced
 from tasks.reports.fan_out_summary import fan_out_artifact, summarize_fan_out
 from tasks.reports.organization_summary import organization_artifact, organization_state, read_organization
 from tasks.reports.outcomes import state_of
@@ -92,6 +93,8 @@ async def _wanted(connection: AsyncConnection, one: Unshown) -> _Shown | None:
     if facts.state == "closed":
         return None  # what its flow run said was true of the turn that was given up
     summary, end = summarize_fan_out(facts)
+    if summary.outcome in ("completed", "incomplete"):
+        tell_synced(summary, mode=facts.mode)
     key, table, description = fan_out_artifact(summary)
     return _Shown(state=state_of(end, summary.told, None), key=key, table=table, description=description)
 

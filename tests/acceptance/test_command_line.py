@@ -10,6 +10,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.app import main
 from deployments.exit_codes import USAGE
 from embedded.server_process import free_port
+from embedded.services import MIRROR_DATABASE
 from pco_catalog.catalog import load_catalog
 from tasks.credentials import UnknownOrganizationError
 from tests.church import PEOPLE, Church
@@ -92,9 +93,14 @@ def test_status_and_env_say_where_the_servers_are(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PCO_SYNC_HOME", str(stack.home))
-    assert main(["status"]) == 0
+    for name in SERVERS:
+        monkeypatch.setenv(name, "")
+    stack.postgres.create_database(MIRROR_DATABASE)
+    with temporary_settings({PREFECT_API_URL: stack.prefect.api_url}):
+        assert main(["status"]) == 0
     told = capsys.readouterr().out
     assert stack.prefect.ui_url in told
+    assert "no pco-sync tables yet; run `make migrate`" in told
     assert re.findall(r"^(\S.*\S) +answers$", told, flags=re.MULTILINE) == ["PostgreSQL", "Redis", "Prefect server"]
     assert str(stack.postgres.data) in told
     assert main(["env"]) == 0

@@ -74,6 +74,7 @@ def test_every_fact_is_read_by_code_outside_the_catalogue(described: type) -> No
     called = {node.id for path in _code() for node in ast.walk(syntax(path)) if isinstance(node, ast.Name)}
     by_method = {"filters", "filters_by_path"} if "filters_at" in read else set()
     by_method |= {"shared_ids"} if "is_shared" in called else set()
+    by_method |= {"incremental"} if "delta_attribute" in called else set()
     assert {one.name for one in dataclasses.fields(described)} - read - by_method == set()
 
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from redis import Redis
 
+from deployments.current.servers import stray_workers
 from deployments.demo.demonstration import stop_servers
-from deployments.operations.status import stray_workers
 from deployments.terminal import Terminal
 from embedded.home import UnusableHomeError, default_home, services_home, usable_home
 from embedded.postgres import Postgres

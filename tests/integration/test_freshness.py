@@ -188,6 +188,18 @@ async def test_what_comes_with_its_owners_is_no_further_than_their_list(ledger: 
     assert told(await of(ledger, DESIGNATIONS)) == ("overdue", "failed")
 
 
+async def test_a_member_that_looks_complete_counts_only_with_its_list_and_only_if_it_was_not_dropped(
+    ledger: LedgerRows,
+) -> None:
+    owner, member = await with_owner(ledger, ago(minutes=1))
+    assert (await of(ledger, DESIGNATIONS)).complete_as_of is not None
+    await ledger.sql("UPDATE sync.runs SET state = 'failed' WHERE run_id = :owner", owner=owner)
+    assert (await of(ledger, DESIGNATIONS)).complete_as_of is None
+    await ledger.sql("UPDATE sync.runs SET state = 'completed' WHERE run_id = :owner", owner=owner)
+    await ledger.sql('UPDATE sync.runs SET plan = plan || \'{"dropped": "x"}\' WHERE run_id = :member', member=member)
+    assert (await of(ledger, DESIGNATIONS)).complete_as_of is None
+
+
 async def test_an_owner_in_quarantine_lacks_what_comes_with_it(ledger: LedgerRows) -> None:
     owner, _ = await with_owner(ledger, ago(minutes=1))
     await ledger.quarantine(DONATIONS, owner)

@@ -28,6 +28,16 @@ RULES = """
     )
 """
 
+ANNOUNCED = """
+    CREATE TABLE sync.announced (
+        org_id text NOT NULL,
+        freshness text NOT NULL,
+        since timestamptz NOT NULL,
+        announced_at timestamptz NOT NULL,
+        CONSTRAINT announced_pkey PRIMARY KEY (org_id)
+    )
+"""
+
 NEWEST = """
     SELECT run.run_id, run.error, run.mode, run.started_at, run.fan_out, run.plan ->> 'dropped' AS dropped,
            coalesce((SELECT list.state FROM sync.runs AS list WHERE list.run_id = run.read_with
@@ -69,15 +79,18 @@ COMPLETE_FAN_OUT = """
     WHERE run.org_id = church.org_id AND run.entity = kind.entity AND run.scope = '*' AND run.mode = 'full'
       AND run.state = 'completed' AND run.deletions ->> 'verdict' IN ('none', 'confirmed')
       AND kind.chains @> jsonb_build_array(run.fan_out -> 'below')
-      AND NOT EXISTS (SELECT FROM sync.runs AS child
-                      WHERE child.parent_run_id = run.run_id AND child.state NOT IN ('completed', 'absent'))
+      AND (SELECT count(*) FROM sync.runs AS child
+           WHERE child.parent_run_id = run.run_id AND child.state NOT IN ('completed', 'absent')) = 0
       AND NOT EXISTS (SELECT FROM sync.quarantine AS item LEFT JOIN sync.runs AS child USING (run_id)
                       WHERE item.org_id = church.org_id AND item.resolved_at IS NULL
                         AND (run.run_id IN (item.run_id, child.parent_run_id)
                              OR run.fan_out -> 'below' ? item.entity))
     ORDER BY run.turn DESC LIMIT 1
 """
-"""Parents that were taken from the mirror are known as of their own reading, in the same epoch."""
+"""Parents that were taken from the mirror are known as of their own reading, in the same epoch.
+
+The children are counted: of an EXISTS Postgres makes a join, for which it reads the whole ledger.
+"""
 
 UNDECIDED = """
     SELECT 1 AS found FROM sync.runs AS run
@@ -228,12 +241,13 @@ STATEMENTS = (
     "ALTER TABLE sync.lists ADD COLUMN is_refused boolean NOT NULL DEFAULT false",
     KINDS,
     RULES,
+    ANNOUNCED,
     FRESHNESS,
     *(f"COMMENT ON {what} IS '{words}'" for what, words in COMMENTS.items()),
 )
 
 
 def upgrade() -> None:
-    """A column with a constant default, a table and two views: nothing is rewritten, and nobody waits."""
+    """A column with a constant default, two tables and two views: nothing is rewritten, and nobody waits."""
     for statement in STATEMENTS:
         op.get_bind().exec_driver_sql(statement)

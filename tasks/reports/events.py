@@ -1,0 +1,89 @@
+"""What Prefect's automations can react to: events of syncs that ended, and of how current each church is.
+
+Resources are `pco-sync.church.ORG`, and below it `pco-sync.church.ORG.ENTITY`. Payloads hold counts, times and names of
+tables; no value of a record, and no text that came from Planning Center.
+"""
+
+from typing import Final
+from uuid import NAMESPACE_URL, uuid5
+
+from prefect.events import emit_event
+
+from pco_store.freshness.announcing import OVERDUE, Announcement, claim_announcements, claim_look
+from tasks.credentials import scheduled_organizations
+from tasks.lifespan import Resources
+from tasks.logs import sync_logger
+from tasks.reports.fan_out_summary import FanOutSummary
+from tasks.reports.sync_summary import SyncSummary
+
+SYNCED: Final = "pco-sync.entity.synced"
+CURRENT: Final = "pco-sync.church.current"
+INCOMPLETE: Final = "pco-sync.church.incomplete"
+STALE: Final = "pco-sync.church.stale"
+COUNTED: Final = ("lists", "rows", "new", "changed", "deleted", "missing", "quarantined", "requests")
+_OF: Final = {"current": CURRENT, "incomplete": INCOMPLETE, OVERDUE: STALE}
+
+
+def tell_synced(summary: SyncSummary | FanOutSummary, *, mode: str) -> None:
+    """One list or fan-out has ended, with what came with it; told again of the same end it is the same event."""
+    counts = {name: getattr(summary, name) for name in COUNTED if hasattr(summary, name)}
+    emit_event(
+        SYNCED,
+        resource={
+            "prefect.resource.id": f"pco-sync.church.{summary.org_id}.{summary.entity}",
+            "prefect.resource.name": f"{summary.entity} of {summary.org_id}",
+        },
+        related=[{"prefect.resource.id": f"pco-sync.church.{summary.org_id}", "prefect.resource.role": "church"}],
+        payload={
+            "org_id": summary.org_id,
+            "entity": summary.entity,
+            "epoch": summary.epoch,
+            "mode": mode,
+            "outcome": summary.outcome,
+            **counts,
+        },
+        id=uuid5(NAMESPACE_URL, f"{summary.key} {summary.outcome} {counts}"),
+    )
+    if isinstance(summary, SyncSummary):
+        for one in summary.brought.values():
+            tell_synced(one, mode=mode)
+
+
+async def tell_freshness(resources: Resources) -> int:
+    """Tell of each church that schedules sync how current it is, when that has changed; how many events that were.
+
+    Every five minutes at most, whoever asks. Raises `StoreUnavailable`, and Prefect's errors.
+    """
+    async with resources.database.transaction() as connection:
+        if not await claim_look(connection):
+            return 0
+    org_ids = await scheduled_organizations(resources.settings)
+    async with resources.database.transaction() as connection:
+        announced = await claim_announcements(connection, org_ids)
+    for one in announced:
+        _emit(one)
+    return len(announced)
+
+
+def _emit(one: Announcement) -> None:
+    church = one.church
+    if one.freshness == OVERDUE:
+        sync_logger().warning("%s is overdue: %d tables; `pco-sync status` names them", church.org_id, church.overdue)
+    emit_event(
+        _OF[one.freshness],
+        resource={
+            "prefect.resource.id": f"pco-sync.church.{church.org_id}",
+            "prefect.resource.name": church.org_id,
+        },
+        payload={
+            "org_id": church.org_id,
+            "since": one.since.isoformat(),
+            "current": church.current,
+            "incomplete": church.incomplete,
+            "overdue": church.overdue,
+            "never_read": church.never_read,
+            "changes_seen_until": church.changes_seen_until and church.changes_seen_until.isoformat(),
+            "complete_as_of": church.complete_as_of and church.complete_as_of.isoformat(),
+            "tables": [reason.partition(":")[0] for reason in church.because],
+        },
+    )

@@ -1,0 +1,74 @@
+"""`status` answers whether the data is current, after real syncs: by its exit code, its lines and its document."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deployments.app import main
+from deployments.exit_codes import DONE, INCOMPLETE, USAGE
+from tests.church import Church
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
+
+SUFFIXES = "people.NameSuffix"
+
+
+def told(church: Church, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    code = main(["status", *words, "--json"])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == code
+    return code, document
+
+
+def test_status_is_zero_as_long_as_what_is_read_is_current(church: Church, capsys: pytest.CaptureFixture[str]) -> None:
+    church.sync(SUFFIXES)
+    code, document = told(church, capsys, church.org_id)
+    assert code == DONE
+    assert document["church"]["freshness"] == "current"
+    (suffixes,) = [one for one in document["tables"] if one["freshness"] != "never_read"]
+    assert (suffixes["entity"], suffixes["last_verdict"]) == (SUFFIXES, "complete")
+    assert suffixes["complete_as_of"] is not None
+    assert told(church, capsys)[1]["churches"] == [document["church"]]
+
+    church.sql("UPDATE sync.watermarks SET watermark = watermark - interval '3 days'")
+    code, document = told(church, capsys)
+    assert code == INCOMPLETE
+    assert document["churches"][0]["because"][0].startswith(f"{SUFFIXES}: changes were last seen")
+
+
+def test_the_lines_say_the_same_and_name_what_keeps_it_from_being_current(
+    church: Church, capsys: pytest.CaptureFixture[str]
+) -> None:
+    church.sync(SUFFIXES)
+    church.sql('UPDATE sync.runs SET deletions = \'{"verdict": "too_many"}\'')
+    assert main(["status", church.org_id]) == INCOMPLETE
+    said = capsys.readouterr().out
+    assert said.startswith(f"{church.org_id}           overdue: 1 overdue; 219 kinds never read")
+    assert f"{SUFFIXES}: it was never read completely" in said
+    assert "online on pco-sync" in said
+    assert main(["status"]) == INCOMPLETE
+    assert f"{SUFFIXES}: it was never read completely" in capsys.readouterr().out
+
+
+def test_a_church_that_nobody_has_synced_is_not_current_and_one_that_was_mistyped_is_told(
+    church: Church, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(church, capsys)[0] == DONE, "there is nothing to be current yet"
+    assert told(church, capsys, church.org_id)[0] == INCOMPLETE
+    church.sync(SUFFIXES)
+    assert main(["status", "grce"]) == USAGE
+    assert "did you mean grace" in capsys.readouterr().err
+
+
+def test_who_has_the_database_only_is_told_of_the_data(
+    church: Church, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    church.sync(SUFFIXES)
+    for name in ("PREFECT_API_URL", "PCO_SYNC_REDIS_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PCO_SYNC_HOME", str(church.base["PREFECT_HOME"]) + "-none")
+    code, document = told(church, capsys, church.org_id)
+    assert (code, document["church"]["freshness"]) == (DONE, "current")
+    assert "workers" not in document

@@ -1,0 +1,28 @@
+"""What keeps syncs from running, as `status` names it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from deployments.current.prefect_work import PrefectWork, Scheduled
+
+NEXT = datetime(2026, 11, 29, 1, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("workers", "active", "troubles"),
+    [
+        ({"pool": 1}, [1, 3], []),
+        ({"pool": 0}, [1], ["no worker is online on the work pool pool"]),
+        ({"pool": 1}, [2, 0], ["all schedules of deployment-1 are off"]),
+        ({"pool": 1}, [], ["nothing is deployed: `make deploy`"]),
+    ],
+)
+def test_what_keeps_syncs_from_running_is_named(
+    workers: dict[str, int], active: list[int], troubles: list[str]
+) -> None:
+    scheduled = tuple(
+        Scheduled(deployment=f"deployment-{place}", active=number, schedules=3, next_at=NEXT)
+        for place, number in enumerate(active)
+    )
+    assert PrefectWork(workers=workers, scheduled=scheduled).troubles == troubles
