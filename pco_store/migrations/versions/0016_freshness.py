@@ -6,7 +6,7 @@ The view is made from indexes that were there: for each church and kind it looks
 from alembic import op
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 
 KINDS = """
     CREATE VIEW sync.kinds AS
