@@ -63,7 +63,10 @@ MostUnderWay = Annotated[
     int, Field(ge=1, le=50_000, description="Children that may be submitted and unfinished at a time")
 ]
 
-Reads = Annotated[Literal["full", "due"], Field(description="full: the lists of all parents. due: those that are due")]
+Reads = Annotated[
+    Literal["full", "due", "wanted"],
+    Field(description="full: the lists of all parents. due: those that are due. wanted: also those a full sync wants"),
+]
 
 
 @flow_from_anywhere(
@@ -95,7 +98,8 @@ async def sync_children(
     marks none of them as deleted and says so, `accept` believes it once each of them is confirmed.
 
     Where the list of the parents was read in the same epoch, they are taken from the mirror. In the mode `due` they
-    always are, and only those whose lists are due are read, the ones that wait longest first, for `most_requests`.
+    always are, and only those whose lists are due are read, the ones that wait longest first, for `most_requests`. In
+    the mode `wanted` they are, too, and the lists are those that a full sync of the church reads, and what is due.
 
     Raises `NotDeployedError` before anything is done, `SyncRejectedError`, and the errors of settings, credentials,
     client and store.
@@ -113,6 +117,7 @@ async def sync_children(
             most_under_way=most_under_way,
             many_deletions=many_deletions,
             most_requests=most_requests if mode == DUE else 0,
+            wanted=mode == "wanted",
         )
         request = await run_request(
             resources,
@@ -126,7 +131,7 @@ async def sync_children(
             fan_out=plan,
         )
         started = time.monotonic()
-        opened, lease = await opened_run(resources, replace(request, mode=mode))
+        opened, lease = await opened_run(resources, replace(request, mode="full" if mode == "full" else DUE))
         if isinstance(opened, NotOpened):
             return await _join(resources, client, opened, on_conflict, wait=wait, started=started)
         assert lease is not None

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
@@ -18,14 +19,15 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
+from pco_store.ledger.fan_outs import find_fan_out
 from pco_store.ledger.leases import RunLease
 from pco_store.ledger.members import read_traits
-from pco_store.ledger.openings import ORGANIZATION, NotOpened, RunRequest
+from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, ORGANIZATION, NotOpened, RunRequest, sync_key
 from pco_store.ledger.results import find_by_key, keep_result
 from pco_store.ledger.run_facts import epoch_facts
-from pco_store.ledger.runs import RunWindow, finish_run
+from pco_store.ledger.runs import RunHandle, RunWindow, finish_run
 from pco_store.ledger.watermarks import read_watermarks
-from pco_walks.ways import OrganizationMode, Way, ways_of
+from pco_walks.ways import OrganizationMode, Way, excluded_in_vain, stages_of, ways_of
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.due.night import count_parents, look_at_waiting, plan_night
 from tasks.fan_out.submitting import check_children_can_run
@@ -188,12 +190,11 @@ async def _read_all(
     if mode in ("full", "rest"):
         counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=run.org_id))
 
-    async def choice() -> Callable[..., tuple[list[Way], list[Way]]]:
-        traits = await patiently(resources, lambda connection: read_traits(connection, run.org_id))
-        return partial(ways_of, catalog, entities, known=known.keys(), counts=counts, distrusted=traits.distrusted)
-
-    with_rare = bool(plan["include"])
-    top, below = (await choice())(mode=mode, with_rare=with_rare)
+    choose = partial(ways_of, catalog, entities, known=known.keys(), counts=counts, include=plan["include"])
+    traits = await patiently(resources, partial(read_traits, org_id=run.org_id))
+    for told in excluded_in_vain(catalog, entities, plan["exclude"], traits.distrusted):
+        get_run_logger().warning("it is excluded, and read all the same: %s", told)
+    top, below = choose(mode=mode, distrusted=traits.distrusted)
     if below:
         obstacle = await check_children_can_run(resources.settings.child_deployment)
         if obstacle:
@@ -218,30 +219,33 @@ async def _read_all(
     )
     if mode not in ("full", "rest"):
         return ended, None
-    choose = await choice()  # what did not come with its owners, as has just turned out, is read below them
-    readable = [way for way in choose(mode=mode, with_rare=with_rare)[1] if way.entity.product not in refused]
+    # What did not come with its owners, as has just turned out, is read below them.
+    traits = await patiently(resources, partial(read_traits, org_id=run.org_id))
+    choose = partial(choose, distrusted=traits.distrusted)
+    readable = [way for way in choose(mode=mode)[1] if way.entity.product not in refused]
     shares: dict[str, int] = {}
     if readable and mode == "rest":
         shares = await plan_night(resources, run, readable, budget=plan.get("budget", NIGHTLY_REQUESTS))
         readable = [way for way in readable if way.entity.name in shares]
-    for level in sorted({_depth(way) for way in readable}):  # parents before what is below them
-        ways = [way for way in readable if _depth(way) == level]
-        ended |= await _fan_out(run.org_id, run.epoch, ways, plan, shares)
+    for stage in stages_of(readable):
+        ended |= await _fan_out(resources, run, stage, plan, shares)
     nightly = [way for way in choose(mode="rest")[1] if way.entity.product not in refused]
     return ended, await _waiting(resources, run.org_id, nightly)
 
 
-def _depth(way: Way) -> int:
-    return 0 if way.chain is None else len(way.chain.levels)
-
-
 async def _waiting(resources: Resources, org_id: str, nightly: Sequence[Way]) -> WaitingLists:
     found = await patiently(resources, partial(look_at_waiting, org_id=org_id, below=nightly))
-    return WaitingLists(lists=found.lists, never_read=found.never_read, longest_days=found.longest.days)
+    return WaitingLists(
+        lists=found.lists,
+        never_read=found.never_read,
+        longest_days=found.longest.days,
+        unread=dict(found.unread),
+        unread_days=-(-found.until_all // timedelta(days=1)),
+    )
 
 
 async def _fan_out(
-    org_id: str, epoch: str, ways: Sequence[Way], plan: Mapping[str, Any], shares: Mapping[str, int]
+    resources: Resources, run: RunHandle, ways: Sequence[Way], plan: Mapping[str, Any], shares: Mapping[str, int]
 ) -> dict[str, Ended]:
     """Each as a flow run of its own, a few at a time; how they ended. `shares` are the requests of each in a night."""
     room = asyncio.Semaphore(FAN_OUTS_AT_A_TIME)
@@ -250,15 +254,15 @@ async def _fan_out(
     async def one(way: Way) -> None:
         async with room:
             state: State[Any] = await sync_children(
-                org_id,
+                run.org_id,
                 way.entity.name,
-                epoch=epoch,
+                epoch=run.epoch,
                 groups_per_run=plan["groups_per_run"],
                 most_under_way=plan["most_under_way"],
                 many_deletions=plan["many_deletions"],
                 wait=plan["wait"],
                 below=None if way.chain is None else way.chain.names,
-                mode="due" if plan["mode"] == "rest" else "full",
+                mode="due" if plan["mode"] == "rest" else await _reads(resources, run, way),
                 most_requests=shares.get(way.entity.name, 0),
                 return_state=True,
             )
@@ -268,6 +272,13 @@ async def _fan_out(
         for way in ways:
             group.create_task(one(way), name=way.entity.name)
     return ended
+
+
+async def _reads(resources: Resources, run: RunHandle, way: Way) -> Literal["full", "wanted"]:
+    """Which lists a full sync reads; what was begun in an epoch by a version that always read all stays what it was."""
+    key = sync_key(run.org_id, way.entity.name, run.epoch, FAN_OUT_SCOPE)
+    begun = await patiently(resources, partial(find_fan_out, key=key))
+    return "full" if way.is_whole or (begun is not None and begun.mode != DUE) else "wanted"
 
 
 async def _ended(state: State[Any]) -> Ended:

@@ -20,10 +20,14 @@ DAY_SECONDS: Final = 86_400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HotWindow:
-    """A list is read that many `days` after the time that its parent's attribute `at` says; before it, if negative."""
+    """A list is read that many `days` after the time that its parent's attribute `at` says; before it, if negative.
+
+    `full` are the first and the last of the days on which a full sync wants it; None: it always does.
+    """
 
     at: str
     days: tuple[int, ...]
+    full: tuple[int, int] | None = None
 
     def paces(self, period_seconds: int) -> tuple[int, ...]:
         """For each of the days, how long the list may wait then: until the next day, which makes up for this one."""
@@ -37,9 +41,9 @@ class DueRule:
 
     `watch` are attributes of the parent, or its relationships to many: a change of one makes the list due. `only`: an
     attribute of the parent without which the list is empty for certain; `only_after`: one before whose time it is.
-    `rare` ones are read after all others, and a
-    full sync leaves them to the nights unless they are named. `ways` are chains of parents that tell the same, the one
-    that is usually the cheapest first.
+    `rare` ones are read after all others, and a full sync leaves them to the nights unless they are named. `named_by`
+    are an entity and a column each: a full sync wants the lists of the parents whose ids stand there, and leaves the
+    others to the nights. `ways` are chains of parents that tell the same, the one that is usually the cheapest first.
     """
 
     every_days: int
@@ -48,6 +52,7 @@ class DueRule:
     only: str | None = None
     only_after: str | None = None
     is_rare: bool = False
+    named_by: tuple[tuple[str, str], ...] = ()
     ways: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -55,15 +60,26 @@ class DueRule:
         """The longest time between two readings."""
         return self.every_days * DAY_SECONDS
 
+    def is_whole_in(self, include: Sequence[str], name: str) -> bool:
+        """Whether a full sync that chooses by `include` wants all lists of the kind called `name`.
+
+        Any pattern makes it read what a sync without one leaves to the nights, but of lists that others name only the
+        kind's own name makes it read all.
+        """
+        if any(pattern.lower() == name.lower() for pattern in include):
+            return True
+        return not self.named_by and (bool(include) or self.hot is None or self.hot.full is None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueRules:
-    """The rules of all kinds; `first` are patterns of what is wanted first, in this order."""
+    """The rules of all kinds; `first` are patterns of what is wanted first, in this order, `then` of what follows."""
 
     every_days: int
     rare_every_days: int
     rare: frozenset[str]
     first: tuple[str, ...]
+    then: tuple[str, ...]
     kinds: Mapping[str, Mapping[str, Any]]
 
     def of(self, entity: Entity) -> DueRule:
@@ -74,17 +90,33 @@ class DueRules:
         return DueRule(
             every_days=told.get("every_days", self.rare_every_days if is_rare else self.every_days),
             watch=tuple(told.get("watch", ())),
-            hot=None if hot is None else HotWindow(at=hot["at"], days=tuple(hot["days"])),
+            hot=None if hot is None else _hot_window(hot),
             only=told.get("only"),
             only_after=told.get("only_after"),
             is_rare=is_rare,
+            named_by=tuple(_column(one) for one in told.get("named_by", ())),
             ways=tuple(tuple(way) for way in told.get("ways", ())),
         )
 
     def rank(self, entity: Entity) -> tuple[bool, int]:
         """Sorts kinds by how much they are wanted; rare ones come last."""
-        place = next((at for at, one in enumerate(self.first) if fnmatchcase(entity.name, one)), len(self.first))
+        order = (*self.first, *self.then)
+        place = next((at for at, one in enumerate(order) if fnmatchcase(entity.name, one)), len(order))
         return entity.name in self.rare, place
+
+    def is_first(self, entity: Entity) -> bool:
+        """Whether a kind is read before what is not."""
+        return self.rank(entity) < (False, len(self.first))
+
+
+def _hot_window(told: Mapping[str, Any]) -> HotWindow:
+    full = told.get("full")
+    return HotWindow(at=told["at"], days=tuple(told["days"]), full=None if full is None else (full[0], full[1]))
+
+
+def _column(told: str) -> tuple[str, str]:
+    entity, _, column = told.rpartition(".")
+    return entity, column
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +128,7 @@ def load_due_rules() -> DueRules:
         rare_every_days=told["rare_every_days"],
         rare=frozenset(told["rare"]),
         first=tuple(told["first"]),
+        then=tuple(told["then"]),
         kinds=told["kinds"],
     )
 

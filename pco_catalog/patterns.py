@@ -19,17 +19,18 @@ def select_entities(catalog: Catalog, include: Sequence[str], exclude: Sequence[
     """
     listed = catalog.entities()
     for pattern in (*include, *exclude):
-        if not any(_fits(one, pattern) for one in listed):
+        if not any(fits(one, pattern) for one in listed):
             raise PatternMatchesNothingError(_misspelt(catalog, pattern, listed))
     return tuple(
         one
         for one in listed
-        if (not include or any(_fits(one, pattern) for pattern in include))
-        and not any(_fits(one, pattern) for pattern in exclude)
+        if (not include or any(fits(one, pattern) for pattern in include))
+        and not any(fits(one, pattern) for pattern in exclude)
     )
 
 
-def _fits(entity: Entity, pattern: str) -> bool:
+def fits(entity: Entity, pattern: str) -> bool:
+    """Whether a pattern chooses an entity."""
     lowered = pattern.lower()
     return lowered == entity.product or fnmatchcase(entity.name.lower(), lowered)
 

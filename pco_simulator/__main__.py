@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--volunteers", type=int, help="of its services, with --plans; a church without them has three of everything")
     add("--plans", type=int)
     add(
+        "--size",
+        action="append",
+        default=[],
+        metavar="ENTITY=N",
+        help="so many records of one kind",
+    )
+    add(
         "--churches",
         type=int,
         default=1,
@@ -99,6 +106,7 @@ def _simulator(options: argparse.Namespace, number: int) -> Simulator:
         volunteers=options.volunteers,
         plans=options.plans,
         now=options.now,
+        sizes=dict(map(_size, options.size)),
         church={**ORGANIZATION, "id": str(int(ORGANIZATION["id"]) + number)},
     )
     simulator = Simulator(world, settings, recording=recording)
@@ -118,6 +126,13 @@ def _rules(options: argparse.Namespace) -> RateRules:
         return RateRules(deep_limit=options.deep_limit, window=kind)
     limit, period = _two_numbers("--rate-limit", options.rate_limit, "/")
     return RateRules(limit=limit, period=period, deep_limit=options.deep_limit, window=kind)
+
+
+def _size(text: str) -> tuple[str, int]:
+    entity, _, number = text.partition("=")
+    if not number.isdecimal():
+        raise ValueError(f"--size {text!r}: write an entity and a number, such as giving.Donation=400000")
+    return entity, int(number)
 
 
 def _two_numbers(flag: str, text: str, between: str) -> tuple[int, int]:

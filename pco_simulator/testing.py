@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ class SimulatorProcess(Church):
         plans: int | None = None,
         seed: int = 1,
         now: datetime | None = None,
+        sizes: Mapping[str, int] | None = None,
         churches: int = 1,
         rate_limit: str = "none",
         rate_window: str = "sliding",
@@ -52,6 +53,7 @@ class SimulatorProcess(Church):
             *(("--plans", str(plans)) if plans is not None else ()),
             "--churches", str(churches),
             *(("--now", now.isoformat()) if now else ()),
+            *(part for name, size in (sizes or {}).items() for part in ("--size", f"{name}={size}")),
             *(part for product in forbid for part in ("--forbid", product)),
             *(part for name in prepare for part in ("--prepare", name)),
             *(("--replay", str(replay)) if replay else ()),

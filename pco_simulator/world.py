@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_simulator.collection import Collection
@@ -16,6 +17,7 @@ from pco_simulator.records import ORGANIZATION, related_ids
 
 FEW = 3
 """How many records an entity has of which nothing else is said."""
+AS_FOLLOWS: Mapping[str, int] = MappingProxyType({})
 
 
 class World:
@@ -23,7 +25,8 @@ class World:
 
     `now` is the time there at first: its calendar is of the weeks before and after. None: it is as late as here, and
     its calendar ended with 2024. `volunteers` and `plans` are those of its services, both or neither; without them it
-    has as few as of anything else. `church` is what records name as their organization.
+    has as few as of anything else. `sizes` are numbers of records, by entity, where they shall be others than those
+    that follow. `church` is what records name as their organization. Raises `UnknownEntity`.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class World:
         volunteers: int | None = None,
         plans: int | None = None,
         now: datetime | None = None,
+        sizes: Mapping[str, int] = AS_FOLLOWS,
         church: Mapping[str, str] = ORGANIZATION,
     ) -> None:
         if (volunteers is None) != (plans is None):
@@ -45,7 +49,9 @@ class World:
         self._began_ahead = timedelta() if now is None else now - datetime.now(UTC)
         catalog = load_catalog()
         self._counts = Counts(
-            dict.fromkeys(catalog.by_name, FEW) | counts_of(people, groups, volunteers=volunteers, plans=plans)
+            dict.fromkeys(catalog.by_name, FEW)
+            | counts_of(people, groups, volunteers=volunteers, plans=plans)
+            | {catalog.entity(name).name: size for name, size in sizes.items()}
         )
         self._counts.now = None if now is None else seconds_of(now.astimezone(UTC).replace(tzinfo=None).isoformat())
         self._kinds = {(one.product, one.resource): name for name, one in catalog.by_name.items()}

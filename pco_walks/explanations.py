@@ -123,6 +123,12 @@ def _when_due(level: Level) -> str:
     if rule.hot is not None and rule.hot.at in columns:
         days = ", ".join(map(str, rule.hot.days))
         told.append(f"and {days} days after its {rule.hot.at}")
+    if rule.hot is not None and rule.hot.full is not None:
+        first, last = rule.hot.full
+        told.append(f"a full sync without patterns reads those of {first} to {last} days after it, and what is due")
+    if rule.named_by:
+        named = " or ".join(f"{column} of {entity}" for entity, column in rule.named_by)
+        told.append(f"a full sync that does not name the kind itself reads those of a {named}, and what is due")
     if rule.only is not None:
         told.append(f"where {rule.only} of the {parent} is true, for all others are empty")
     if rule.only_after is not None:

@@ -40,10 +40,22 @@ def counts(people: int, groups: int) -> dict[str, int]:
     }
 
 
+def _groups(counts: Counts) -> int:
+    return max(counts["groups.Group"], 1)
+
+
+def _members(counts: Counts) -> int:
+    return max(counts["groups.Membership"] // _groups(counts), 1)
+
+
+def _weeks(counts: Counts) -> int:
+    return max(counts["groups.Event"] // _groups(counts), 1)
+
+
 def _membership(attendance: int, counts: Counts) -> int:
     """Which membership an attendance is of: at every event each member is listed, present or not."""
-    event, place = divmod(attendance, MEMBERS_OF_A_GROUP)
-    return event % max(counts["groups.Group"], 1) * MEMBERS_OF_A_GROUP + place
+    event, place = divmod(attendance, _members(counts))
+    return event % _groups(counts) * _members(counts) + place
 
 
 def _starts_at(_: Others, counts: Counts) -> Maker:
@@ -53,10 +65,10 @@ def _starts_at(_: Others, counts: Counts) -> Maker:
 
 def _starts(counts: Counts) -> Callable[[int], int]:
     """When an event begins; the last one of each group in the last one of the weeks ahead."""
-    groups = max(counts["groups.Group"], 1)
+    groups, last_week = _groups(counts), (_weeks(counts) - 1) * WEEK_SECONDS
     firsts = [_FIRST_WEEK + group % 7 * _DAY_SECONDS + group % 4 * 1800 for group in range(28)]
     ahead = WEEKS_AHEAD * WEEK_SECONDS
-    firsts = [one + whole_weeks(counts, one + (EVENTS_OF_A_GROUP - 1) * WEEK_SECONDS, ahead=ahead) for one in firsts]
+    firsts = [one + whole_weeks(counts, one + last_week, ahead=ahead) for one in firsts]
 
     def make(number: int) -> int:
         week, group = divmod(number, groups)
@@ -73,17 +85,17 @@ def _ends_at(others: Others, _: Counts) -> Maker:
 def _attended(_: Others, counts: Counts) -> Maker:
     """Nobody attended yet what is to come."""
     roll, starts, now = roller("attendance"), _starts(counts), counts.now
-    return lambda number: roll(number) % 4 != 0 and (now is None or starts(number // MEMBERS_OF_A_GROUP) < now)
+    return lambda number: roll(number) % 4 != 0 and (now is None or starts(number // _members(counts)) < now)
 
 
 def _invited(rsvp: int, counts: Counts) -> int:
     """Which membership answers: the first ones of each group do, to each event to come."""
     event, place = divmod(rsvp, RSVPS_OF_AN_EVENT)
-    return event % max(counts["groups.Group"], 1) * MEMBERS_OF_A_GROUP + place
+    return event % _groups(counts) * _members(counts) + place
 
 
 def _event_to_come(counts: Counts) -> Callable[[int], int]:
-    past = (EVENTS_OF_A_GROUP - WEEKS_AHEAD) * counts["groups.Group"]
+    past = max(_weeks(counts) - WEEKS_AHEAD, 0) * counts["groups.Group"]
     return lambda rsvp: past + rsvp // RSVPS_OF_AN_EVENT
 
 
@@ -93,7 +105,7 @@ def _role(others: Others, counts: Counts) -> Maker:
 
 
 MAKERS: Final[Stories] = {
-    ("groups.Group", "memberships_count"): lambda *_: lambda number: MEMBERS_OF_A_GROUP,
+    ("groups.Group", "memberships_count"): lambda _, counts: lambda number: _members(counts),
     ("groups.Event", "name"): lambda *_: lambda number: "Weekly meeting",
     ("groups.Event", "starts_at"): _starts_at,
     ("groups.Event", "ends_at"): _ends_at,
@@ -103,15 +115,15 @@ MAKERS: Final[Stories] = {
     ("groups.Attendance", "role"): _role,
 }
 TARGETS: Final[Targets] = {
-    ("groups.Membership", "group"): lambda _: lambda number: number // MEMBERS_OF_A_GROUP,
+    ("groups.Membership", "group"): lambda counts: lambda number: number // _members(counts),
     ("groups.Membership", "person"): lambda counts: lambda number: number % max(counts["groups.Person"], 1),
     ("groups.Group", "location"): lambda _: lambda number: number,
-    ("groups.Event", "location"): lambda counts: lambda number: number % max(counts["groups.Group"], 1),
-    ("groups.Event", "group"): lambda counts: lambda number: number % max(counts["groups.Group"], 1),
+    ("groups.Event", "location"): lambda counts: lambda number: number % _groups(counts),
+    ("groups.Event", "group"): lambda counts: lambda number: number % _groups(counts),
     ("groups.RSVP", "event"): _event_to_come,
-    ("groups.RSVP", "group"): lambda counts: lambda number: _invited(number, counts) // MEMBERS_OF_A_GROUP,
+    ("groups.RSVP", "group"): lambda counts: lambda number: _invited(number, counts) // _members(counts),
     ("groups.RSVP", "person"): lambda counts: lambda number: _invited(number, counts) % max(counts["groups.Person"], 1),
-    ("groups.Attendance", "event"): lambda _: lambda number: number // MEMBERS_OF_A_GROUP,
+    ("groups.Attendance", "event"): lambda counts: lambda number: number // _members(counts),
     ("groups.Attendance", "person"): lambda counts: (
         lambda number: _membership(number, counts) % max(counts["groups.Person"], 1)
     ),

@@ -6,14 +6,14 @@ rare kinds wait until nothing else is due.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.due.lists import DueKind
+from pco_store.due.lists import DueKind, parents_of
 
 _FIRST: Final = "extract(epoch FROM CAST(:now AS timestamptz) - due_at) / pace_seconds DESC, pace_seconds, scope"
 
@@ -28,11 +28,16 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """Lists that should have been read by now: how many, how many of them never were, and for how long one waits."""
+    """Lists that should have been read by now: how many, how many of them never were, and for how long one waits.
+
+    `unread` are those that nobody has read either and that are due later, by entity; `until_all` is until the last one.
+    """
 
     lists: int = 0
     never_read: int = 0
     longest: timedelta = timedelta()
+    unread: Mapping[str, int] = field(default_factory=dict)
+    until_all: timedelta = timedelta()
 
 
 async def share_night(
@@ -89,23 +94,48 @@ async def all_lists(connection: AsyncConnection, org_id: str, kind: DueKind, *, 
     return tuple(result.scalars())
 
 
+async def wanted_lists(connection: AsyncConnection, org_id: str, kind: DueKind, *, now: datetime) -> tuple[str, ...]:
+    """The scopes of the lists of one kind that a full sync wants, and of those that are due, as `all_lists`."""
+    result = await connection.execute(
+        text(
+            f"""
+            WITH moment AS (SELECT CAST(:now AS timestamptz) AS now), parent AS ({parents_of(kind)})
+            SELECT scope FROM sync.lists LEFT JOIN parent USING (scope)
+            WHERE org_id = :org_id AND path = :path AND (is_wanted OR due_at <= :now) ORDER BY {_FIRST}
+            """  # noqa: S608 - own constants, names from the catalogue
+        ),
+        {"org_id": org_id, "path": kind.path, "now": now},
+    )
+    return tuple(result.scalars())
+
+
 async def waiting_lists(
     connection: AsyncConnection, org_id: str, kinds: Sequence[DueKind], *, now: datetime
 ) -> Waiting:
-    """What should have been read by now and was not."""
+    """What should have been read by now and was not, and what was never read at all."""
     result = await connection.execute(
         text(
             """
-            SELECT count(*) AS lists, count(*) FILTER (WHERE last_read_at IS NULL) AS never_read,
-                   coalesce(CAST(:now AS timestamptz) - min(due_at), interval '0') AS longest
-            FROM sync.lists JOIN unnest(CAST(:paths AS text[]), CAST(:rare AS boolean[])) AS kind (path, is_rare)
-                USING (path)
-            WHERE org_id = :org_id AND due_at <= :now
+            SELECT entity, count(*) FILTER (WHERE is_due) AS lists,
+                count(*) FILTER (WHERE is_due AND is_unread) AS never_read,
+                CAST(:now AS timestamptz) - min(due_at) FILTER (WHERE is_due) AS longest,
+                count(*) FILTER (WHERE is_unread AND NOT is_due) AS unread,
+                max(due_at) FILTER (WHERE is_unread AND NOT is_due) - CAST(:now AS timestamptz) AS until_all
+            FROM sync.lists
+            CROSS JOIN LATERAL (SELECT due_at <= :now AS is_due, last_read_at IS NULL AS is_unread) AS so
+            WHERE org_id = :org_id AND path = ANY(CAST(:paths AS text[])) AND (is_due OR is_unread) GROUP BY entity
             """
         ),
-        {"org_id": org_id, "now": now, **_kinds(kinds)},
+        {"org_id": org_id, "now": now, "paths": [kind.path for kind in kinds]},
     )
-    return Waiting(**result.one()._mapping)
+    found = result.all()
+    return Waiting(
+        lists=sum(one.lists for one in found),
+        never_read=sum(one.never_read for one in found),
+        longest=max((one.longest for one in found if one.longest is not None), default=timedelta()),
+        unread={one.entity: one.unread for one in found if one.unread},
+        until_all=max((one.until_all for one in found if one.until_all is not None), default=timedelta()),
+    )
 
 
 def _kinds(kinds: Sequence[DueKind]) -> Mapping[str, object]:

@@ -4,7 +4,8 @@ A list is due once in the period of its kind, at a time of its own within the pe
 an hour becomes due over two weeks, none later than a period after it was read, and from then on in equal steps. A hot
 window, or a change of the parent that was seen after the last reading, makes it due earlier. A day of a hot window that
 was missed is made up for by the next one, so that hot lists in a small budget do not keep the rest from being read. A
-list whose parent is gone is due once more.
+list whose parent is gone is due once more. One that nobody has read is due at once if a full sync wants it, and else at
+its place within the first period.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.ancestors import ids_in
-from pco_catalog.catalog import Entity
+from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level
 from pco_catalog.due_lists import DAY_SECONDS, DueRule, load_due_rules
 from pco_store.mirror.links import name_of_list
@@ -78,10 +79,11 @@ async def refresh_lists(connection: AsyncConnection, org_id: str, kind: DueKind,
 def _statement(kind: DueKind) -> str:
     return f"""
         WITH moment AS (SELECT coalesce(CAST(:now AS timestamptz), now()) AS now),
-        parent AS MATERIALIZED ({_parents(kind)}),
+        parent AS MATERIALIZED ({parents_of(kind)}),
         state AS MATERIALIZED (
-            SELECT scope, parent.version, parent.anchor, known.last_read_at, known.due_at, known.pace_seconds,
-                known.parent_seen, known.changed_at AS known_change, known.path IS NOT NULL AS is_known,
+            SELECT scope, parent.is_wanted, parent.version, parent.anchor, known.last_read_at, known.due_at,
+                known.pace_seconds, known.parent_seen, known.changed_at AS known_change,
+                known.path IS NOT NULL AS is_known,
                 CASE WHEN known.parent_seen <> parent.version THEN moment.now ELSE known.changed_at END AS changed_at,
                 parent.version IS NULL OR (NOT parent.is_open AND (
                     known.path IS NULL OR (known.parent_seen = parent.version
@@ -99,7 +101,7 @@ def _statement(kind: DueKind) -> str:
                     hashtextextended(CAST(:org_id AS text) || :path || scope, 0), :period), :period) + :period,
                     :period)) AS turn_at
             FROM moment CROSS JOIN state
-            CROSS JOIN LATERAL (SELECT extract(epoch FROM last_read_at)::bigint AS read) AS period
+            CROSS JOIN LATERAL (SELECT extract(epoch FROM coalesce(last_read_at, now))::bigint AS read) AS period
             LEFT JOIN LATERAL (
                 SELECT anchor + make_interval(days => day) AS at, pace
                 FROM unnest(CAST(:days AS integer[]), CAST(:paces AS integer[])) AS window_day (day, pace)
@@ -109,7 +111,8 @@ def _statement(kind: DueKind) -> str:
             WHERE NOT is_over),
         due AS (
             SELECT timed.*, CASE
-                    WHEN last_read_at IS NULL THEN coalesce(due_at, moment.now)
+                    WHEN last_read_at IS NULL AND is_wanted THEN least(due_at, moment.now)
+                    WHEN last_read_at IS NULL THEN coalesce(due_at, turn_at)
                     ELSE least(turn_at, hot_at, change_at) END AS due,
                 CASE
                     WHEN last_read_at IS NULL THEN
@@ -136,9 +139,10 @@ def _statement(kind: DueKind) -> str:
         """  # noqa: S608 - names from the catalogue
 
 
-def _parents(kind: DueKind) -> str:
-    """The parents as the mirror knows them: scope, whether there can be a list, the time of hot windows, the version.
+def parents_of(kind: DueKind) -> str:
+    """A query of the parents as the mirror knows them, with `org_id` and a table `moment` with the time `now`.
 
+    Its columns: scope, whether there can be a list, whether a full sync wants it, the time of hot windows, the version.
     Their ids are columns of their rows; those of parents that many share are in their links.
     """
     parent, rule = kind.level.parent, kind.rule
@@ -152,7 +156,8 @@ def _parents(kind: DueKind) -> str:
     anchor = f'parent."{rule.hot.at}"' if rule.hot is not None and rule.hot.at in table.c else "NULL::timestamptz"
     watched = "".join(f", {_watched(parent, name)}" for name in rule.watch)
     version = f"hashtextextended(concat_ws('|', {is_open}{watched}), 0)"
-    columns = f"{is_open} AS is_open, {anchor} AS anchor, {version} AS version"
+    is_wanted = f"NOT ({is_open}) OR {_is_wanted(rule, anchor)}"
+    columns = f"{is_open} AS is_open, {is_wanted} AS is_wanted, {anchor} AS anchor, {version} AS version"
     if set(above) <= set(table.c.keys()):
         known = "".join(f' AND parent."{name}" IS NOT NULL' for name in above)
         scope = " || '/' || ".join([*(f'parent."{name}"' for name in above), "parent.id"])
@@ -167,6 +172,22 @@ def _parents(kind: DueKind) -> str:
         f"AND link.entity = '{parent.name}' AND link.parent = '{upper}' AND link.list = '{name}' "
         "AND link.unlisted_at IS NULL WHERE parent.org_id = :org_id"
     )
+
+
+def _is_wanted(rule: DueRule, anchor: str) -> str:
+    if rule.named_by:
+        named = (
+            f'SELECT "{column}" FROM {quoted_name(mirror_table(load_catalog().entity(name)))} '  # noqa: S608 - from the catalogue
+            f'WHERE org_id = :org_id AND _deleted_at IS NULL AND "{column}" IS NOT NULL'
+            for name, column in rule.named_by
+        )
+        return f"parent.id IN ({' UNION ALL '.join(named)})"
+    if rule.is_rare:
+        return "false"
+    if rule.hot is None or rule.hot.full is None:
+        return "true"
+    first, last = (f"make_interval(days => {day})" for day in rule.hot.full)
+    return f"coalesce(moment.now BETWEEN {anchor} + {first} AND {anchor} + {last}, true)"
 
 
 async def count_unnamed(connection: AsyncConnection, org_id: str, kind: DueKind) -> int:

@@ -377,4 +377,5 @@ def _fan_out(told: Mapping[str, Any]) -> FanOutPlan:
         most_under_way=told.get("most_under_way", 200),
         many_deletions=told.get("many_deletions", "stop"),
         most_requests=told.get("most_requests", 0),
+        wanted=told.get("wanted", False),
     )

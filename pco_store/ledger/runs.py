@@ -33,7 +33,8 @@ class FanOutPlan:
 
     `below` are the parents' entities, outermost first. `most_under_way` bounds the children that are submitted and not
     finished. `many_deletions` is what to do when more is missing than is likely to have been deleted: stop or accept.
-    `most_requests` bounds a fan-out that reads only what is due.
+    `most_requests` bounds a fan-out that reads only what is due; one that reads what a full sync has `wanted`, too, has
+    no bound.
     """
 
     below: tuple[str, ...]
@@ -41,6 +42,7 @@ class FanOutPlan:
     most_under_way: int
     many_deletions: str = "stop"
     most_requests: int = 0
+    wanted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,5 @@
-"""The children of a fan-out for parents that the mirror knows: all of them, or those whose lists are due."""
+"""The children of a fan-out for parents that the mirror knows: all, those whose lists are due, or those that a full
+sync wants."""
 
 from datetime import datetime
 from typing import Final
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.chains import Chain
 from pco_catalog.due_lists import load_due_rules
-from pco_store.due.choosing import all_lists, choose_lists
+from pco_store.due.choosing import all_lists, choose_lists, wanted_lists
 from pco_store.due.lists import count_unnamed, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
 from pco_store.ledger.children import NewChildren, insert_children
@@ -57,6 +58,8 @@ async def insert_from_mirror(connection: AsyncConnection, root: RunHandle, chain
     now: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
     if root.mode == DUE and await has_children(connection, root):
         scopes: tuple[str, ...] = ()  # chosen by an earlier execution
+    elif root.fan_out is not None and root.fan_out.wanted:
+        scopes = await wanted_lists(connection, root.org_id, kind, now=now)
     elif root.mode == DUE:
         assert root.fan_out is not None, "only a fan-out has children"
         scopes = await choose_lists(connection, root.org_id, kind, now=now, budget=root.fan_out.most_requests)

@@ -9,7 +9,7 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed, Failed
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
@@ -53,21 +53,29 @@ class EntitySummary(BaseModel):
 
 
 class WaitingLists(BaseModel):
-    """Lists below parents that were due at the end and not read, and for how many days one of them waits."""
+    """Lists below parents that were due at the end and not read, and for how many days one of them waits.
+
+    `unread` are those that were never read either and that the nights of the next `unread_days` read, by entity.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     lists: int = 0
     never_read: int = 0
     longest_days: int = 0
+    unread: dict[str, int] = Field(default_factory=dict)
+    unread_days: int = 0
 
     @property
     def told(self) -> str:
         """In a few words."""
-        if not self.lists:
-            return "none waits"
         never = f" ({self.never_read} of them were never read)" if self.never_read else ""
-        return f"{self.lists} wait{never}, the oldest for {self.longest_days} days"
+        told = f"{self.lists} wait{never}, the oldest for {self.longest_days} days" if self.lists else "none waits"
+        if not self.unread:
+            return told
+        kinds = ", ".join(f"{count} of {entity}" for entity, count in sorted(self.unread.items()))
+        left = counted(sum(self.unread.values()), "list")
+        return f"{told}; not everything was read: the nights of {self.unread_days} days read {left} more ({kinds})"
 
 
 class OrganizationSummary(BaseModel):

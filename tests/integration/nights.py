@@ -11,7 +11,7 @@ from sqlalchemy import text
 from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import cheapest_chain
 from pco_store.database import Database
-from pco_store.due.choosing import Waiting, choose_lists, share_night, waiting_lists
+from pco_store.due.choosing import Waiting, choose_lists, share_night, waiting_lists, wanted_lists
 from pco_store.due.lists import DueKind, due_kind_of, refresh_lists
 
 ORG = "grace"
@@ -92,6 +92,13 @@ class Nights:
                 for kind in self.kinds
                 if kind.entity.name in shares
             }
+
+    async def wanted(self) -> set[str]:
+        """The scopes that a full sync would read of the only kind."""
+        await self.refresh()
+        (kind,) = self.kinds
+        async with self.store.transaction() as connection:
+            return set(await wanted_lists(connection, ORG, kind, now=self.now))
 
     async def night(self, budget: int = 1_000_000) -> Waiting:
         """Read what this night reads, and sleep till the next; what waits in the morning."""

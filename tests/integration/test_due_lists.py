@@ -68,9 +68,8 @@ async def test_thirty_nights_after_a_full_sync_keep_the_budget_and_no_list_gets_
     await nights.read_everything()
     for _ in range(30):
         await nights.night(150)
-        for entity in ("groups.Membership", "groups.Attendance", "groups.EventNote", "people.HouseholdMembership"):
-            assert await nights.oldest(entity) <= 15 * DAY
-        assert await nights.oldest("people.ConnectedPerson") <= 57 * DAY
+        for kind in nights.kinds:
+            assert await nights.oldest(kind.entity.name) <= (kind.rule.every_days + 1) * DAY
     costs = [night.total() for night in nights.requests]
     assert max(costs) <= 150, "a fortieth of 6,000"
     assert min(costs[1:]) > 75
@@ -261,3 +260,86 @@ async def test_after_a_year_of_nights_without_a_full_sync_no_list_is_older_than_
     assert await groups.oldest("groups.Membership") <= 14 * DAY
     counts = [night.total() for night in groups.requests]
     assert sum(counts) == pytest.approx(365 * GROUPS / 14, rel=0.1)
+
+
+async def read_at_once(nights: Nights) -> int:
+    """How many lists are due now."""
+    return sum(len(scopes) for scopes in (await nights.chosen(1_000_000)).values())
+
+
+async def test_what_a_full_sync_leaves_comes_due_evenly_within_its_period_though_nobody_has_read_it(
+    nights: Nights,
+) -> None:
+    nights.entities = ("people.ConnectedPerson",)
+    await nights.add("people.person", 1, 560)
+    assert await read_at_once(nights) == 0
+    for _ in range(57):
+        waiting = await nights.night()
+        assert waiting.lists == 0
+    costs = [night.total() for night in nights.requests]
+    assert sum(costs) == 560, "each of them once"
+    assert max(costs) <= 25
+
+
+async def test_a_full_sync_wants_the_answers_for_the_events_of_this_week_and_leaves_the_others(nights: Nights) -> None:
+    nights.entities = ("groups.RSVP",)
+    await nights.add("groups.event", 1, 1, starts_at=":now + interval '8 days'")
+    await nights.add("groups.event", 2, 1, starts_at=":now + interval '6 days'")
+    await nights.add("groups.event", 3, 1, starts_at=":now - interval '12 hours'")
+    await nights.add("groups.event", 4, 1, starts_at=":now - interval '2 days'")
+    assert await nights.wanted() == {"2", "3"}
+    assert set(next(iter((await nights.chosen(1_000_000)).values()))) == {"2", "3"}
+    (row,) = await nights.sql("SELECT due_at - :now AS wait FROM sync.lists WHERE scope = '4'")
+    assert timedelta() < row.wait <= 56 * DAY
+
+    nights.now += 2 * DAY
+    assert "1" in set(next(iter((await nights.chosen(1_000_000)).values()))), "its week has begun"
+
+
+async def test_a_full_sync_reads_what_it_leaves_if_no_night_has_done_so_in_time(nights: Nights) -> None:
+    nights.entities = ("groups.RSVP",)
+    await nights.add("groups.event", 1, 3, starts_at=":now - interval '300 days'")
+    assert await nights.wanted() == set()
+    nights.now += 57 * DAY
+    assert await nights.wanted() == {"1", "2", "3"}
+
+
+async def test_what_is_read_again_in_full_is_what_it_wants_whenever_it_was_read_before(nights: Nights) -> None:
+    nights.entities = ("groups.RSVP",)
+    await nights.add("groups.event", 1, 1, starts_at=":now + interval '1 hour'")
+    await nights.refresh()
+    await nights.read_everything()
+    assert await nights.wanted() == {"1"}
+
+
+async def test_a_full_sync_wants_the_summaries_of_whoever_pco_or_a_card_calls_an_assignee(nights: Nights) -> None:
+    nights.entities = ("people.WorkflowAssigneeWorkflowSummary",)
+    await nights.sql("TRUNCATE people.workflow_assignee_summary, people.workflow_card")
+    await nights.add("people.person", 1, 5)
+    await nights.add("people.workflow_assignee_summary", 1, 1, person_id="'2'")
+    await nights.add("people.workflow_card", 1, 2, assignee_id="CASE n WHEN 1 THEN '3' END", person_id="'1'")
+    assert await nights.wanted() == {"2", "3"}
+    assert await read_at_once(nights) == 2
+    await nights.sql("UPDATE people.workflow_card SET assignee_id = '5' WHERE id = '2'")
+    assert set(next(iter((await nights.chosen(1_000_000)).values()))) == {"2", "3", "5"}, (
+        "due earlier than at its place"
+    )
+
+
+async def test_what_was_never_read_is_counted_by_kind_with_the_days_until_all_of_it_is_due(nights: Nights) -> None:
+    nights.entities = ("groups.RSVP", "people.ConnectedPerson", "groups.Membership")
+    await nights.add("groups.event", 1, 4, starts_at=":now - interval '300 days'")
+    await nights.add("people.person", 1, 3)
+    await nights.add("groups.group", 1, 2)
+    waiting = await nights.night(0)
+    assert (waiting.lists, waiting.never_read) == (2, 2), "the memberships"
+    assert waiting.unread == {"groups.RSVP": 4, "people.ConnectedPerson": 3}
+    assert timedelta() < waiting.until_all <= 56 * DAY
+
+
+async def test_a_list_of_a_parent_that_is_gone_before_anybody_read_it_is_due_at_once(nights: Nights) -> None:
+    nights.entities = ("people.ConnectedPerson",)
+    await nights.add("people.person", 1, 2)
+    assert await read_at_once(nights) == 0
+    await nights.sql("UPDATE people.person SET _deleted_at = :now WHERE id = '1'")
+    assert await read_at_once(nights) == 1

@@ -57,6 +57,8 @@ async def plan(store: Database, run: RunHandle, *, budget: int) -> dict[str, int
 
 
 async def test_rare_kinds_get_what_is_left_of_the_budget(store: Database, nights: Nights) -> None:
+    await nights.refresh()
+    await nights.sql("UPDATE sync.lists SET due_at = now()")
     run = await open_church(store)
     assert await plan(store, run, budget=25) == {"groups.Membership": 20, "people.ConnectedPerson": 5}
 

@@ -32,6 +32,26 @@ def test_what_a_rule_says_of_a_parent_is_an_attribute_of_that_parent(name: str) 
             assert rule.only is None or parent.attributes[rule.only].type == "boolean"
 
 
+def test_what_names_a_parent_is_a_column_with_the_id_of_that_kind_and_is_read_before_it() -> None:
+    """So that what a full sync wants is known when it begins to read the lists."""
+    for name in sorted(RULES.kinds):
+        rule = RULES.of(CATALOG.entity(name))
+        parent = chain_to(CATALOG, CATALOG.entity(name)).levels[-1].parent
+        for entity, column in rule.named_by:
+            naming = CATALOG.entity(entity)
+            assert column in mirror_table(naming).c
+            assert naming.relationships[column.removesuffix("_id")].resource in (parent.resource, "Assignee")
+            assert name in RULES.rare, "the stage after all that is not rare"
+
+
+def test_a_full_sync_leaves_nothing_that_has_no_turn() -> None:
+    partial = [name for name in RULES.kinds if not RULES.of(CATALOG.entity(name)).is_whole_in((), name)]
+    for name in {*partial, *RULES.rare}:
+        assert 1 <= RULES.of(CATALOG.entity(name)).every_days <= 56
+    windows = {name: hot.full for name in partial if (hot := RULES.of(CATALOG.entity(name)).hot) is not None}
+    assert all(full is not None and full[0] < full[1] for full in windows.values())
+
+
 @pytest.mark.parametrize("name", [name for name in sorted(RULES.kinds) if RULES.of(CATALOG.entity(name)).ways])
 def test_every_reviewed_way_tells_what_the_usual_one_tells(name: str) -> None:
     """What the records name themselves counts; a column that only one path knows must not be lost by the choice."""

@@ -1,13 +1,15 @@
 """Which way each resource is read, and what is said about it: all from the catalogue."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import load_due_rules
+from pco_catalog.patterns import select_entities
 from pco_walks.explanations import explain
-from pco_walks.ways import OrganizationMode, Way, ways_of
+from pco_walks.ways import OrganizationMode, Way, excluded_in_vain, stages_of, ways_of
 from pco_walks.window import WHOLE, Window
 from tasks.request_plan import pages_of
 
@@ -82,10 +84,63 @@ def test_lists_are_those_at_top_level_in_full() -> None:
 def test_a_full_sync_that_names_nothing_leaves_rare_kinds_to_the_nights() -> None:
     rare = {name for name in load_due_rules().rare if CATALOG.entity(name).sideload is None}
     _, everything = ways_of(CATALOG, LISTED, mode="full", known=set())
-    _, some = ways_of(CATALOG, LISTED, mode="full", known=set(), with_rare=False)
-    _, nightly = ways_of(CATALOG, LISTED, mode="rest", known=set(), with_rare=False)
+    _, some = ways_of(CATALOG, LISTED, mode="full", known=set(), include=())
+    _, nightly = ways_of(CATALOG, LISTED, mode="rest", known=set(), include=())
     assert names(everything) - names(some) == rare
     assert names(nightly) == names(everything)
+
+
+def whole(include: tuple[str, ...]) -> set[str]:
+    """Of which kinds that have a choice a full sync reads all lists."""
+    kinds = {"groups.RSVP", "groups.EventNote", "people.WorkflowAssigneeWorkflowSummary"}
+    return {
+        way.entity.name
+        for way in ways_of(CATALOG, LISTED, mode="full", known=set(), include=include)[1]
+        if way.is_whole and way.entity.name in kinds
+    }
+
+
+def test_only_what_was_reviewed_is_read_in_part_and_only_where_no_pattern_asks_for_more() -> None:
+    assert whole(()) == set()
+    assert whole(("*",)) == {"groups.RSVP", "groups.EventNote"}
+    assert whole(("people.WorkflowAssigneeWorkflowSummary", "groups")) == {
+        "groups.RSVP",
+        "groups.EventNote",
+        "people.WorkflowAssigneeWorkflowSummary",
+    }
+    below = ways_of(CATALOG, LISTED, mode="full", known=set(), include=())[1]
+    assert {way.entity.name for way in below if not way.is_whole} == {"groups.RSVP", "groups.EventNote"}
+
+
+def test_members_and_attendance_are_read_before_all_else_below_parents_and_rare_kinds_after_it() -> None:
+    below = ways_of(CATALOG, LISTED, mode="full", known=set())[1]
+    stages = [names(stage) for stage in stages_of(below)]
+    assert {"groups.Membership", "groups.Attendance"} <= stages[0]
+    assert {name.partition(".")[0] for name in stages[0]} <= {"groups", "giving"}
+    rare = {name for name in load_due_rules().rare if CATALOG.entity(name).sideload is None}
+    rare.remove("services.AvailableSignup")  # other kinds are below it
+    places = {name: place for place, stage in enumerate(stages) for name in stage}
+    assert min(places[name] for name in rare) > max(place for name, place in places.items() if name not in rare)
+
+
+def test_parents_are_read_in_a_stage_before_what_is_below_them() -> None:
+    below = ways_of(CATALOG, LISTED, mode="full", known=set())[1]
+    places = {way.entity.name: place for place, stage in enumerate(stages_of(below)) for way in stage}
+    assert len(places) == len(below)
+    for way in below:
+        assert way.chain is not None
+        assert all(places[parent] < places[way.entity.name] for parent in way.chain.names if parent in places)
+
+
+def test_what_is_excluded_and_read_all_the_same_is_named_with_the_reason() -> None:
+    def vain(include: list[str], exclude: list[str], **more: Any) -> list[str]:
+        return excluded_in_vain(CATALOG, select_entities(CATALOG, include, exclude), exclude, **more)
+
+    assert vain([], ["giving.Designation"]) == ["giving.Designation comes with giving.Donation"]
+    assert vain([], ["giving"]) == vain([], ["people.Email"]) == []
+    assert vain(["giving.Don*", "giving.Refund"], ["giving.Donation"]) == ["giving.Donation is read for giving.Refund"]
+    distrusted = {("giving.Donation", "designations")}
+    assert vain([], ["giving.Designation"], distrusted=distrusted) == [], "then it has a list of its own"
 
 
 def test_what_is_wanted_most_is_read_first() -> None:
@@ -113,6 +168,16 @@ def test_what_the_mirror_counts_chooses_the_parents() -> None:
         ("groups.Attendance", "once in 14 days; and 1, 2, 3, 7, 14, 28 days after its starts_at"),
         ("giving.DesignationRefund", "once in 14 days; where refunded of the giving.Donation is true"),
         ("people.ConnectedPerson", "once in 56 days; after everything else"),
+        (
+            "groups.RSVP",
+            "once in 56 days; and -7, -1, 1 days after its starts_at; a full sync without patterns reads those of "
+            "-7 to 1 days after it",
+        ),
+        (
+            "people.WorkflowAssigneeWorkflowSummary",
+            "once in 56 days; a full sync that does not name the kind itself reads those of a person_id of "
+            "people.WorkflowAssigneeSummary or assignee_id of people.WorkflowCard",
+        ),
     ],
 )
 def test_the_rule_of_a_list_below_a_parent_is_explained(entity: str, due: str) -> None:
