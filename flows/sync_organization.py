@@ -218,17 +218,26 @@ async def _read_all(
     )
     if mode not in ("full", "rest"):
         return ended, None
-    choose = await choice()  # what did not come with its owners, as has just turned out, is read below them
-    readable = [way for way in choose(mode=mode, with_rare=with_rare)[1] if way.entity.product not in refused]
-    shares: dict[str, int] = {}
-    if readable and mode == "rest":
-        shares = await plan_night(resources, run, readable, budget=plan.get("budget", NIGHTLY_REQUESTS))
-        readable = [way for way in readable if way.entity.name in shares]
-    for level in sorted({_depth(way) for way in readable}):  # parents before what is below them
-        ways = [way for way in readable if _depth(way) == level]
-        ended |= await _fan_out(run.org_id, run.epoch, ways, plan, shares)
-    nightly = [way for way in choose(mode="rest")[1] if way.entity.product not in refused]
-    return ended, await _waiting(resources, run.org_id, nightly)
+
+    async def chosen(**how: Any) -> list[Way]:
+        ways = (await choice())(**{"mode": mode, "with_rare": with_rare, **how})[1]
+        return [way for way in ways if way.entity.product not in refused]
+
+    shares: dict[str, int] | None = None
+    if mode == "rest":
+        shares = await plan_night(resources, run, await chosen(), budget=plan.get("budget", NIGHTLY_REQUESTS))
+    read: set[str] = set()
+    # Parents before what is below them; and below its owners what did not come with them, as has just turned out.
+    while True:
+        left = [way for way in await chosen() if way.entity.name not in read]
+        left = [way for way in left if shares is None or way.entity.name in shares]
+        if not left:
+            break
+        level = min(map(_depth, left))
+        ways = [way for way in left if _depth(way) == level]
+        read |= {way.entity.name for way in ways}
+        ended |= await _fan_out(run.org_id, run.epoch, ways, plan, shares or {})
+    return ended, await _waiting(resources, run.org_id, await chosen(mode="rest", with_rare=True))
 
 
 def _depth(way: Way) -> int:

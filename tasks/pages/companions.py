@@ -17,7 +17,7 @@ from pco_client.documents import Page
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.page_commit import commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
-from pco_store.ledger.runs import PageReceipt
+from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
 from tasks.pages.own_list import read_own_list
 from tasks.pages.page_ref import PageRef
@@ -94,7 +94,7 @@ async def commit_companions(
 
 def _divide(sync: SyncContext, page: Page, *, asked: bool) -> list[Sideloaded]:
     pairs = [(one.sideload, one.entity) for one in sync.companions.values()]
-    kinds = divide_included(page.records, page.included if asked else (), pairs)
+    kinds = divide_included(page.records, page.included if asked else (), pairs, list_scope=sync.run.scope)
     without_included(page.records, sync.entity, [one.rpartition(".")[2] for one in sync.included])
     for kind in kinds:
         inner = f"{kind.sideload.include}."
@@ -111,12 +111,14 @@ async def _drop_what_is_not_offered(sync: SyncContext, page: Page) -> None:
 
 
 async def _drop(sync: SyncContext, include: str, reason: str) -> None:
-    if include not in sync.companions:
+    companion = sync.companions.get(include)
+    if companion is None:
         return
     async with sync.database.transaction() as connection:
-        await drop_member(connection, sync.run, include, reason)
-    if (dropped := sync.companions.pop(include, None)) is not None:  # pages beside this one find out, too
-        sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, dropped.entity.name, reason)
+        await check_fence(connection, sync.run)
+        await drop_member(connection, companion.run, companion.sideload, reason)
+    if sync.companions.pop(include, None) is not None:  # pages beside this one find out, too
+        sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, companion.entity.name, reason)
 
 
 async def _complete(sync: SyncContext, kind: Sideloaded) -> None:

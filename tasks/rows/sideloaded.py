@@ -21,15 +21,21 @@ Key = tuple[str, str]
 class Sideloaded:
     """What a page shows of one kind that comes with it.
 
-    `owners` are whose record it is, in the order of `records`: an id, or None where nobody on the page names it.
-    `untold` are the owners of which the page does not tell all.
+    `owners` are whose record it is, in the order of `records`: the ids in the sideload's path, with slashes between
+    them, or None where nobody on the page names it. `untold` are the owners of which the page does not tell all. The
+    page's own list is that of `list_scope`.
     """
 
     sideload: Sideload
     entity: Entity
+    list_scope: str = ""
     records: list[Json] = field(default_factory=list)
     owners: list[str | None] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
+
+    def scope_of(self, owner_id: str) -> str:
+        """A record of the page, as an owner of what comes with it."""
+        return self.sideload.scope_of(self.list_scope, owner_id)
 
     def add(self, record: Json, owner: str | None) -> None:
         """A record, and whose it is."""
@@ -42,11 +48,21 @@ class Sideloaded:
 
 
 def divide_included(
-    owners: Sequence[Json], included: Sequence[Json], sideloads: Sequence[tuple[Sideload, Entity]]
+    owners: Sequence[Json],
+    included: Sequence[Json],
+    sideloads: Sequence[tuple[Sideload, Entity]],
+    *,
+    list_scope: str = "",
 ) -> list[Sideloaded]:
-    """The included records of each kind. What comes by another include stands behind it in `sideloads`."""
+    """The included records of each kind. What comes by another include stands behind it in `sideloads`.
+
+    `list_scope` are the ids of those below whom the owners are listed.
+    """
     by_key = dict(_keyed(included))
-    found = {sideload.include: Sideloaded(sideload=sideload, entity=entity) for sideload, entity in sideloads}
+    found = {
+        sideload.include: Sideloaded(sideload=sideload, entity=entity, list_scope=list_scope)
+        for sideload, entity in sideloads
+    }
     named: set[Key] = set()
     for owner in owners:
         if (key := _key_of(owner)) is not None:
@@ -78,7 +94,8 @@ def _take(
     for include, kind in found.items():
         outer, _, name = include.rpartition(".")
         holders = taken.get(outer, []) if outer else [owner]
-        is_told = not outer or owner_id not in found[outer].untold
+        scope = kind.scope_of(owner_id)
+        is_told = not outer or scope not in found[outer].untold
         taken[include] = []
         for holder in holders:
             keys = _named_by(holder, name)
@@ -86,12 +103,12 @@ def _take(
             for key in keys or ():
                 if key in by_key:
                     named.add(key)
-                    kind.add(by_key[key], owner_id)
+                    kind.add(by_key[key], scope)
                     taken[include].append(by_key[key])
                 else:
                     is_told = False
         if not is_told:
-            kind.untold.append(owner_id)
+            kind.untold.append(scope)
 
 
 def _named_by(record: Json, name: str) -> list[Key] | None:
