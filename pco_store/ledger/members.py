@@ -144,6 +144,23 @@ async def drop_member(connection: AsyncConnection, member: RunHandle, sideload: 
     await distrust(connection, org_id=member.org_id, entity=sideload.owner, include=sideload.include, reason=reason)
 
 
+async def note_unnamed(connection: AsyncConnection, run: RunHandle, names: Sequence[str]) -> None:
+    """A page of a fan-out's child does not name what was included for that: the fan-out is not complete.
+
+    In the transaction of that page, before its child is locked. Safe to repeat.
+    """
+    reason = f"Planning Center does not name the {' and '.join(names)} of some records"
+    await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET plan = coalesce(plan, '{}') || jsonb_build_object('dropped', CAST(:reason AS text))
+            WHERE run_id = :root_id AND plan ->> 'dropped' IS NULL
+            """
+        ),
+        {"reason": reason, "root_id": run.parent_run_id},
+    )
+
+
 async def distrust(connection: AsyncConnection, *, org_id: str, entity: str, include: str, reason: str) -> None:
     """Runs of this list that open in the next `DISTRUST_DAYS` do not use the include."""
     await connection.execute(

@@ -20,7 +20,7 @@ class RunFacts:
     `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
     `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
     is read with a list or a fan-out is as far as that is, by its children; `members` are the facts of those, where one
-    list or fan-out is asked about, and `dropped` says why PCO did not bring all of it.
+    list or fan-out is asked about. `dropped` says why PCO did not bring all of it, or what a fan-out's records lack.
     """
 
     run_id: int

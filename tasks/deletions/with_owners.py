@@ -5,6 +5,9 @@ row names, by the rules of every deletion (`from_a_list`): twice, beside witness
 include that PCO cuts short never costs a row. It may have moved to an owner whose page had been read before, too: so it
 is only asked for if the full reading before this one did not show it either. A night does not wait: what it has read of
 some owners says nothing about others, and the turn of the other owner lifts the tombstone (ADR 21).
+
+A record that many owners share, and that PCO shows with them only, cannot be asked for: its row names none of them. It
+is what its owners show, so it is gone when two full readings in a row of all of them have not shown it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 
-from pco_catalog.ancestors import ids_in, path_below
+from pco_catalog.ancestors import ids_in, is_shared, path_below
 from pco_store.ledger.answers import settle_run
 from pco_store.ledger.missing import (
     MissingRecords,
@@ -56,6 +59,8 @@ async def find_deletions_with_owners(
         return Deletions(verdict="too_many", missing=len(missing.ids))
     if not missing.witnesses and within is None and many == "stop":
         return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    if is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths:
+        return await _shown_by_nobody(resources, companion, missing)
     owners = await _owners(resources, companion, missing)
     is_single = companion.sideload.path in companion.entity.single_paths
 
@@ -106,6 +111,23 @@ async def find_deletions_with_owners(
         requests=asking.requests,
         unplaced=unplaced,
     )
+
+
+async def _shown_by_nobody(resources: Resources, companion: Companion, missing: MissingRecords) -> Deletions:
+    run = companion.run
+    later = await patiently(resources, partial(shown_before, run=run, ids=missing.ids))
+    gone = [one for one in missing.ids if one not in later]
+    deleted = await patiently(
+        resources,
+        partial(
+            settle_run,
+            run=run,
+            table=companion.table,
+            told={"verdict": "confirmed", "missing": len(gone)},
+            found=[("shown by no owner", gone, run.started_at)],
+        ),
+    )
+    return Deletions(verdict="confirmed", missing=len(gone), deleted=deleted)
 
 
 async def _owners(resources: Resources, companion: Companion, missing: MissingRecords) -> dict[str, str]:

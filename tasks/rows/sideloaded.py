@@ -9,7 +9,7 @@ everything is named, for its own list has to be read.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pco_catalog.ancestors import own_ids_in
+from pco_catalog.ancestors import own_ids, own_ids_in
 from pco_catalog.catalog import Entity, Sideload
 from pco_client.documents import Json
 
@@ -42,6 +42,14 @@ class Sideloaded:
         self.records.append(record)
         self.owners.append(owner)
 
+    @property
+    def unnamed(self) -> dict[Key, int]:
+        """The records that belong to somebody, whom nobody on the page names, with their places."""
+        if self.sideload.owner_column not in own_ids(self.entity, self.sideload.path):
+            return {}
+        keys = enumerate(map(key_of, self.records))
+        return {key: place for place, key in keys if key is not None and self.owners[place] is None}
+
     def parents(self) -> list[Mapping[str, str]]:
         """What an own path would tell of each record: ids, by the names of whom they belong to."""
         return [{} if owner is None else own_ids_in(self.entity, self.sideload.path, owner) for owner in self.owners]
@@ -65,7 +73,7 @@ def divide_included(
     }
     named: set[Key] = set()
     for owner in owners:
-        if (key := _key_of(owner)) is not None:
+        if (key := key_of(owner)) is not None:
             _take(owner, key[1], by_key, found, named)
     kinds = {one.entity.resource: one for one in found.values()}
     for key, record in by_key.items():
@@ -84,6 +92,14 @@ def without_included(records: Sequence[Json], entity: Entity, includes: Sequence
         if isinstance(relationships, dict):
             for name in added & relationships.keys():
                 del relationships[name]
+
+
+def names_all(record: Json, names: Sequence[str]) -> bool:
+    """Whether a record says to whom these relationships lead, or that they lead to nobody."""
+    relationships = record.get("relationships") if isinstance(record, dict) else None
+    return isinstance(relationships, dict) and all(
+        isinstance(one := relationships.get(name), dict) and "data" in one for name in names
+    )
 
 
 def _take(
@@ -120,17 +136,18 @@ def _named_by(record: Json, name: str) -> list[Key] | None:
     data = relationship["data"]
     if data is None:
         return []
-    keys = [_key_of(one) for one in (data if isinstance(data, list) else [data])]
+    keys = [key_of(one) for one in (data if isinstance(data, list) else [data])]
     return [key for key in keys if key is not None] if None not in keys else None
 
 
 def _keyed(records: Sequence[Json]) -> Iterator[tuple[Key, Json]]:
     for record in records:
-        if (key := _key_of(record)) is not None:
+        if (key := key_of(record)) is not None:
             yield key, record
 
 
-def _key_of(record: Json) -> Key | None:
+def key_of(record: Json) -> Key | None:
+    """Type and id of a record, if it has them."""
     if not isinstance(record, dict):
         return None
     kind, identity = record.get("type"), record.get("id")
