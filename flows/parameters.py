@@ -46,9 +46,7 @@ def listed_entity(name: str) -> Entity:
 
     Raises `ValueError` that names what may be meant.
     """
-    entity = load_catalog().entity(check_mirrored_entity(name))
-    if entity.sideload is not None:
-        return load_catalog().entity(entity.sideload.owner)
+    entity = load_catalog().read_for(load_catalog().entity(check_mirrored_entity(name)))
     if entity.list_path is None:
         raise ValueError(
             f"{name} is not listed at top level; PCO shows it only below its parents: sync_children does it"
@@ -58,7 +56,8 @@ def listed_entity(name: str) -> Entity:
 
 def listed_entities() -> list[str]:
     """Every entity that `sync_entity` can mirror."""
-    return [one.name for one in load_catalog().entities() if one.list_path is not None or one.sideload is not None]
+    catalog = load_catalog()
+    return [one.name for one in catalog.entities() if catalog.read_for(one).list_path is not None]
 
 
 def check_mirrored_entity(value: str) -> str:

@@ -24,7 +24,7 @@ from flows.parameters import (
     child_entity,
 )
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import Chain
+from pco_catalog.chains import Chain, spread_for
 from pco_catalog.due_lists import cheapest_chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
@@ -90,9 +90,10 @@ async def sync_children(
 ) -> State[FanOutSummary]:
     """Read all parents, and have `entity` read below each of them by child flow runs, once per parent and epoch.
 
-    `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the usual way. The
-    children are written down with the page that shows their parent, so none is lost; they are submitted as runs of the
-    child deployment, never more than `most_under_way` unfinished, and each one that ends makes room for the next.
+    `below` names the parents, outermost first (`["groups.Group", "groups.Event"]`); left out, the usual way. What comes
+    with owners that are listed below parents is read with them then. The children are written down with the page that
+    shows their parent, so none is lost; they are submitted as runs of the child deployment, never more than
+    `most_under_way` unfinished, and each one that ends makes room for the next.
     Without `wait` the flow ends when all parents are read; with it, when all children are done and what was deleted in
     PCO has its tombstone. `many_deletions`: if more than 5 % of all records (and more than 50) are missing, `stop`
     marks none of them as deleted and says so, `accept` believes it once each of them is confirmed.
@@ -105,6 +106,7 @@ async def sync_children(
     client and store.
     """
     settings = read_settings()
+    entity = spread_for(load_catalog(), entity, below)
     chain = child_chain(entity, below) if below else cheapest_chain(load_catalog(), child_entity(entity), {})
     obstacle = await check_children_can_run(settings.child_deployment)
     if obstacle:
@@ -129,6 +131,7 @@ async def sync_children(
             on_conflict=on_conflict,
             mode="full",
             fan_out=plan,
+            path=chain.levels[-1].path,
         )
         started = time.monotonic()
         opened, lease = await opened_run(resources, replace(request, mode="full" if mode == "full" else DUE))

@@ -219,18 +219,26 @@ async def _read_all(
     )
     if mode not in ("full", "rest"):
         return ended, None
-    # What did not come with its owners, as has just turned out, is read below them.
-    traits = await patiently(resources, partial(read_traits, org_id=run.org_id))
-    choose = partial(choose, distrusted=traits.distrusted)
-    readable = [way for way in choose(mode=mode)[1] if way.entity.product not in refused]
+
+    async def chosen(mode: OrganizationMode) -> list[Way]:
+        traits = await patiently(resources, partial(read_traits, org_id=run.org_id))
+        ways = choose(mode=mode, distrusted=traits.distrusted)[1]
+        return [way for way in ways if way.entity.product not in refused]
+
+    readable = await chosen(mode)
     shares: dict[str, int] = {}
     if readable and mode == "rest":
         shares = await plan_night(resources, run, readable, budget=plan.get("budget", NIGHTLY_REQUESTS))
-        readable = [way for way in readable if way.entity.name in shares]
-    for stage in stages_of(readable):
+    read: set[str] = set()
+    while True:
+        # What did not come with its owners, as has turned out by now, is read below them.
+        left = [way for way in await chosen(mode) if way.entity.name not in read]
+        left = [way for way in left if mode != "rest" or way.entity.name in shares]
+        if not left:
+            return ended, await _waiting(resources, run.org_id, await chosen("rest"))
+        stage = stages_of(left)[0]
+        read |= {way.entity.name for way in stage}
         ended |= await _fan_out(resources, run, stage, plan, shares)
-    nightly = [way for way in choose(mode="rest")[1] if way.entity.product not in refused]
-    return ended, await _waiting(resources, run.org_id, nightly)
 
 
 async def _waiting(resources: Resources, org_id: str, nightly: Sequence[Way]) -> WaitingLists:

@@ -70,7 +70,8 @@ class Sideload:
     """A kind of record that is read with each record of its `owner`, by an `include` that brings all of them.
 
     `include` names a relationship of the owner, or one of a record that is included itself (`refund.notes`). `path` is
-    where PCO shows the same below one owner, whose id is the last one in it.
+    where PCO shows the same below one owner, whose id is the last one in it. The owner may be listed below parents
+    itself: then their ids stand before its own.
     """
 
     owner: str
@@ -82,6 +83,19 @@ class Sideload:
     def owner_column(self) -> str:
         """What the owner's id is called in the path, and in the rows of records that have one owner: donation_id."""
         return str(re.findall(r"{(\w+)}", self.path)[-1])
+
+    @property
+    def owner_path(self) -> str:
+        """Where PCO shows one owner alone."""
+        return self.path[: self.path.rindex("}") + 1]
+
+    def is_below(self, list_path: str) -> bool:
+        """Whether the owners in the list at this path are those that `path` means."""
+        return self.owner_path == f"{list_path}/{{{self.owner_column}}}"
+
+    def scope_of(self, list_scope: str, owner: str) -> str:
+        """The ids in `path` of an owner that was listed below those in `list_scope` ('': at top level)."""
+        return f"{list_scope}/{owner}" if list_scope else owner
 
     def is_in(self, distrusted: Set[tuple[str, str]]) -> bool:
         """Whether its include, or the one by which that comes, is among these, each named with its list."""
@@ -170,11 +184,22 @@ class Catalog:
             raise UnknownEntity(name, tuple(lowered[match] for match in close), len(self.by_name))
         return found
 
-    def brought_by(self, owner: str, distrusted: Set[tuple[str, str]] = frozenset()) -> tuple[Sideload, ...]:
-        """What is read with the list of this entity."""
+    def brought_by(
+        self, owner: str, distrusted: Set[tuple[str, str]] = frozenset(), *, path: str | None = None
+    ) -> tuple[Sideload, ...]:
+        """What is read with the list of this entity: the one at top level, or those at `path` below its parents."""
+        where = path or self.by_name[owner].list_path
         return tuple(
-            one for one in self.sideloads.get(owner, ()) if self.by_name[one.entity].comes_with_owner(distrusted)
+            one
+            for one in self.sideloads.get(owner, ())
+            if where and one.is_below(where) and self.by_name[one.entity].comes_with_owner(distrusted)
         )
+
+    def read_for(self, entity: Entity, distrusted: Set[tuple[str, str]] = frozenset()) -> Entity:
+        """Whose lists are read to learn of an entity: its own, or those of the owners with which it comes."""
+        if entity.sideload is not None and entity.comes_with_owner(distrusted):
+            return self.by_name[entity.sideload.owner]
+        return entity
 
     def entities(self, *, top_level_only: bool = False) -> tuple[Entity, ...]:
         """All entities that are mirrored, or only those listed at top level, by name."""

@@ -111,6 +111,15 @@ def parents_of(catalog: Catalog, entity: Entity) -> list[str]:
     return sorted(dict.fromkeys(parent.name for parent, _ in _lists_below(catalog, entity)), key=distance)
 
 
+def spread_for(catalog: Catalog, name: str, below: Sequence[str] | None) -> str:
+    """The kind whose lists below parents are read for this one: its owners', if they are listed so themselves.
+
+    Where the parents are named, in `below`, it is the kind itself.
+    """
+    read = catalog.read_for(catalog.entity(name))
+    return name if below or read.list_path is not None else read.name
+
+
 def chain_to(catalog: Catalog, entity: Entity, below: Sequence[str] | None = None) -> Chain:
     """The chain through the parents named in `below`, outermost first; left out, the shortest one.
 

@@ -111,7 +111,6 @@ def _read_for(catalog: Catalog, entities: Sequence[Entity], distrusted: Set[tupl
     """The entities to be read for these, each once; one that comes with its owners, and not now, needs a list."""
     read: dict[str, Entity] = {}
     for entity in entities:
-        if entity.sideload is not None and entity.comes_with_owner(distrusted):
-            entity = catalog.entity(entity.sideload.owner)
-        read[entity.name] = entity
+        found = catalog.read_for(entity, distrusted)
+        read[found.name] = found
     return list(read.values())

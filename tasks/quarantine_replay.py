@@ -138,7 +138,8 @@ def _single_path(item: OpenItem, entity: Entity) -> str | None:
         return None
     if entity.list_path is not None:
         return f"{entity.list_path}/{item.record_id}"
-    if entity.sideload is None or item.final_entity is not None or not _SINGLE_ID.fullmatch(item.scope):
+    ids = item.scope.split("/")
+    if entity.sideload is None or item.final_entity is not None or not all(map(_SINGLE_ID.fullmatch, ids)):
         return None
     path = path_below(entity.sideload.path, item.scope)
     return path if entity.sideload.path in entity.single_paths else f"{path}/{item.record_id}"

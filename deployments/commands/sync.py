@@ -25,6 +25,7 @@ from deployments.parameters import (
 )
 from deployments.terminal import terminal
 from pco_catalog.catalog import load_catalog
+from pco_catalog.chains import spread_for
 
 Conflict = Annotated[
     Literal["join", "reject", "restart"],
@@ -60,7 +61,7 @@ def sync(
     """Mirror a church, a part of it, or one kind of record, and watch it to its end."""
     is_pattern = entity is not None and entity not in load_catalog().by_name
     include = (*include, entity) if is_pattern and entity else include
-    kind = None if is_pattern else entity
+    kind = None if is_pattern or entity is None else spread_for(load_catalog(), entity, below)
     given = {
         "mode": mode,
         "include": words(include),

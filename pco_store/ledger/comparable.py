@@ -54,8 +54,8 @@ async def find_comparable(connection: AsyncConnection, org_id: str) -> Comparabl
 async def readings_below(connection: AsyncConnection, org_id: str) -> dict[str, ReadingBelow]:
     """By name, the kinds that have no list of their own and were read completely.
 
-    That is with the whole list of their owners, which has kept to the include; or by a fan-out of which no parent is
-    left, and whose missing records were looked for.
+    That is with all their owners, which have kept to the include; or by a fan-out of which no parent is left, and whose
+    missing records were looked for. If their owners were read by a fan-out, what came with them is complete then.
     """
     result = await connection.execute(
         text(
@@ -64,7 +64,7 @@ async def readings_below(connection: AsyncConnection, org_id: str) -> dict[str, 
                 coalesce(list.window_until, run.window_until, run.started_at) AS as_of
             FROM sync.runs AS run LEFT JOIN sync.runs AS list ON list.run_id = run.read_with
             WHERE run.org_id = :org_id AND run.mode = 'full' AND run.state = 'completed' AND (
-                (run.read_with IS NOT NULL AND run.plan ->> 'dropped' IS NULL)
+                (run.read_with IS NOT NULL AND run.parent_run_id IS NULL AND run.plan ->> 'dropped' IS NULL)
                 OR (run.scope = :fan_out AND run.deletions ->> 'verdict' <> 'requested' AND NOT EXISTS (
                     SELECT FROM sync.runs AS child
                     WHERE child.parent_run_id = run.run_id AND child.state IN ('dead', 'cancelled'))))

@@ -3,6 +3,9 @@
 A member has the pages, totals, deletions and verdict of a run, so whatever reads the ledger needs no other way for it.
 It has no lease and no writer of its own: who holds the list's run writes its pages, in the same transaction, and it is
 running until the list's run completes. One whose include PCO was seen not to keep to is dropped: it has failed.
+
+The members of a fan-out are those of all its lists together. Each of its children has members, too, which hold the
+pages; their fan-out, so to speak, is the member of the fan-out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Sideload
 from pco_store.ledger.openings import handle_of, sync_key
-from pco_store.ledger.runs import RunHandle, check_fence
+from pco_store.ledger.runs import RunHandle
 
 DISTRUST_DAYS: Final = 30
 """After that an include that was not kept to is tried again."""
@@ -90,23 +93,72 @@ async def members_of(connection: AsyncConnection, run: RunHandle) -> list[Member
     return [Member(run=handle_of(row), include=row.plan["include"], dropped=row.plan.get("dropped")) for row in result]
 
 
-async def drop_member(connection: AsyncConnection, run: RunHandle, include: str, reason: str) -> None:
+async def open_child_members(connection: AsyncConnection, child: RunHandle, root: RunHandle) -> list[Member]:
+    """The members of a child, one for each of its fan-out's; those that are dropped there are so here. Safe to repeat.
+
+    They are work that nobody has to do, so they are done from the start.
+    """
+    members = await members_of(connection, root)
+    result = await connection.execute(
+        text(
+            """
+            INSERT INTO sync.runs (org_id, entity, scope, epoch, key, state, mode, fence, owner, lease_until, page_size,
+                started_at, completed_at, parent_run_id, read_with)
+            SELECT child.org_id, one.entity, child.scope, child.epoch, one.key, 'completed', child.mode, 0, '', now(),
+                child.page_size, child.started_at, now(), one.member_id, child.run_id
+            FROM unnest(CAST(:members AS bigint[]), CAST(:entities AS text[]), CAST(:keys AS text[]))
+                    AS one(member_id, entity, key)
+                JOIN sync.runs AS child ON child.run_id = :child_id
+            ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING *
+            """
+        ),
+        {
+            "child_id": child.run_id,
+            "members": [one.run.run_id for one in members],
+            "entities": [one.run.entity for one in members],
+            "keys": [
+                sync_key(child.org_id, f"{one.run.entity}<{child.entity}", child.epoch, child.scope) for one in members
+            ],
+        },
+    )
+    runs = {row.parent_run_id: handle_of(row) for row in result}
+    return [replace(one, run=runs[one.run.run_id]) for one in members]
+
+
+async def drop_member(connection: AsyncConnection, member: RunHandle, sideload: Sideload, reason: str) -> None:
     """From now on the include is not used for this church: neither by this run, nor by those that open after it.
 
-    Safe to repeat. Raises `LeaseLost` when the list's run is not ours any more.
+    In a transaction that holds the fence of the list. Of a child's member it is the fan-out's that is dropped. Safe to
+    repeat.
     """
-    await check_fence(connection, run)
     await connection.execute(
         text(
             """
             UPDATE sync.runs SET state = 'failed', error = :reason, lease_until = now(),
                 plan = plan || jsonb_build_object('dropped', CAST(:reason AS text))
-            WHERE run_id = ANY(CAST(:members AS bigint[])) AND plan ->> 'include' = :include
+            WHERE run_id = :run_id
             """
         ),
-        {"members": list(run.members), "include": include, "reason": reason},
+        {"run_id": member.parent_run_id or member.run_id, "reason": reason},
     )
-    await distrust(connection, org_id=run.org_id, entity=run.entity, include=include, reason=reason)
+    await distrust(connection, org_id=member.org_id, entity=sideload.owner, include=sideload.include, reason=reason)
+
+
+async def note_unnamed(connection: AsyncConnection, run: RunHandle, names: Sequence[str]) -> None:
+    """A page of a fan-out's child does not name what was included for that: the fan-out is not complete.
+
+    In the transaction of that page, before its child is locked. Safe to repeat.
+    """
+    reason = f"Planning Center does not name the {' and '.join(names)} of some records"
+    await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET plan = coalesce(plan, '{}') || jsonb_build_object('dropped', CAST(:reason AS text))
+            WHERE run_id = :root_id AND plan ->> 'dropped' IS NULL
+            """
+        ),
+        {"reason": reason, "root_id": run.parent_run_id},
+    )
 
 
 async def distrust(connection: AsyncConnection, *, org_id: str, entity: str, include: str, reason: str) -> None:

@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.chains import Level
 from pco_store.ledger.runs import RunHandle
+from pco_store.mirror.owners import scope_of
 from pco_store.mirror.tombstones import quoted_name
+
+_READ_LISTS: Final = """
+    SELECT scope FROM sync.runs
+    WHERE parent_run_id = :root_id AND entity = :owners AND state IN ('completed', 'absent')
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,40 +32,57 @@ class MissingRecords:
     witnesses: tuple[str, ...]
 
 
-async def find_missing(connection: AsyncConnection, run: RunHandle, table: Table) -> MissingRecords:
-    """Compare the mirror with the ids on the run's pages, which must be all that there are.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadLists:
+    """The lists of `level` that a fan-out has read, where they are not all that there are."""
 
-    Rows that somebody wrote since the run began are not missing, nor are records that it has put into quarantine.
+    root_id: int
+    level: Level
+
+
+async def find_missing(
+    connection: AsyncConnection, run: RunHandle, table: Table, *, within: ReadLists | None = None
+) -> MissingRecords:
+    """Compare the mirror with the ids on the run's pages and its children's, which must be all that there are.
+
+    Rows that somebody wrote since the run began are not missing, nor are records that it has put into quarantine. Of
+    what came with the owners in some lists, `within` says in which; what belongs to others is not missing.
     """
     name, living = quoted_name(table), "org_id = :org_id AND _deleted_at IS NULL"
+    stood, names = living, {}
+    if within is not None:
+        stood += f" AND {scope_of(within.level.path)} IN ({_READ_LISTS})"
+        names = {"root_id": within.root_id, "owners": within.level.entity.name}
+    runs = "= ANY (ARRAY(SELECT CAST(:run_id AS bigint) UNION ALL SELECT run_id FROM own))"
     # EXCEPT sorts or hashes, whatever Postgres thinks of the arrays; of a join it tried every row with every id.
     result = await connection.execute(
         text(
             f"""
-            WITH missing AS (
-                SELECT id FROM {name} WHERE {living} AND _synced_at < :began_at
-                EXCEPT (SELECT unnest(ids) FROM sync.pages WHERE run_id = :run_id
-                        UNION ALL SELECT record_id FROM sync.quarantine WHERE run_id = :run_id))
+            WITH own AS MATERIALIZED (SELECT run_id FROM sync.runs WHERE parent_run_id = :run_id),
+            missing AS (
+                SELECT id FROM {name} WHERE {stood} AND _synced_at < :began_at
+                EXCEPT (SELECT unnest(ids) FROM sync.pages WHERE run_id {runs}
+                        UNION ALL SELECT record_id FROM sync.quarantine WHERE run_id {runs}))
             SELECT (SELECT count(*) FROM {name} WHERE {living}) AS live,
                 ARRAY(SELECT id FROM missing ORDER BY id) AS ids,
-                ARRAY(SELECT ids[1] FROM sync.pages WHERE run_id = :run_id AND cardinality(ids) > 0
+                ARRAY(SELECT ids[1] FROM sync.pages WHERE run_id {runs} AND cardinality(ids) > 0
                       ORDER BY committed_at DESC LIMIT 3) AS witnesses
             """  # noqa: S608 - names from the catalogue
         ),
-        {"run_id": run.run_id, "org_id": run.org_id, "began_at": run.started_at},
+        {"run_id": run.run_id, "org_id": run.org_id, "began_at": run.started_at, **names},
     )
     row = result.one()
     return MissingRecords(ids=tuple(row.ids), live=row.live, witnesses=tuple(dict.fromkeys(row.witnesses)))
 
 
 async def read_owners(
-    connection: AsyncConnection, org_id: str, table: Table, column: str, ids: Sequence[str]
+    connection: AsyncConnection, org_id: str, table: Table, path: str, ids: Sequence[str]
 ) -> dict[str, str]:
-    """Whose these records are, by the column that names their owner; without those of which it is not known."""
+    """Below whom these records are, by the ids in `path` that their rows have; without those that do not have them."""
     result = await connection.execute(
         text(
-            f'SELECT id, "{column}" AS owner FROM {quoted_name(table)} '  # noqa: S608 - names from the catalogue
-            f'WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[])) AND "{column}" IS NOT NULL'
+            f"SELECT id, {scope_of(path)} AS owner FROM {quoted_name(table)} "  # noqa: S608 - names from the catalogue
+            f"WHERE org_id = :org_id AND id = ANY(CAST(:ids AS text[])) AND {scope_of(path)} IS NOT NULL"
         ),
         {"org_id": org_id, "ids": list(ids)},
     )
@@ -91,7 +116,9 @@ async def shown_before(connection: AsyncConnection, run: RunHandle, ids: Sequenc
                   AND scope = :scope AND state = 'completed' AND mode = 'full' AND run_id < :run_id)
             SELECT one FROM before, unnest(CAST(:ids AS text[])) AS one
             WHERE before.run_id IS NULL
-               OR one IN (SELECT unnest(ids) FROM sync.pages JOIN before USING (run_id))
+               OR one IN (SELECT unnest(ids) FROM sync.pages WHERE run_id IN (
+                    SELECT before.run_id UNION ALL
+                    SELECT child.run_id FROM sync.runs AS child WHERE child.parent_run_id = before.run_id))
             """
         ),
         {"org_id": run.org_id, "entity": run.entity, "scope": run.scope, "run_id": run.run_id, "ids": list(ids)},

@@ -82,6 +82,8 @@ ORGANIZATION: Final = "organization"
 """Stands where an entity is due, for the run that mirrors a whole church. No entity is called so."""
 
 
+_MEMBERS: Final = "SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id"
+
 UNFINISHED: Final = "('running', 'awaiting', 'failed', 'cancelled')"
 
 _FOUND: Final = """
@@ -314,15 +316,15 @@ async def close_run(connection: AsyncConnection, run_id: int) -> None:
     while True:
         closed = await connection.execute(
             text(
-                """
+                f"""
                 UPDATE sync.runs
                 SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
                 WHERE run_id IN (SELECT run_id FROM sync.runs
-                                 WHERE (run_id = :run_id OR parent_run_id = :run_id OR run_id = ANY(
-                                        SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id))
+                                 WHERE (run_id = :run_id OR run_id IN ({_MEMBERS})
+                                        OR parent_run_id = :run_id OR parent_run_id IN ({_MEMBERS}))
                                    AND state <> 'closed'
                                  ORDER BY run_id FOR UPDATE)
-                """
+                """  # noqa: S608 - own constant
             ),
             {"run_id": run_id},
         )

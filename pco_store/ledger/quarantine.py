@@ -117,11 +117,11 @@ async def list_quarantined(
         text(
             """
             SELECT item.quarantine_id, item.org_id, item.entity, coalesce(run.epoch, '') AS epoch,
-                   coalesce(item.owner, run.scope, '') AS scope, item."offset",
+                   coalesce(item.owner, CASE WHEN run.read_with IS NULL THEN run.scope END, '') AS scope, item."offset",
                    item.record_id, item.reason, item.raw, item.created_at AS observed_at,
                    root.entity AS final_entity, root.fan_out -> 'below' AS below
             FROM sync.quarantine AS item LEFT JOIN sync.runs AS run USING (run_id)
-                LEFT JOIN sync.runs AS root ON root.run_id = run.parent_run_id
+                LEFT JOIN sync.runs AS root ON root.run_id = run.parent_run_id AND run.read_with IS NULL
             WHERE item.org_id = :org_id AND item.resolved_at IS NULL AND item.quarantine_id > :after
               AND (CAST(:entity AS text) IS NULL OR item.entity = :entity)
             ORDER BY item.quarantine_id LIMIT :limit

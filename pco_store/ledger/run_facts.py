@@ -19,8 +19,8 @@ class RunFacts:
     children have put aside and nothing has resolved. `deletions` is what was found out about missing records: it
     `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
     `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
-    is read with a list is as far as the list's run is; `members` are the facts of those, where one list is asked about,
-    and `dropped` says why PCO did not bring all of it.
+    is read with a list or a fan-out is as far as that is, by its children; `members` are the facts of those, where one
+    list or fan-out is asked about. `dropped` says why PCO did not bring all of it, or what a fan-out's records lack.
     """
 
     run_id: int
@@ -72,7 +72,7 @@ class RunFacts:
 
 _FACTS: Final = """
     WITH head AS MATERIALIZED (
-        SELECT run_id, org_id, entity, scope, epoch, key, turn,
+        SELECT run_id, org_id, entity, scope, epoch, key, turn, coalesce(read_with, run_id) AS spread_by,
                coalesce((SELECT list.state FROM sync.runs AS list WHERE list.run_id = run.read_with
                            AND run.state = 'running'), state) AS state,
                mode, error, flow_run_id, deletions, result, fan_out, fan_out IS NOT NULL AS is_fan_out,
@@ -90,7 +90,7 @@ _FACTS: Final = """
                count(*) FILTER (WHERE child.state = 'dead') AS dead,
                count(*) FILTER (WHERE child.state = 'completed' AND child.entity = head.entity) AS lists,
                min(child.error) FILTER (WHERE child.state IN ('dead', 'forbidden')) AS why
-        FROM head JOIN sync.runs AS child ON child.parent_run_id = head.run_id GROUP BY head.run_id),
+        FROM head JOIN sync.runs AS child ON child.parent_run_id = head.spread_by GROUP BY head.run_id),
     list AS (
         SELECT run_id AS head_id, run_id, NOT is_fan_out AS is_own FROM head
         UNION ALL
@@ -153,7 +153,7 @@ async def fan_out_facts(connection: AsyncConnection, org_id: str) -> Sequence[Ru
     """The facts of every fan-out of a church."""
     condition = "org_id = :org_id AND fan_out IS NOT NULL AND state <> 'closed'"
     result = await connection.execute(text(_FACTS.format(condition=condition)), {"org_id": org_id})
-    return [_facts(row) for row in result]
+    return [await _with_members(connection, _facts(row)) for row in result.all()]
 
 
 async def epoch_facts(connection: AsyncConnection, *, org_id: str, epoch: str) -> Sequence[RunFacts]:
@@ -168,7 +168,7 @@ async def epoch_facts(connection: AsyncConnection, *, org_id: str, epoch: str) -
 
 async def _with_members(connection: AsyncConnection, facts: RunFacts) -> RunFacts:
     """Those of the kinds that are read with it, too; nothing is asked for a kind that has none."""
-    if facts.is_fan_out or not load_catalog().sideloads.get(facts.entity):
+    if not load_catalog().sideloads.get(facts.entity):
         return facts
     condition = "run_id IN (SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id)"
     result = await connection.execute(text(_FACTS.format(condition=condition)), {"run_id": facts.run_id})

@@ -39,16 +39,20 @@ async def resolve_superseded_below(connection: AsyncConnection, root_id: int) ->
     """Settle what earlier fan-outs on the same way had put aside below parents whose lists this one has read.
 
     Once for a whole fan-out, when it completes: a child ends with its page, in one statement, which stays that way. A
-    list that this fan-out has not read (a dead child, a forbidden one) settles nothing. Safe to repeat; how many items
-    that were.
+    list that this fan-out has not read (a dead child, a forbidden one) settles nothing; nor does one without an include
+    settle what came with that. Safe to repeat; how many items that were.
     """
     result = await connection.execute(
         text(
             f"""
             UPDATE sync.quarantine AS item SET resolved_at = now()
-            FROM sync.runs AS root, sync.runs AS child, sync.runs AS earlier
+            FROM sync.runs AS root, sync.runs AS own, sync.runs AS child, sync.runs AS earlier
             WHERE root.run_id = :root_id AND item.org_id = root.org_id AND item.resolved_at IS NULL
-              AND child.run_id = item.run_id AND earlier.run_id = child.parent_run_id AND earlier.run_id <> root.run_id
+              AND own.run_id = item.run_id AND child.run_id = coalesce(own.read_with, own.run_id)
+              AND (own.read_with IS NULL OR EXISTS (
+                SELECT FROM sync.runs AS member WHERE member.run_id = ANY(root.members)
+                  AND member.entity = item.entity AND member.plan ->> 'dropped' IS NULL))
+              AND earlier.run_id = child.parent_run_id AND earlier.run_id <> root.run_id
               AND earlier.entity = root.entity AND earlier.fan_out -> 'below' = root.fan_out -> 'below'
               AND EXISTS (
                 SELECT FROM sync.runs AS later

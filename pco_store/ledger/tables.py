@@ -153,7 +153,7 @@ class AnswerRow(SQLModel, table=True):
 class QuarantineRow(SQLModel, table=True):
     """What could not be stored or fetched. `raw` is ASCII JSON text, so that anything fits; null if never seen.
 
-    `owner` is the id of the record with which it came, if it came with one.
+    `owner` is the record with which it came, if it came with one: the ids in the path of what is listed below that.
     """
 
     __tablename__ = "quarantine"

@@ -118,11 +118,12 @@ async def count_owners(connection: AsyncConnection, org_id: str, parent: Entity,
 async def shown_children_of(
     connection: AsyncConnection, run_id: int, org_id: str, children: Table, column: str, owner: str
 ) -> frozenset[str]:
-    """The ids of an owner's rows that a run has shown."""
+    """The ids of an owner's rows that a run or its children have shown."""
     result = await connection.execute(
         text(
             f'SELECT id FROM {quoted_name(children)} WHERE org_id = :org_id AND "{column}" = :owner '  # noqa: S608
-            "AND id IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = :run_id)"
+            "AND id IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = ANY(ARRAY("
+            "SELECT CAST(:run_id AS bigint) UNION ALL SELECT run_id FROM sync.runs WHERE parent_run_id = :run_id)))"
         ),
         {"org_id": org_id, "owner": owner, "run_id": run_id},
     )

@@ -2,15 +2,18 @@
 
 A record that is missing from one parent's list may have moved to another's, and a tag is listed below many groups; so
 it is decided once for the whole fan-out. What was listed below no parent is asked for below those that its row and its
-links name. The argument in full: docs/adr/0013-missing-from-every-list.md.
+links name. The argument in full: docs/adr/0013-missing-from-every-list.md. What came with the records is looked for
+then, too (`with_owners`), before the fan-out is settled: so whoever continues it finds what is left to do.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import chain_to
+from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
 from pco_store.ledger.answers import forget_answers
+from pco_store.ledger.members import members_of
+from pco_store.ledger.missing import ReadLists
 from pco_store.ledger.missing_below import (
     find_missing_below,
     former_lists,
@@ -18,12 +21,18 @@ from pco_store.ledger.missing_below import (
     settle,
     settled_deletions,
 )
-from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.results import keep_deletions
+from pco_store.ledger.runs import RunHandle, finish_run
+from pco_store.mirror.tables import mirror_table
 from tasks.deletions.absence import Absent, Asking, Checkpoints
 from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
+from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
+from tasks.pages.run_walk import companion_of
+from tasks.pages.sync_context import SyncContext
 from tasks.patience import patiently
+from tasks.verification.includes import distrust_short_includes
 
 
 async def find_deletions_below(
@@ -43,6 +52,9 @@ async def find_deletions_below(
     entity = catalog.entity(root.entity)
     assert root.fan_out is not None, "only a fan-out has children"
     level = chain_to(catalog, entity, root.fan_out.below).levels[-1]
+    brought = await _brought(resources, client, root, level)
+    if root.mode == "full":
+        await distrust_short_includes(resources, brought)
     missing = await patiently(resources, lambda connection: find_missing_below(connection, root, level))
     lists: dict[str, list[list[str]]] = {}
     if missing.ids:
@@ -71,6 +83,15 @@ async def find_deletions_below(
         if verdict == "none":
             absent = await asking.find_absent(paths, Checkpoints(resources=resources, run=root), then=then)
             verdict = "not_provable" if absent is None else "confirmed"
+    gone_owners = {one: each.at for each in absent or () for one in each.ids}
+    within = None if root.mode == "full" else ReadLists(root_id=root.run_id, level=level)
+    with_owners = {
+        include: await find_deletions_with_owners(
+            resources, brought, one, many=many, within=within, gone_owners=gone_owners
+        )
+        for include, one in brought.companions.items()
+        if not missing.unread
+    }
 
     async def write_down(connection: AsyncConnection) -> int | None:
         deleted = await settle(
@@ -84,6 +105,12 @@ async def find_deletions_below(
         )
         if deleted is not None:
             await forget_answers(connection, root.run_id)
+            for include, one in brought.companions.items():
+                if (found := with_owners.get(include)) is not None:
+                    await keep_deletions(
+                        connection, one.run, verdict=found.verdict, missing=found.missing, deleted=found.deleted
+                    )
+                await finish_run(connection, one.run, "completed")
         return deleted
 
     deleted = await patiently(resources, write_down)
@@ -91,6 +118,23 @@ async def find_deletions_below(
         known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
         return None if known is None else told_before(known)
     return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, requests=asking.requests, unplaced=unplaced)
+
+
+async def _brought(resources: Resources, client: PcoClient, root: RunHandle, level: Level) -> SyncContext:
+    """The lists of a fan-out as one, with all that came with their records."""
+    members = await patiently(resources, lambda connection: members_of(connection, root))
+    return SyncContext(
+        run=root,
+        entity=level.entity,
+        path=level.path,
+        table=mirror_table(level.entity),
+        windows={},
+        client=client,
+        database=resources.database,
+        in_flight=resources.settings.pages_in_flight,
+        clock_offset=await resources.clock_offset(),
+        companions={one.include: companion_of(one) for one in members if one.dropped is None},
+    )
 
 
 def _doubt(missing: list[str], *, live: int, unread: int, seen: bool, many: ManyDeletions) -> Verdict:

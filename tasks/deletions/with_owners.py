@@ -3,17 +3,23 @@
 What belonged to an owner that is found to be deleted is gone with it. All else is asked for below the owner that its
 row names, by the rules of every deletion (`from_a_list`): twice, beside witnesses, and not if there are too many. So an
 include that PCO cuts short never costs a row. It may have moved to an owner whose page had been read before, too: so it
-is only asked for if the full reading before this one did not show it either.
+is only asked for if the full reading before this one did not show it either. A night does not wait: what it has read of
+some owners says nothing about others, and the turn of the other owner lifts the tombstone (ADR 21).
+
+A record that many owners share, and that PCO shows with them only, cannot be asked for: its row names none of them. It
+is what its owners show, so it is gone when two full readings in a row of all of them have not shown it.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 
-from pco_catalog.ancestors import path_below
+from pco_catalog.ancestors import ids_in, is_shared, path_below
 from pco_store.ledger.answers import settle_run
 from pco_store.ledger.missing import (
     MissingRecords,
+    ReadLists,
     find_missing,
     gone_with_owners,
     read_owners,
@@ -28,24 +34,33 @@ from tasks.patience import patiently
 
 
 async def find_deletions_with_owners(
-    resources: Resources, sync: SyncContext, companion: Companion, *, many: ManyDeletions
+    resources: Resources,
+    sync: SyncContext,
+    companion: Companion,
+    *,
+    many: ManyDeletions,
+    within: ReadLists | None = None,
+    gone_owners: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Deletions:
     """Mark as deleted what no owner of a complete walk showed, and that PCO answers 404 for, twice.
 
-    Safe to repeat, and continued where it was interrupted. Raises the client's errors that are not about one record,
-    `LeaseLost`, and the store's errors.
+    `within` are the lists of owners that a night has read. `gone_owners` are owners that were just found to be deleted,
+    and when. Safe to repeat, and continued where it was interrupted. Raises the client's errors that are not about one
+    record, `LeaseLost`, and the store's errors.
     """
     run, table = companion.run, companion.table
     settled = await patiently(resources, lambda connection: settled_deletions(connection, run.run_id))
     if settled is not None:
         return told_before(settled)
-    missing = await patiently(resources, lambda connection: find_missing(connection, run, table))
+    missing = await patiently(resources, lambda connection: find_missing(connection, run, table, within=within))
     if not missing.ids:
         return Deletions()
     if are_too_many(missing.ids, live=missing.live) and many == "stop":
         return Deletions(verdict="too_many", missing=len(missing.ids))
-    if not missing.witnesses and many == "stop":
+    if not missing.witnesses and within is None and many == "stop":
         return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    if is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths:
+        return await _shown_by_nobody(resources, companion, missing)
     owners = await _owners(resources, companion, missing)
     is_single = companion.sideload.path in companion.entity.single_paths
 
@@ -63,8 +78,15 @@ async def find_deletions_with_owners(
         is_single=is_single,
     )
     known = {one: owners[one] for one in missing.ids if one in owners}
-    gone = await patiently(resources, partial(gone_with_owners, org_id=run.org_id, owners=sync.table, by_owner=known))
-    later = await patiently(resources, partial(shown_before, run=run, ids=[one for one in known if one not in gone]))
+    by_owner = {one: owner.rpartition("/")[2] for one, owner in known.items()}
+    gone = await patiently(
+        resources, partial(gone_with_owners, org_id=run.org_id, owners=sync.table, by_owner=by_owner)
+    )
+    gone |= {one: gone_owners[owner] for one, owner in by_owner.items() if owner in gone_owners}
+    later: frozenset[str] = frozenset()
+    if within is None:
+        left = [one for one in known if one not in gone]
+        later = await patiently(resources, partial(shown_before, run=run, ids=left))
     asked = {one: [path_of(one)] for one in known if one not in gone and one not in later}
     absent = await asking.find_absent(asked, Checkpoints(resources=resources, run=run)) if asked else []
     verdict: Verdict = "not_provable" if absent is None else "confirmed"
@@ -91,9 +113,26 @@ async def find_deletions_with_owners(
     )
 
 
+async def _shown_by_nobody(resources: Resources, companion: Companion, missing: MissingRecords) -> Deletions:
+    run = companion.run
+    later = await patiently(resources, partial(shown_before, run=run, ids=missing.ids))
+    gone = [one for one in missing.ids if one not in later]
+    deleted = await patiently(
+        resources,
+        partial(
+            settle_run,
+            run=run,
+            table=companion.table,
+            told={"verdict": "confirmed", "missing": len(gone)},
+            found=[("shown by no owner", gone, run.started_at)],
+        ),
+    )
+    return Deletions(verdict="confirmed", missing=len(gone), deleted=deleted)
+
+
 async def _owners(resources: Resources, companion: Companion, missing: MissingRecords) -> dict[str, str]:
-    column = companion.sideload.owner_column
-    if column not in companion.table.columns:
+    path = companion.sideload.path
+    if not set(ids_in(path)) <= set(companion.table.columns.keys()):
         return {}
     return await patiently(
         resources,
@@ -101,7 +140,7 @@ async def _owners(resources: Resources, companion: Companion, missing: MissingRe
             read_owners,
             org_id=companion.run.org_id,
             table=companion.table,
-            column=column,
+            path=path,
             ids=[*missing.ids, *missing.witnesses],
         ),
     )

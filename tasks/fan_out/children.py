@@ -203,6 +203,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         shared=_shared_list(work, run),
         spawn=spawn,
         naming=level.include,
+        fan_out=work.root if work.root is not None and work.root.members and work.root.entity == entity else None,
         is_new=run.attempts == 1 and run.fence == 1,
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),
     )

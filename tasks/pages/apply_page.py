@@ -13,6 +13,7 @@ from prefect.serializers import JSONSerializer
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest
 from pco_store.ledger.children import insert_children
+from pco_store.ledger.members import note_unnamed
 from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
 from pco_store.ledger.runs import PageReceipt, page_receipt
@@ -21,6 +22,7 @@ from tasks.pages.companions import take_companions
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import SyncContext, current_sync
 from tasks.retries import JITTER, is_worth_a_retry
+from tasks.rows.sideloaded import names_all
 from tasks.rows.transform import TransformedPage, transform_page
 
 PROCESS_PAGE: Final = "process-page"
@@ -75,7 +77,9 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         return committed
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     observed_at = fetched.sent_at + sync.clock_offset
-    brought = await take_companions(sync, fetched, page, observed_at=observed_at) if sync.included else []
+    brought = []
+    if sync.included:
+        brought = await take_companions(sync, fetched, page, observed_at=observed_at, request=page_request)
     transformed = transform_page(
         fetched.page.records,
         entity=sync.entity,
@@ -90,7 +94,8 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     sync.counters.unknown_attributes |= transformed.unknown_attributes
     _check_answer(sync, page, fetched.page, transformed)
     sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(page.include))
-    sync.counters.unnamed += sum(any(row[f"{name}_id"] is None for name in sync.naming) for row in transformed.rows)
+    unnamed = sum(not names_all(record, sync.naming) for record in fetched.page.records) if sync.naming else 0
+    sync.counters.unnamed += unnamed
     if fetched.page.next_offset is not None:
         sync.counters.alike.note(part=page.part, offset=page.offset, ids=transformed.ids)
     quarantined = _quarantined(sync, page, transformed, observed_at)
@@ -116,10 +121,12 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     put_aside = [*quarantined, *(item for one in brought for item in one.quarantined)]
     is_read_again = page.reading > 1 and (sync.has_quarantined or bool(sync.companions))
     # The page and what comes with it is one statement; with what else comes of it, it is a transaction of several.
-    is_alone = not (put_aside or children or is_read_again)
+    is_alone = not (put_aside or children or is_read_again or unnamed)
     completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
+            if unnamed:
+                await note_unnamed(connection, sync.run, sync.naming)
             if is_read_again:
                 for run in (sync.run, *(one.run for one in sync.companions.values())):
                     await resolve_read_again(

@@ -5,21 +5,24 @@ that owner's own list is read; where it tells too little of too many, or PCO doe
 kind is dropped from this run, and its lists are read per owner instead.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from pco_client.client import FetchedPage
 from pco_client.documents import Page
+from pco_client.sansio import PageRequest
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.page_commit import PageOfRows
 from pco_store.ledger.quarantine import Quarantined
-from pco_store.ledger.runs import PageReceipt
+from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
 from tasks.pages.own_list import read_own_list
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import Companion, SyncContext
-from tasks.rows.sideloaded import Sideloaded, divide_included, without_included
+from tasks.pages.unnamed import OwnerSearch
+from tasks.rows.sideloaded import Sideloaded, divide_included, key_of, without_included
 from tasks.rows.transform import TransformedPage, transform_page
 
 MOST_UNTOLD: Final = 5
@@ -56,23 +59,32 @@ class Brought:
 
 
 async def take_companions(
-    sync: SyncContext, fetched: FetchedPage, at: PageRef, *, observed_at: datetime
+    sync: SyncContext,
+    fetched: FetchedPage,
+    at: PageRef,
+    *,
+    observed_at: datetime,
+    request: Callable[[SyncContext, PageRef], PageRequest],
 ) -> list[Brought]:
     """The records of other kinds that came with a page; its own are left as any other request shows them.
 
-    If the page was requested without its includes, every owner's own lists are read. What PCO does not keep to is
-    dropped from the run. Raises the client's errors, `LeaseLost`, and the store's errors.
+    If the page was requested without its includes, every owner's own lists are read. Where nobody names a record, parts
+    of the page are asked for by `request`, to learn with whom it comes. What PCO does not keep to is dropped from the
+    run. Raises the client's errors, `LeaseLost`, and the store's errors.
     """
     if at.include:
         await _drop_what_is_not_offered(sync, fetched.page)
     kinds = _divide(sync, fetched.page, asked=bool(at.include))
     for kind in kinds:
-        if len(kind.untold) > MOST_UNTOLD:
+        if max(len(kind.untold), len(kind.unnamed)) > MOST_UNTOLD:
             reason = f"a page does not tell all {kind.sideload.include} of {len(kind.untold)} of its records"
+            if kind.unnamed:
+                reason = f"a page does not tell whose {len(kind.unnamed)} of the {kind.sideload.include} are"
             await _drop(sync, kind.sideload.include, reason)
     for kind in kinds:
         if kind.sideload.include in sync.companions:
             await _complete(sync, kind)
+    await _find_owners(sync, [kind for kind in kinds if kind.sideload.include in sync.companions], at, request)
     return [
         _brought(sync, sync.companions[kind.sideload.include], kind, observed_at, at)
         for kind in kinds
@@ -82,7 +94,7 @@ async def take_companions(
 
 def _divide(sync: SyncContext, page: Page, *, asked: bool) -> list[Sideloaded]:
     pairs = [(one.sideload, one.entity) for one in sync.companions.values()]
-    kinds = divide_included(page.records, page.included if asked else (), pairs)
+    kinds = divide_included(page.records, page.included if asked else (), pairs, list_scope=sync.run.scope)
     without_included(page.records, sync.entity, [one.rpartition(".")[2] for one in sync.included])
     for kind in kinds:
         inner = f"{kind.sideload.include}."
@@ -99,12 +111,14 @@ async def _drop_what_is_not_offered(sync: SyncContext, page: Page) -> None:
 
 
 async def _drop(sync: SyncContext, include: str, reason: str) -> None:
-    if include not in sync.companions:
+    companion = sync.companions.get(include)
+    if companion is None:
         return
     async with sync.database.transaction() as connection:
-        await drop_member(connection, sync.run, include, reason)
-    if (dropped := sync.companions.pop(include, None)) is not None:  # pages beside this one find out, too
-        sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, dropped.entity.name, reason)
+        await check_fence(connection, sync.run)
+        await drop_member(connection, companion.run, companion.sideload, reason)
+    if sync.companions.pop(include, None) is not None:  # pages beside this one find out, too
+        sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, companion.entity.name, reason)
 
 
 async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
@@ -113,6 +127,26 @@ async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
         sync.counters.requests += own.requests
         for record in own.records:
             kind.add(record, owner)
+
+
+async def _find_owners(
+    sync: SyncContext,
+    kinds: Sequence[Sideloaded],
+    at: PageRef,
+    request: Callable[[SyncContext, PageRef], PageRequest],
+) -> None:
+    """What was shown by the own list of an owner, too, is that one's."""
+    for kind in kinds:
+        own = {key_of(one): owner for one, owner in zip(kind.records, kind.owners, strict=True) if owner is not None}
+        for key, place in kind.unnamed.items():
+            kind.owners[place] = own.get(key)
+    if wanted := frozenset(key for kind in kinds for key in kind.unnamed):
+        search = OwnerSearch(sync=sync, request=request)
+        await search.look(at, wanted)
+        for kind in kinds:
+            for key, place in kind.unnamed.items():
+                if (owner := search.found.get(key)) is not None:
+                    kind.owners[place] = kind.scope_of(owner)
 
 
 def _brought(sync: SyncContext, companion: Companion, kind: Sideloaded, observed_at: datetime, at: PageRef) -> Brought:

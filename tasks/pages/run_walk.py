@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from prefect.context import TagsContext
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_client.client import PcoClient
-from pco_store.ledger.members import Member, members_of
+from pco_store.ledger.members import Member, members_of, open_child_members
 from pco_store.ledger.runs import PageReceipt, RunHandle, committed_pages, seen_ids
 from pco_store.mirror.links import SharedList
 from pco_store.mirror.tables import mirror_table
@@ -35,12 +37,18 @@ async def begin_walk(
     shared: SharedList | None = None,
     spawn: Spawn | None = None,
     naming: tuple[str, ...] = (),
+    fan_out: RunHandle | None = None,
     is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
 ) -> tuple[SyncContext, PartWalks]:
-    """The walks of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones."""
+    """The walks of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones.
+
+    `fan_out` is the one whose includes a child shares. Its own walk, over the outermost parents, brings nothing.
+    """
     parts, why = _parts_of(run)
-    members = await patiently(resources, lambda connection: members_of(connection, run)) if run.members else []
+    members: list[Member] = []
+    if fan_out is not None or (run.members and run.fan_out is None):
+        members = await patiently(resources, partial(_members, run=run, fan_out=fan_out))
     committed: list[PageReceipt] = []
     seen: dict[int, set[str]] = {}
     if not is_new:
@@ -78,6 +86,12 @@ async def begin_walk(
         readings[receipt.part].append(reading_of(receipt))
     walks.replay(readings)
     return sync, walks
+
+
+async def _members(connection: AsyncConnection, run: RunHandle, fan_out: RunHandle | None) -> list[Member]:
+    if fan_out is not None:
+        return await open_child_members(connection, run, fan_out)
+    return await members_of(connection, run)
 
 
 def companion_of(member: Member) -> Companion:

@@ -46,7 +46,7 @@ class _Left:
 
 def end_of(facts: RunFacts) -> End:
     """The end of a sync or a fan-out, as the ledger shows it; what weighs most gives outcome and name."""
-    if facts.dropped is not None:
+    if facts.dropped is not None and not facts.is_fan_out:
         return End(outcome="incomplete", name=LACKING, reason=f"it did not come in full: {facts.dropped}")
     if facts.state == "failed":
         return End(outcome="failed", reason=facts.error or "it failed")
@@ -103,6 +103,8 @@ def _left(facts: RunFacts) -> list[_Left]:
         left.append(_Left("incomplete" if facts.lists else "unreadable", UNREADABLE, refused + why))
     if (unsettled := deletions_of(facts).unsettled) and not facts.is_settled:
         left.append(_Left("incomplete", MISSING, unsettled))
+    if facts.dropped is not None:
+        left.append(_Left("incomplete", LACKING, facts.dropped))
     if facts.quarantined:
         left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
     if facts.is_unsettled and not facts.is_settled:

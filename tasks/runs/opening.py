@@ -52,14 +52,15 @@ async def run_request(
     mode: Mode,
     fan_out: FanOutPlan | None = None,
     plan: Mapping[str, Any] | None = None,
+    path: str | None = None,
 ) -> RunRequest:
     """A request for a run of `entity` that reads the list of `read_entity`; its window ends now, by the database
-    or, where that was found to be wrong, by PCO.
+    or, where that was found to be wrong, by PCO. `path`: of the lists of `entity` in a fan-out.
 
     Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
     """
 
-    brings = scope == "" and bool(load_catalog().brought_by(entity.name))
+    brings = bool(load_catalog().brought_by(entity.name, path=path))
 
     async def read(connection: AsyncConnection) -> tuple[WatermarkReading, Traits]:
         await check_schema(connection)
@@ -81,7 +82,7 @@ async def run_request(
         lease_seconds=resources.settings.lease_seconds,
         fan_out=fan_out,
         plan=plan,
-        sideloads=load_catalog().brought_by(entity.name, traits.distrusted) if brings else (),
+        sideloads=load_catalog().brought_by(entity.name, traits.distrusted, path=path) if brings else (),
     )
 
 

@@ -6,13 +6,16 @@ an owner's own list shows, and that the include has neither shown nor shows when
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.ancestors import path_below
 from pco_client.documents import Json
 from pco_client.errors import SkipError
 from pco_store.ledger.members import drop_member
+from pco_store.ledger.runs import check_fence
 from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -32,8 +35,9 @@ AMOUNT: Final = "amount_cents"
 async def distrust_short_includes(resources: Resources, sync: SyncContext) -> None:
     """Drop each companion of a run whose include lacks a child that an owner's own list shows.
 
-    For a walk that is complete. What was created since is no fault: the include is asked for again. Raises the errors
-    of the client that are not about one owner, `LeaseLost`, and the store's errors.
+    For a walk that is complete, or a fan-out, whose lists are one to it. What was created since is no fault: the
+    include is asked for again. Raises the errors of the client that are not about one owner, `LeaseLost`, and the
+    store's errors.
     """
     for include, companion in list(sync.companions.items()):
         column = companion.sideload.owner_column
@@ -48,13 +52,19 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
                 reason = f"{include} of one record lacks {lacking} that its own list shows"
                 await patiently(
                     resources,
-                    lambda connection, include=include, reason=reason: drop_member(  # type: ignore[misc]
-                        connection, sync.run, include, reason
+                    lambda connection, companion=companion, reason=reason: _drop(  # type: ignore[misc]
+                        connection, sync, companion, reason
                     ),
                 )
                 sync.companions.pop(include)
                 sync_logger().warning("%s: %s is not trusted any more: %s", sync.run.key, include, reason)
                 break
+
+
+async def _drop(connection: AsyncConnection, sync: SyncContext, companion: Companion, reason: str) -> None:
+    if sync.run.fan_out is None:
+        await check_fence(connection, sync.run)
+    await drop_member(connection, companion.run, companion.sideload, reason)
 
 
 async def _owners(resources: Resources, sync: SyncContext, companion: Companion) -> Sequence[str]:
@@ -79,7 +89,14 @@ async def _lacking(resources: Resources, sync: SyncContext, companion: Companion
     sync.counters.requests += own.requests
     known = await patiently(
         resources,
-        lambda connection: shown_children_of(connection, companion.run.run_id, org_id, companion.table, column, owner),
+        partial(
+            shown_children_of,
+            run_id=companion.run.run_id,
+            org_id=org_id,
+            children=companion.table,
+            column=column,
+            owner=owner.rpartition("/")[2],
+        ),
     )
     if not _ids(own.records) - known:
         return 0
@@ -89,7 +106,7 @@ async def _lacking(resources: Resources, sync: SyncContext, companion: Companion
 
 async def _included_now(sync: SyncContext, companion: Companion, owner: str) -> frozenset[str]:
     """What the owner's include shows when it is asked for alone."""
-    path = f"{sync.path}/{owner}?include={companion.sideload.include}"
+    path = f"{path_below(companion.sideload.owner_path, owner)}?include={companion.sideload.include}"
     try:
         sync.counters.requests += 1
         document = await sync.client.fetch_document(path, api_version=sync.entity.api_version, lane=sync.lane)
@@ -101,7 +118,9 @@ async def _included_now(sync: SyncContext, companion: Companion, owner: str) -> 
         if companion.sideload.include.startswith(one.sideload.include)
     ]
     included = document.get("included")
-    kinds = divide_included([document["data"]], included if isinstance(included, list) else (), pairs)
+    kinds = divide_included(
+        [document["data"]], included if isinstance(included, list) else (), pairs, list_scope=owner.rpartition("/")[0]
+    )
     return frozenset(one for kind in kinds if kind.sideload is companion.sideload for one in _ids(kind.records))
 
 

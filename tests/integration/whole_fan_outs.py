@@ -95,6 +95,7 @@ class FanOutChurch:
             epoch=epoch,
             on_conflict="join",
             mode="full",
+            path=self.chain.levels[-1].path,
             fan_out=FanOutPlan(
                 below=tuple(self.chain.names), groups_per_run=50, most_under_way=1000, most_requests=most_requests
             ),

@@ -158,6 +158,26 @@ def test_a_kind_of_which_an_owner_has_one_is_looked_for_by_its_id(giving: Church
     assert [one["id"] for one in giving.rows("giving.Note") if one["_deleted_at"]] == [note["id"]]
 
 
+def test_what_is_shown_with_owners_only_is_gone_when_none_has_shown_it_twice(
+    church: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SimulatorProcess(people=12, groups=8) as world:
+        monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+        groups = church.served_by(world)
+        groups.sync("groups.Group")
+        gone = groups.rows("groups.Location")[0]["id"]
+        world.churn([{"operation": "delete", "entity": "groups.Location", "id": gone}])
+
+        def buried() -> dict[str, str]:
+            return {one["id"]: one["_deleted_reason"] for one in groups.rows("groups.Location") if one["_deleted_at"]}
+
+        groups.sync("groups.Group")
+        assert buried() == {}, "another group may have it, which was read before"
+        summary = groups.sync("groups.Group")
+        assert buried() == {gone: "shown by no owner"}
+        assert summary.brought["groups.Location"].deleted == 1
+
+
 def test_one_that_moves_to_an_owner_who_was_read_before_is_not_taken_for_deleted(
     giving: Church, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,13 +223,21 @@ def test_where_one_owner_does_not_tell_everything_its_own_list_is_read(giving: C
     assert differences(giving) == []
 
 
-def test_one_that_is_included_and_that_nobody_names_is_kept(giving: Church) -> None:
-    lapse(giving, "unnamed", record_id=owner_with(giving, 2), times=4)
-    giving.sync(DONATIONS)
-    assert len(giving.rows(DESIGNATIONS)) == len(giving.simulator.state(DESIGNATIONS))
+def test_whose_it_is_that_nobody_names_is_learnt_from_parts_of_the_page(giving: Church) -> None:
+    lapse(giving, "unnamed", record_id=owner_with(giving, 2), **ALWAYS)
+    assert ended(giving).name == "Completed"
+    sizes = [int(one.partition("per_page=")[2].partition("&")[0]) for one in asked(giving)]
+    assert sizes.count(30) == 3
+    assert 4 <= len([size for size in sizes if size < 30]) <= 6, "half of it, and half of that, until one stands alone"
     giving.simulator.faults([])
-    giving.sync(DONATIONS)
     assert differences(giving) == []
+
+
+def test_a_page_that_names_the_owners_of_too_little_is_not_trusted(giving: Church) -> None:
+    lapse(giving, "unnamed", **ALWAYS)
+    state = ended(giving)
+    assert state.name == "CompletedWithoutIncluded"
+    assert "does not tell whose" in str(state.message)
 
 
 def dropped(giving: Church) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Sideload, load_catalog
+from pco_catalog.chains import spread_for
+from pco_catalog.due_lists import cheapest_chain
 
 CATALOG = load_catalog()
 SIDELOADS = [one for several in CATALOG.sideloads.values() for one in several]
@@ -21,8 +23,8 @@ def test_an_include_is_one_that_its_list_has(one: Sideload) -> None:
     assert last in holder.can_include
     assert one.path in (*entity.list_paths, *entity.single_paths)
     assert entity.sideload == one
-    assert owner.list_path is not None
-    assert one.path.startswith(f"{owner.list_path}/{{{one.owner_column}}}/")
+    assert one.is_below(owner.list_path or cheapest_chain(CATALOG, owner, {}).levels[-1].path)
+    assert one.path.startswith(f"{one.owner_path}/")
 
 
 def test_a_kind_is_read_in_one_such_way_and_in_no_list_at_top_level() -> None:
@@ -55,3 +57,24 @@ def test_the_owner_is_a_column_unless_many_share_the_record() -> None:
 def test_a_kind_that_exists_only_with_others_has_a_table_by_it() -> None:
     assert CATALOG.entity("giving.Refund").is_mirrored
     assert not CATALOG.entity("giving.Refund").list_paths
+
+
+def test_an_owner_below_parents_brings_it_with_those_lists_only_that_its_path_means() -> None:
+    plans = "/services/v2/service_types/{service_type_id}"
+    item = CATALOG.entity("services.Item")
+    brought = CATALOG.brought_by("services.Item", path=f"{plans}/plans/{{plan_id}}/items")
+    assert [one.include for one in brought] == ["item_assignments", "item_notes", "item_times"]
+    assert f"{plans}/plan_templates/{{plan_template_id}}/items" in item.list_paths
+    assert CATALOG.brought_by("services.Item", path=f"{plans}/plan_templates/{{plan_template_id}}/items") == ()
+    assert CATALOG.brought_by("services.Item") == ()
+    (notes,) = (one for one in brought if one.include == "item_notes")
+    assert notes.scope_of("1/22", "333") == "1/22/333"
+
+
+def test_what_comes_with_owners_below_parents_is_read_by_their_lists_unless_parents_are_named() -> None:
+    assert spread_for(CATALOG, "services.ItemNote", None) == "services.Item"
+    assert spread_for(CATALOG, "services.ItemNote", ["services.ServiceType", "services.Plan", "services.Item"]) == (
+        "services.ItemNote"
+    )
+    assert spread_for(CATALOG, "giving.Designation", None) == "giving.Designation", "its owners have a list"
+    assert spread_for(CATALOG, "groups.Membership", None) == "groups.Membership"

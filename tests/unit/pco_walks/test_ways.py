@@ -25,7 +25,7 @@ def names(ways: list[Way]) -> set[str]:
 def test_everything_that_is_mirrored_is_read_in_a_full_sync_or_comes_with_what_is() -> None:
     top, below = ways_of(CATALOG, LISTED, mode="full", known=set())
     assert len(top) == len(CATALOG.entities(top_level_only=True))
-    brought = {one.entity for way in top for one in CATALOG.sideloads.get(way.entity.name, ())}
+    brought = {one.entity for way in (*top, *below) for one in CATALOG.sideloads.get(way.entity.name, ())}
     assert names(top) | names(below) | brought == {entity.name for entity in LISTED}
     assert names(below).isdisjoint(brought)
     assert all(way.chain is not None and way.chain.levels[-1].entity is way.entity for way in below)
