@@ -13,7 +13,7 @@ from types import FrameType
 from prefect.context import refresh_global_settings_context
 from rich.console import Console
 
-from benchmarks.bench import Bench
+from benchmarks.bench import PEOPLE, Bench
 from benchmarks.figures import Record, machine
 from benchmarks.workloads import (
     church,
@@ -21,6 +21,7 @@ from benchmarks.workloads import (
     f2_limited,
     f3_scheduling,
     f5_killed,
+    large_plan,
     lean,
     memory,
     million,
@@ -47,6 +48,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "quiet": (quiet_day.TITLE, quiet_day.measure),
     "lean": (lean.TITLE, lean.measure),
     "million": (million.TITLE, million.measure),
+    "plan": (large_plan.TITLE, large_plan.measure),
     "church": (church.TITLE, church.measure),
     "f3": (f3_scheduling.TITLE, f3_scheduling.measure),
 }
@@ -70,7 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         services.start(lambda what: console.print(what, style="dim"))
         os.environ.update(services.environment())
         refresh_global_settings_context()  # Prefect read the environment when it was imported
-        bench = Bench(services, record, runs=options.runs, nights=options.nights, everything=options.everything)
+        bench = Bench(
+            services,
+            record,
+            runs=options.runs,
+            people=options.people,
+            nights=options.nights,
+            everything=options.everything,
+            has_volunteers=options.volunteers,
+        )
         for name in options.workloads or WORKLOADS:
             title, measure = WORKLOADS[name]
             console.print(f"\n[bold]{name.upper()}[/] {title}", highlight=False)
@@ -101,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=5, help="how often what is quick is repeated (median is told)")
     parser.add_argument("--nights", type=int, default=0, metavar="N", help="nights of CHURCH after its first sync")
     parser.add_argument("--everything", action="store_true", help="let CHURCH mirror what is rarely wanted, too")
+    parser.add_argument("--people", type=int, default=PEOPLE, metavar="N", help="of CHURCH; one group for 20 of them")
+    parser.add_argument("--volunteers", action="store_true", help="let CHURCH have services, not three of everything")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and figure as a line of JSON")
     return parser
 

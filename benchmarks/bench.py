@@ -28,17 +28,28 @@ SETTLE_PATIENCE = 60.0
 class Bench:
     """What a workload is given. `runs` is how often it should repeat what is quick.
 
-    `nights` and `everything` are for the whole church: nights after its first sync, and kinds that are rarely wanted.
+    The others are for the whole church: how many `people` it has, `nights` after its first sync, `everything` for kinds
+    that are rarely wanted, and whether it `has_volunteers`, services of more than three records of each kind.
     """
 
     def __init__(
-        self, services: Services, record: Record, *, runs: int, nights: int = 0, everything: bool = False
+        self,
+        services: Services,
+        record: Record,
+        *,
+        runs: int,
+        people: int = PEOPLE,
+        nights: int = 0,
+        everything: bool = False,
+        has_volunteers: bool = False,
     ) -> None:
         self.services = services
         self.record = record
         self.runs = runs
         self.nights = nights
         self.everything = everything
+        self.people = people
+        self.has_volunteers = has_volunteers
         self._numbers = itertools.count(1)
         asyncio.run(migrate(services.postgres.url(MIRROR_DATABASE)))
 

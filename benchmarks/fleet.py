@@ -78,6 +78,24 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
+    def start_workers(self, count: int, *, limit: int) -> None:
+        """So many, ready when this returns."""
+        for _ in range(count):
+            self.start_worker(limit=limit)
+        asyncio.run(_wait_for_workers(count))
+
+    def stop_workers(self) -> None:
+        """All of them, and not before they are gone."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            try:
+                worker.wait(60)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        self.workers.clear()
+
     async def run(
         self,
         entity: str,
@@ -145,19 +163,10 @@ def fleet(bench: Bench, simulator: SimulatorProcess, *, workers: int, limit: int
         asyncio.run(_provision(simulator))
         made = Fleet(bench, simulator, database)
         try:
-            for _ in range(workers):
-                made.start_worker(limit=limit)
-            asyncio.run(_wait_for_workers(workers))
+            made.start_workers(workers, limit=limit)
             yield made
         finally:
-            for worker in made.workers:
-                worker.terminate()
-            for worker in made.workers:
-                try:
-                    worker.wait(60)
-                except subprocess.TimeoutExpired:
-                    worker.kill()
-                    worker.wait()
+            made.stop_workers()
 
 
 async def _provision(simulator: SimulatorProcess) -> None:

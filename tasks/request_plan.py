@@ -1,15 +1,16 @@
 """What reading a church will cost in requests: announced before it is read, from a few cheap counts."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level
-from pco_catalog.due_lists import load_due_rules
+from pco_catalog.changes import can_be_ranged
+from pco_catalog.due_lists import DueRule, load_due_rules
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
 from pco_client.sansio import PageRequest, Where
@@ -25,7 +26,10 @@ SAMPLES: Final = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What one entity will cost. `records` is None where PCO does not say; `is_exact` is false for an estimate."""
+    """What one entity will cost. `records` is None where PCO does not say; `is_exact` is false for an estimate.
+
+    `left` are the lists below parents that a full sync leaves to the nights.
+    """
 
     entity: str
     way: str
@@ -34,6 +38,7 @@ class Planned:
     requests: int
     is_exact: bool
     unreadable: str = ""
+    left: int = 0
 
 
 def pages_of(records: int, *, window: Window, page_size: int, part_records: int) -> int:
@@ -58,30 +63,41 @@ def pages_of(records: int, *, window: Window, page_size: int, part_records: int)
 class RequestPlan:
     """Asks PCO for counts, each list once. `requests` is what the planning itself has cost, `done` how many ways.
 
-    `is_nightly`: of the lists below parents, what one night's part comes to, without hot windows.
+    `is_nightly`: of the lists below parents, what one night's part comes to. `now` is what a sync
+    would take for the time.
     """
 
     client: PcoClient
     settings: SyncSettings
     watermarks: dict[str, datetime]
     is_nightly: bool = False
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     requests: int = 0
     done: int = 0
     _counts: dict[tuple[str, tuple[Where, ...]], int | None] = field(default_factory=dict)
     _samples: dict[str, list[str]] = field(default_factory=dict)
+    _planned: dict[str, Planned] = field(default_factory=dict)
 
-    async def plan(self, ways: Sequence[Way]) -> list[Planned]:
-        """What each of the ways will cost. Raises the errors of the client that are not about one list."""
+    async def plan(self, ways: Sequence[Way], left: Sequence[Way] = ()) -> list[Planned]:
+        """What each of the ways will cost, parents before what is below them, and that those `left` cost nothing.
+
+        Raises the errors of the client that are not about one list.
+        """
+        for depth in sorted({way.depth for way in ways}):
+            planned = await self._plan([way for way in ways if way.depth == depth], {way.entity.name for way in ways})
+            self._planned |= {one.entity: one for one in planned}
+        return [*self._planned.values(), *(self._left(way) for way in left)]
+
+    async def _plan(self, ways: Sequence[Way], read: Set[str]) -> list[Planned]:
         room = asyncio.Semaphore(self.settings.pages_in_flight)
-        read = {way.entity.name for way in ways}
 
         async def one(way: Way) -> Planned:
             async with room:
                 try:
                     if way.chain is None:
                         return await self._list(way)
-                    is_mirrored = self.is_nightly or way.chain.names[-1] in read
-                    return await self._below(way.entity, way.chain, is_mirrored=is_mirrored)
+                    is_mirrored = self.is_nightly or not way.is_whole or way.chain.names[-1] in read
+                    return await self._below(way, way.chain, is_mirrored=is_mirrored)
                 except SkipError as error:
                     told = str(error)
                     return Planned(
@@ -98,11 +114,19 @@ class RequestPlan:
 
         return await asyncio.gather(*(one(way) for way in ways))
 
+    def _left(self, way: Way) -> Planned:
+        assert way.chain is not None, "what is left to the nights has lists below parents"
+        parents = self._planned.get(way.chain.names[-1])
+        left = (parents.records if parents else None) or 0
+        return Planned(
+            entity=way.entity.name, way=_named(way), lists=0, records=None, requests=0, is_exact=True, left=left
+        )
+
     async def _list(self, way: Way) -> Planned:
         entity = way.entity
         assert entity.list_path is not None, "a way without a chain leads to a list at top level"
         watermark = self.watermarks.get(entity.name)
-        window = choose_window(entity, mode=way.mode, until=datetime.now(UTC), watermark=watermark)
+        window = choose_window(entity, mode=way.mode, until=self.now, watermark=watermark)
         counted = None if window.is_newest_first else await self._count(entity, entity.list_path, window)
         return Planned(
             entity=entity.name,
@@ -113,38 +137,76 @@ class RequestPlan:
             is_exact=counted is not None and not (window.is_bounded and counted > self.settings.part_records),
         )
 
-    async def _below(self, entity: Entity, chain: Chain, *, is_mirrored: bool) -> Planned:
+    async def _below(self, way: Way, chain: Chain, *, is_mirrored: bool) -> Planned:
         """The pages of the root's list, and a list for each parent on every level, by the sampled parents' children.
 
         If the last parents are in the mirror by then, only the lists below those.
         """
         root_path = chain.root.list_path
         assert root_path is not None, "a chain begins at top level"
-        lists = await self._count(chain.root, root_path, WHOLE) or 0
-        window = choose_window(chain.root, mode="full", until=datetime.now(UTC), watermark=None)
-        requests = self._pages(lists, window)
-        parents = [("", one) for one in await self._sampled(chain.root, root_path, lists)]
-        records = lists
+        records: int | None = await self._count(chain.root, root_path, WHOLE) or 0
+        window = choose_window(chain.root, mode="full", until=self.now, watermark=None)
+        requests = self._pages(records or 0, window)
+        parents = [("", one) for one in await self._sampled(chain.root, root_path, records or 0)]
+        lists = left = 0
         for level in chain.levels:
-            lists, scopes = records, [level.scope_below(*parent) for parent in parents]
+            lists, scopes = records or 0, [level.scope_below(*parent) for parent in parents]
             children = [await self._children(level, scope) for scope in scopes]
-            window = choose_window(level.entity, mode="full", until=datetime.now(UTC), watermark=None)
+            window = choose_window(level.entity, mode="full", until=self.now, watermark=None)
             costs = [self._pages(count, window) for count, _ in children] or [1]
-            mean = sum(count for count, _ in children) / max(len(children), 1)
             counted = await self._count_all(level)
-            records = round(lists * mean) if counted is None else counted
-            requests = (0 if is_mirrored else requests) + round(lists * sum(costs) / len(costs))
+            records = counted if counted is not None else _estimated(lists, [count for count, _ in children])
+            if level is chain.levels[-1] and is_mirrored:
+                lists, left = await self._lists_read(way, level, lists)
+                requests = 0
+            elif level.entity.name in self._planned:
+                records = self._planned[level.entity.name].records
+            requests += round(lists * sum(costs) / len(costs))
             parents = [(scope, first) for scope, (_, first) in zip(scopes, children, strict=True) if first is not None]
-        if self.is_nightly:
-            lists, requests = (-(-one // load_due_rules().of(entity).every_days) for one in (lists, requests))
         return Planned(
-            entity=entity.name,
-            way=f"below {' > '.join(chain.names)}",
+            entity=way.entity.name,
+            way=_named(way),
             lists=lists,
             records=records,
             requests=requests,
             is_exact=False,
+            left=left,
         )
+
+    async def _lists_read(self, way: Way, level: Level, parents: int) -> tuple[int, int]:
+        """Of the lists below so many parents in the mirror, those that are read, and those left to the nights."""
+        rule, now = load_due_rules().of(level.entity), self.now
+        if rule.only_after is not None:
+            begun = await self._count_at(level.parent, rule.only_after, since=None, until=now)
+            parents = parents if begun is None else begun
+        if self.is_nightly:
+            return -(-parents // rule.every_days) + await self._hot(level, rule, now), 0
+        if way.is_whole:
+            return parents, 0
+        wanted: int | None = parents
+        if rule.named_by:
+            named = load_catalog().entity(rule.named_by[0][0])
+            wanted = await self._count(named, named.list_path, WHOLE) if named.list_path else None
+        elif rule.hot is not None and rule.hot.full is not None:
+            first, last = (timedelta(days=day) for day in rule.hot.full)
+            wanted = await self._count_at(level.parent, rule.hot.at, since=now - last, until=now - first)
+        lists = parents if wanted is None else min(wanted, parents)
+        return lists, parents - lists
+
+    async def _hot(self, level: Level, rule: DueRule, now: datetime) -> int:
+        """How many lists are read in a night because of a hot window; 0 where PCO does not say how many are in it."""
+        if rule.hot is None:
+            return 0
+        first, last = rule.hot.days[0], rule.hot.days[-1]
+        since, until = now - timedelta(days=last), now - timedelta(days=first)
+        within = await self._count_at(level.parent, rule.hot.at, since=since, until=until)
+        return round((within or 0) * len(rule.hot.days) / (last - first))
+
+    async def _count_at(self, parent: Entity, at: str, *, since: datetime | None, until: datetime) -> int | None:
+        """The records with their time `at` between these; None if PCO cannot be asked for them."""
+        if parent.list_path is None or not can_be_ranged(parent, at):
+            return None
+        return await self._count(parent, parent.list_path, Window(attribute=at, since=since, until=until))
 
     async def _children(self, level: Level, scope: str) -> tuple[int, str | None]:
         """How many children a parent has, and the id of the first one."""
@@ -187,6 +249,11 @@ class RequestPlan:
         return pages_of(
             records, window=window, page_size=self.settings.page_size, part_records=self.settings.part_records
         )
+
+
+def _estimated(lists: int, children: Sequence[int]) -> int | None:
+    """Records in so many lists, if these are the numbers of some; None if nothing is known of any."""
+    return round(lists * sum(children) / len(children)) if children else None
 
 
 def _compared(entity: Entity, records: int | None) -> int:

@@ -17,9 +17,10 @@ from deployments.exit_codes import DONE
 from deployments.parameters import WrongArgumentError
 from deployments.waiting import waiting
 from pco_catalog.catalog import load_catalog
+from pco_catalog.due_lists import load_due_rules
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
-from pco_store.ledger.watermarks import read_watermarks
-from pco_walks.ways import OrganizationMode, ways_of
+from pco_store.ledger.watermarks import database_time, read_watermarks
+from pco_walks.ways import OrganizationMode, excluded_in_vain, ways_of
 from tasks.due.night import count_parents
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.patience import patiently
@@ -51,6 +52,15 @@ async def show_plan(
         print_document({"org_id": org_id, "mode": mode, "requests": total, "plan_requests": own, "ways": ways})
         return DONE
     console.print(plan_table(planned, f"{mode} sync of {org_id}"))
+    if left := sum(one.left for one in planned):
+        days = max(every_days(one) for one in planned if one.left)
+        console.print(
+            f"not everything: {counted(left, 'list')} left to the nights, which read each of them within {days} days",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for vain in excluded_in_vain(load_catalog(), select_entities(load_catalog(), include, exclude), exclude):
+        console.print(f"excluded, and read all the same: {vain}", highlight=False, soft_wrap=True)
     console.print(
         f"about {counted(total, 'request')}: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
         f"this plan took {own:,}",
@@ -60,6 +70,11 @@ async def show_plan(
     return DONE
 
 
+def every_days(planned: Planned) -> int:
+    """How many days there may be between two readings of one of an entity's lists below parents."""
+    return load_due_rules().of(load_catalog().entity(planned.entity)).every_days
+
+
 def plan_table(planned: Sequence[Planned], title: str) -> Table:
     """The costs, dearest first; every number can be read on 80 columns, where long names take several lines."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -67,10 +82,12 @@ def plan_table(planned: Sequence[Planned], title: str) -> Table:
     table.add_column("way", overflow="fold", min_width=10)
     for name in ("lists", "records", "requests"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    for one in sorted(planned, key=lambda one: -one.requests):
+    for one in sorted(planned, key=lambda one: (-one.requests, -one.left)):
         records = "?" if one.records is None else f"{one.records:,}"
         about = "" if one.is_exact else "~"
         way = f"unreadable: {one.unreadable}" if one.unreadable else one.way
+        if one.left:
+            way += f"; {one.left:,} left to the nights"
         table.add_row(one.entity, Text(way), f"{one.lists:,}", records, f"{about}{one.requests:,}")
     return table
 
@@ -95,17 +112,19 @@ async def make_plan(
     async with opened_resources(settings) as resources:
         client = await get_client_for_org(org_id, resources)
         watermarks = await patiently(resources, lambda connection: read_watermarks(connection, org_id))
+        now = await patiently(resources, database_time)
         counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=org_id))
-        top, below = ways_of(
-            catalog, entities, mode=mode, known=watermarks.keys(), counts=counts, with_rare=bool(include)
-        )
+        choose = partial(ways_of, catalog, entities, known=watermarks.keys(), counts=counts, include=include)
+        top, below = choose(mode=mode)
         ways = [*top, *below]
+        read = {way.entity.name for way in ways}
+        left = [way for way in choose(mode="rest")[1] if way.entity.name not in read] if mode == "full" else []
         products = {way.entity.product for way in ways}
         refused = await unreadable_products(client, catalog, products, settings)
-        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks, is_nightly=mode == "rest")
+        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks, is_nightly=mode == "rest", now=now)
         readable = [way for way in ways if way.entity.product not in refused]
         async with _reported(plan, len(readable), report):
-            planned = await plan.plan(readable)
+            planned = await plan.plan(readable, [way for way in left if way.entity.product not in refused])
         probes = [
             Planned(
                 entity=product,

@@ -57,7 +57,7 @@ async def tell_freshness(resources: Resources) -> int:
     async with resources.database.transaction() as connection:
         if not await claim_look(connection):
             return 0
-    org_ids = await scheduled_organizations(resources.settings)
+    org_ids = list(await scheduled_organizations(resources.settings))
     async with resources.database.transaction() as connection:
         announced = await claim_announcements(connection, org_ids)
     for one in announced:

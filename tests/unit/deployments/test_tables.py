@@ -20,6 +20,7 @@ def test_every_number_of_a_plan_can_be_read_on_80_columns() -> None:
             records=9_876_543,
             requests=7_654_321,
             is_exact=False,
+            left=345_678,
         ),
         Planned(entity="giving", way="", lists=0, records=None, requests=1, is_exact=True, unreadable="PCO says " * 9),
     ]
@@ -27,7 +28,7 @@ def test_every_number_of_a_plan_can_be_read_on_80_columns() -> None:
     screen.print(plan_table(planned, "full sync of grace"))
     shown = screen.file.getvalue()  # type: ignore[attr-defined]
     assert max(len(line) for line in shown.splitlines()) <= 80
-    for number in ("234,567", "9,876,543", "~7,654,321"):
+    for number in ("234,567", "345,678", "9,876,543", "~7,654,321"):
         assert number in shown
     for name in ("entity", "way", "lists", "records", "requests"):
         assert name in shown.splitlines()[1]
