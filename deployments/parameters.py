@@ -8,6 +8,7 @@ from cyclopts import Parameter, validators
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
+from pco_client.oauth import scope_of
 
 
 class WrongArgumentError(Exception):
@@ -49,6 +50,18 @@ def _check_church(_: Any, value: str | None) -> None:
     except ValueError as error:
         meant = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:63]
         raise ValueError(f"{error}; did you mean {meant}?" if meant else str(error)) from None
+
+
+def products_with_scope() -> tuple[str, ...]:
+    """The products that are mirrored and that a consent opens one by one."""
+    return tuple(sorted({one.product for one in load_catalog().entities() if scope_of(one.product) is not None}))
+
+
+def _check_products(_: Any, values: tuple[str, ...]) -> None:
+    known = products_with_scope()
+    unknown = [one for one in values if one not in known]
+    if unknown:
+        raise ValueError(f"unknown product {unknown[0]!r}; known: {', '.join(known)}")
 
 
 def _check_mirrored(_: Any, value: str | None) -> None:
@@ -116,6 +129,15 @@ Include = Annotated[
 Exclude = Annotated[
     tuple[str, ...],
     Parameter(consume_multiple=True, show_default=False, validator=_check_patterns, help="All but these."),
+]
+ConsentProducts = Annotated[
+    tuple[str, ...],
+    Parameter(
+        consume_multiple=True,
+        show_default=False,
+        validator=_check_products,
+        help="Only these, such as people groups; with --oauth. Left out: all that are mirrored.",
+    ),
 ]
 Below = Annotated[
     tuple[str, ...],

@@ -28,6 +28,10 @@ from pco_client.sansio import HttpRequest, HttpResponse
 
 IDENTITY_SCOPE: Final = "openid"
 """With it PCO says which church and which user consented."""
+PRODUCT_SCOPES: Final = frozenset(
+    ["api", "calendar", "check_ins", "giving", "groups", "people", "publishing", "registrations", "services"]
+)
+"""Each opens the product of its name. `current` needs none, and `webhooks` those of what they are about (#596)."""
 USUAL_LIFE_SECONDS: Final = 7200.0
 LONGEST_LIFE_SECONDS: Final = 30 * 86400.0
 
@@ -36,7 +40,11 @@ _TOO_OLD: Final = "no longer valid"
 
 
 class ConsentFailedError(Exception):
-    """The consent page led back without a consent of ours; the message says why."""
+    """The consent page led back without a consent; the message says why."""
+
+
+class ForeignRedirectError(ConsentFailedError):
+    """The address is not the answer to our link."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,9 +84,15 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
 
 
+def scope_of(product: str) -> str | None:
+    """The scope that opens a product; None if it needs none of its own."""
+    scope = product.replace("-", "_")
+    return scope if scope in PRODUCT_SCOPES else None
+
+
 def scopes_of(products: Iterable[str]) -> tuple[str, ...]:
     """The scopes that open these products, and the one that says who consented."""
-    return (IDENTITY_SCOPE, *sorted({one.replace("-", "_") for one in products}))
+    return (IDENTITY_SCOPE, *sorted({scope for one in products if (scope := scope_of(one)) is not None}))
 
 
 def authorize_url(
@@ -99,13 +113,16 @@ def authorize_url(
 
 
 def read_redirect(url: str, *, state: str) -> str:
-    """The code in the address that the consent page led back to. Raises `ConsentFailedError`."""
+    """The code in the address that the consent page led back to.
+
+    Raises `ForeignRedirectError`, and `ConsentFailedError` if nobody consented.
+    """
     try:
         told = {name: values[0] for name, values in parse_qs(urlsplit(url.strip()).query).items()}
     except ValueError:
         told = {}
     if not secrets.compare_digest(told.get("state", "").encode(), state.encode()):
-        raise ConsentFailedError(
+        raise ForeignRedirectError(
             "this address does not belong to the link that was shown (its `state` is another one); open the link again"
         )
     if "error" in told:
@@ -164,12 +181,12 @@ def read_pair(response: HttpResponse) -> TokenPair:
 
 def read_user(response: HttpResponse) -> ConsentingUser:
     """Who consented. Raises `BadRequest` if PCO does not say so, and errors that pass."""
-    told = _object(response)
-    if response.status != 200:
-        raise _token_error(response, told)
+    told, status = _object(response), response.status
     organization, user = told.get("organization_id"), told.get("sub")
-    if not organization or not user:
-        raise BadRequest("PCO does not say which church consented", where="GET /oauth/userinfo", status=200)
+    if status in (401, 403) or (status == 200 and not (organization and user)):
+        raise BadRequest("PCO does not say which church consented", where="GET /oauth/userinfo", status=status)
+    if status != 200:
+        raise _token_error(response, told)
     return ConsentingUser(
         user_id=str(user),
         organization_id=str(organization),

@@ -13,11 +13,13 @@ from deployments.exit_codes import DONE
 from deployments.interrupts import interrupts
 from deployments.parameters import WrongArgumentError
 from deployments.prefect_trouble import check_prefect, shown
-from deployments.provisioning.provision import save_credentials
+from deployments.provisioning.provision import find_block, save_credentials
+from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import PersonalAccessToken
 from pco_client.client import PcoClient, user_agent
 from pco_client.governor import ProcessGovernor
+from pco_store.connections.connections import forget_connection
 from tasks.credentials import ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
 
@@ -87,6 +89,10 @@ async def connect(org_id: str, application_id: str, secret: str, address: str) -
             user_agent=user_agent(settings.contact),
         )
         document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
+    before = await find_block(org_id)
+    if before is not None and before.oauth:
+        async with transaction() as connection:
+            await forget_connection(connection, org_id)
     await save_credentials(
         org_id, application_id=application_id, secret=secret, base_url=address, scheduled=is_live(address)
     )

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 from deployments.provisioning.automations import provision_automations
 from deployments.provisioning.declared import PROJECT, declared_deployments
 from deployments.provisioning.names import FORMER_NAME, TAG, WORK_POOL_TYPE
+from pco_client.oauth import OAuthClient
 from pco_worker.worker import WarmWorker
-from tasks.credentials import PcoCredentials
+from tasks.credentials import CLIENT_BLOCK, PcoCredentials, PcoOAuthClient, is_live
 from tasks.receipts import ReceiptStorage
 
 
@@ -49,6 +50,7 @@ async def provision() -> Provisioned:
             with suppress(ObjectAlreadyExists):
                 await client.create_work_pool(pool)
     await PcoCredentials.register_type_and_schema()
+    await PcoOAuthClient.register_type_and_schema()
     await ReceiptStorage.register_type_and_schema()
     await provision_automations()
     process = await asyncio.create_subprocess_exec(
@@ -103,3 +105,31 @@ async def save_credentials(
         application_id=SecretStr(application_id), secret=SecretStr(secret), base_url=base_url, scheduled=scheduled
     )
     await block.save(org_id, overwrite=True)
+
+
+async def save_oauth_church(org_id: str, base_url: str) -> None:
+    """Let the block `pco-credentials/{org_id}` say that the church is connected by OAuth; its token there goes.
+
+    Whether schedules sync it stays as it was; a new one's do, unless it is a simulator's.
+    """
+    before = await find_block(org_id)
+    scheduled = before.scheduled if before is not None and before.base_url == base_url else is_live(base_url)
+    block = PcoCredentials(
+        application_id=SecretStr(""), secret=SecretStr(""), base_url=base_url, scheduled=scheduled, oauth=True
+    )
+    await block.save(org_id, overwrite=True)
+
+
+async def save_oauth_client(client: OAuthClient) -> None:
+    """Store the OAuth application as the block that all churches share."""
+    block = PcoOAuthClient(client_id=client.client_id, client_secret=SecretStr(client.secret))
+    await block.save(CLIENT_BLOCK, overwrite=True)
+
+
+async def find_block(org_id: str) -> PcoCredentials | None:
+    """A church's block; None if it has none."""
+    try:
+        block: PcoCredentials = await PcoCredentials.aload(org_id)
+    except ValueError:
+        return None
+    return block

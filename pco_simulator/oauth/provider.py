@@ -98,7 +98,7 @@ class Provider:
         user = f"user-{consent.organization}-{consent.sub}"
         if not hint and product in self.manners.without:
             hint = "TRASH_PANDA"
-        if not hint and product not in ("oauth", *(one.replace("_", "-") for one in consent.scopes)):
+        if not hint and product not in ("current", "webhooks", *(one.replace("_", "-") for one in consent.scopes)):
             hint = "PELICAN"
         return user, unauthorized(hint) if hint else None
 

@@ -1,0 +1,282 @@
+"""`connect --oauth`: from the consent page to a sync that reads with the church's tokens, and what goes wrong there."""
+
+import asyncio
+import json
+import socket
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from prefect.client.orchestration import get_client
+
+from deployments.app import main
+from deployments.connecting.loopback import PORTS
+from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
+from deployments.provisioning.provision import save_credentials
+from flows.sync_organizations import sync_organizations
+from pco_simulator.testing import SimulatorProcess
+from tests.church import Church
+from tests.connections.consenting import FIRST, USUAL, consent
+from tests.stack import wait_until
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
+
+SECOND = "263469"
+
+
+@pytest.fixture(scope="module")
+def provider_process() -> Iterator[SimulatorProcess]:
+    """A simulator of two churches."""
+    with SimulatorProcess(people=30, groups=3, churches=2) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def provider(provider_process: SimulatorProcess) -> SimulatorProcess:
+    """The same, well-behaved and with empty logs."""
+    provider_process.oauth(**USUAL, forget=True, revoke="")
+    provider_process.reset_log()
+    return provider_process
+
+
+@pytest.fixture
+def unconnected(church: Church, provider: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """A church whose environment names the OAuth application, and no token."""
+    for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
+        monkeypatch.delenv(f"PCO_SYNC_{name}", raising=False)
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", provider.base_url)
+    monkeypatch.setenv("PCO_SYNC_CLIENT_ID", "demo-client")
+    monkeypatch.setenv("PCO_SYNC_CLIENT_SECRET", "demo-client-secret")
+    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", Fernet.generate_key().decode())
+    return church.served_by(provider)
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A user at a browser, who follows a link of the consent page to where it leads."""
+
+    def sits_there(*, organization: str = FIRST, cancel: bool = False) -> list[str]:
+        shown: list[str] = []
+
+        def open_page(url: str) -> bool:
+            answer = consent(url, organization=organization, cancel=cancel)
+            foreign = httpx.get(answer.replace("state=", "state=x"), trust_env=False)
+            shown.extend([foreign.text, httpx.get(answer, trust_env=False).text])
+            return True
+
+        monkeypatch.setattr(webbrowser, "open", open_page)
+        return shown
+
+    return sits_there
+
+
+def rows(church: Church) -> list[tuple[str, str, str, int]]:
+    found = church.sql("SELECT org_id, organization_id, state, version FROM sync.connections ORDER BY 1")
+    return [tuple(row) for row in found]
+
+
+def test_a_church_that_consents_is_synced_with_its_tokens(
+    unconnected: Church, browser: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = browser()
+    assert main(["connect", "grace", "--oauth", "--product", "people", "groups"]) == DONE
+    printed = capsys.readouterr()
+    wait_until(lambda: len(pages) == 2, "the browser has shown both pages")
+    assert "This is not the answer to the link that is open" in pages[0]
+    assert "Thank you" in pages[1]
+    assert "connected: Simulated Church (organization 263468) as grace" in printed.out
+    assert "canary" not in printed.out + printed.err
+    assert "demo-client-secret" not in printed.out + printed.err
+    assert rows(unconnected) == [("grace", FIRST, "active", 1)]
+
+    assert unconnected.sync().rows == 30
+    users = {one["credential"] for one in unconnected.simulator.access_log()}
+    assert users == {f"user-{FIRST}-9{FIRST}"}
+
+
+def test_a_machine_without_a_browser_takes_the_pasted_answer(
+    unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def paste(_: str) -> str:
+        (link,) = [one for one in capsys.readouterr().err.split() if one.startswith("http://") and "authorize" in one]
+        return f"  {consent(link)} "
+
+    monkeypatch.setattr("builtins.input", paste)
+    command = ["connect", "grace", "--oauth", "--no-browser", "--product", "people", "--json"]
+    assert main(command) == DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["granted"] == ["openid", "people"]
+    assert told["organization_id"] == FIRST
+    assert rows(unconnected) == [("grace", FIRST, "active", 1)]
+
+
+@pytest.mark.parametrize(
+    ("pasted", "told"),
+    [
+        ("http://127.0.0.1:8127/callback?code=x&state=other", "does not belong to the link that was shown"),
+        ("nonsense", "does not belong to the link that was shown"),
+    ],
+)
+def test_an_answer_to_another_link_is_refused(
+    unconnected: Church,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pasted: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: pasted)
+    assert main(["connect", "grace", "--oauth", "--no-browser"]) == FAILED
+    assert told in capsys.readouterr().err
+    assert unconnected.simulator.oauth()["requests"] == []
+
+
+def test_a_user_who_cancels_leaves_nothing_behind(
+    unconnected: Church, browser: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser(cancel=True)
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert "error: the consent was refused at Planning Center; nothing was stored" in capsys.readouterr().err
+    assert rows(unconnected) == []
+
+
+def test_scopes_that_were_not_granted_are_shown_beside_the_chosen_products(
+    unconnected: Church, browser: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    unconnected.simulator.oauth(withheld=["giving", "check_ins"])
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == INCOMPLETE
+    out = capsys.readouterr().out
+    assert "not granted: check-ins, giving; they are left out of every sync" in out
+    rows_shown = [line.split("│") for line in out.splitlines() if line.startswith("│")]
+    assert [row[3].strip() for row in rows_shown if row[2].strip() == "check_ins"] == ["no"]
+
+
+def test_another_church_that_consents_is_refused_and_its_tokens_are_revoked(
+    unconnected: Church, browser: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+    browser(organization=SECOND)
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert f"(organization {SECOND}), and grace is organization {FIRST}; nothing was stored" in capsys.readouterr().err
+    assert rows(unconnected) == [("grace", FIRST, "active", 1)]
+    assert unconnected.simulator.oauth()["alive"] == {FIRST: 1, SECOND: 0}
+
+
+def test_the_church_that_a_token_has_read_is_the_one_that_has_to_consent(
+    unconnected: Church, browser: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = unconnected.simulator
+    asyncio.run(save_credentials("grace", application_id=world.app_id, secret=world.secret, base_url=world.base_url))
+    browser(organization=SECOND)
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert f"grace is organization {FIRST}" in capsys.readouterr().err
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+
+    asyncio.run(save_credentials("hope", application_id=world.app_id, secret="revoked", base_url=world.base_url))
+    assert main(["connect", "hope", "--oauth"]) == FAILED
+    assert "name it: --organization" in capsys.readouterr().err
+    browser(organization=SECOND)
+    assert main(["connect", "hope", "--oauth", "--organization", SECOND]) == DONE
+
+
+def test_an_organization_is_connected_under_one_name(
+    unconnected: Church, browser: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+    assert main(["connect", "twin", "--oauth"]) == FAILED
+    assert f"organization {FIRST} is connected already, as 'grace'" in capsys.readouterr().err
+    assert main(["connect", "grace", "--oauth"]) == DONE, "a consent can be renewed"
+    assert rows(unconnected) == [("grace", FIRST, "active", 2)]
+
+
+def test_what_is_missing_is_said_before_anybody_consents(
+    unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", "not-a-key")
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert "PCO_SYNC_TOKEN_KEYS: key 1 of 1 is no key" in capsys.readouterr().err
+    monkeypatch.delenv("PCO_SYNC_TOKEN_KEYS")
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert "PCO_SYNC_TOKEN_KEYS is not set" in capsys.readouterr().err
+    assert main(["connect", "grace", "--no-browser"]) == USAGE
+    assert main(["connect", "grace", "--oauth", "--product", "poeple"]) == USAGE
+    assert "unknown product 'poeple'; known: api, calendar" in capsys.readouterr().err
+
+
+def test_a_wrong_client_secret_is_said(
+    unconnected: Church,
+    browser: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_CLIENT_SECRET", "canary-mistyped")
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    err = capsys.readouterr().err
+    assert "PCO does not accept the OAuth client id and secret" in err
+    assert "canary" not in err
+    assert rows(unconnected) == []
+
+
+def test_ports_that_are_taken_are_named(unconnected: Church, capsys: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as taken:
+        for port in PORTS:
+            taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert "the ports 8127, 8128, 8129 are all taken" in capsys.readouterr().err
+
+
+def test_a_church_that_goes_back_to_a_token_leaves_no_tokens_of_its_consent(
+    unconnected: Church, browser: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", unconnected.simulator.app_id)
+    monkeypatch.setenv("PCO_SYNC_SECRET", unconnected.simulator.secret)
+    assert main(["connect", "grace"]) == DONE
+    assert rows(unconnected) == []
+
+
+def test_a_church_whose_tokens_are_dead_is_skipped_by_schedules_with_one_event(
+    unconnected: Church, browser: Callable[..., list[str]]
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+    unconnected.sql("UPDATE sync.connections SET refresh_issued_at = refresh_issued_at - interval '1 hour'")
+    unconnected.simulator.oauth(revoke="")
+    for _ in range(3):
+        ended = unconnected.end()
+        assert ended.name == "Failed"
+        assert "grace has to be connected again (pco-sync connect grace --oauth)" in str(ended.message)
+    assert [one["outcome"] for one in unconnected.simulator.oauth()["requests"]][1:] == ["invalid_grant"]
+    unconnected.sql("UPDATE sync.connections SET base_url = base_url")
+    asyncio.run(_schedule("grace"))
+    assert sync_organizations(include=["people.Person"]) == []
+    wait_until(lambda: asyncio.run(_events("grace")) == 1, "the event came")
+
+
+async def _schedule(org_id: str) -> None:
+    from deployments.provisioning.provision import find_block
+
+    block = await find_block(org_id)
+    assert block is not None
+    block.scheduled = True
+    await block.save(org_id, overwrite=True)
+
+
+async def _events(org_id: str) -> int:
+    async with get_client() as client:
+        asked = {
+            "filter": {
+                "event": {"name": ["pco-sync.connection.needs-authorisation"]},
+                "resource": {"id": [f"pco-sync.connection.{org_id}"]},
+            }
+        }
+        answer = await client._client.post("/events/filter", json=asked)
+        return len(answer.json()["events"])
