@@ -30,7 +30,7 @@ from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
 from pco_store.ledger.fan_outs import await_children, cancel_fan_out, find_fan_out
 from pco_store.ledger.leases import RunLease
-from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, NotOpened
+from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, WANTED, NotOpened
 from pco_store.ledger.run_facts import RunFacts, run_facts
 from pco_store.ledger.runs import FanOutPlan, RunHandle
 from tasks.deletions.below_parents import find_deletions_below
@@ -119,7 +119,7 @@ async def sync_children(
             most_under_way=most_under_way,
             many_deletions=many_deletions,
             most_requests=most_requests if mode == DUE else 0,
-            wanted=mode == "wanted",
+            wanted=mode == WANTED,
         )
         request = await run_request(
             resources,

@@ -10,9 +10,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempoten
 from prefect.client.schemas.objects import FlowRun
 
 from pco_store.errors import PlanDiffers
-from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, ConflictPolicy, sync_key
+from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, WANTED, ConflictPolicy, sync_key
 from pco_store.ledger.plans import compared, decisions_of
-from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.runs import FanOutPlan, RunHandle
 from pco_walks.window import Mode
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import find_deployment
@@ -87,9 +87,15 @@ async def continue_fan_out(root: RunHandle, *, deployment: str) -> Started:
         deployment=deployment,
         epoch=root.epoch,
         is_abandoned=True,
-        mode=root.mode,
-        **{**asdict(plan), "below": list(plan.below)},
+        **parameters_of(plan, root.mode),
     )
+
+
+def parameters_of(plan: FanOutPlan, mode: str) -> dict[str, Any]:
+    """How `sync_children` was told to spread, beside what it spreads."""
+    told = {**asdict(plan), "below": list(plan.below), "mode": WANTED if plan.wanted else mode}
+    del told["wanted"]
+    return told
 
 
 async def start_organization(

@@ -78,6 +78,9 @@ FAN_OUT_SCOPE: Final = "*"
 DUE: Final = "due"
 """The mode of a fan-out that reads only lists that are due."""
 
+WANTED: Final = "wanted"
+"""How a fan-out is asked for that reads what a full sync of a church wants, and what is due; its mode is `DUE`."""
+
 ORGANIZATION: Final = "organization"
 """Stands where an entity is due, for the run that mirrors a whole church. No entity is called so."""
 
