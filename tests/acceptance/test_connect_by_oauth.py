@@ -256,17 +256,20 @@ def test_a_church_whose_tokens_are_dead_is_skipped_by_schedules_with_one_event(
         assert "grace has to be connected again (pco-sync connect grace --oauth)" in str(ended.message)
     assert [one["outcome"] for one in unconnected.simulator.oauth()["requests"]][1:] == ["invalid_grant"]
     unconnected.sql("UPDATE sync.connections SET base_url = base_url")
-    asyncio.run(_schedule("grace"))
-    assert sync_organizations(include=["people.Person"]) == []
+    asyncio.run(_schedule("grace", True))
+    try:
+        assert sync_organizations(include=["people.Person"]) == []
+    finally:
+        asyncio.run(_schedule("grace", False))
     wait_until(lambda: asyncio.run(_events("grace")) == 1, "the event came")
 
 
-async def _schedule(org_id: str) -> None:
+async def _schedule(org_id: str, scheduled: bool) -> None:
     from deployments.provisioning.provision import find_block
 
     block = await find_block(org_id)
     assert block is not None
-    block.scheduled = True
+    block.scheduled = scheduled
     await block.save(org_id, overwrite=True)
 
 

@@ -157,18 +157,24 @@ def test_a_night_reads_what_is_due_within_its_budget_and_says_what_waits(fleet: 
 def test_schedules_start_every_church_that_does_not_say_otherwise(fleet: Fleet) -> None:
     church, other = fleet.church("scheduled-church"), fleet.church("unscheduled-church")
     world = fleet.simulator
-    asyncio.run(
-        save_credentials(
-            church.church.org_id,
-            application_id=world.app_id,
-            secret=world.secret,
-            base_url=world.base_url,
-            scheduled=True,
-        )
-    )
-    asyncio.run(start_deployment(SYNC_ORGANIZATIONS, {"mode": "full", "include": ["groups.GroupType"]}))
 
-    run = wait_until_completed(church)
+    def schedule(scheduled: bool) -> None:
+        asyncio.run(
+            save_credentials(
+                church.church.org_id,
+                application_id=world.app_id,
+                secret=world.secret,
+                base_url=world.base_url,
+                scheduled=scheduled,
+            )
+        )
+
+    schedule(True)
+    try:
+        asyncio.run(start_deployment(SYNC_ORGANIZATIONS, {"mode": "full", "include": ["groups.GroupType"]}))
+        run = wait_until_completed(church)
+    finally:
+        schedule(False)
 
     assert (run.epoch, run.plan["include"], run.mode) == ("organization-1", ["groups.GroupType"], "full")
     assert church.church.differences("groups.GroupType") == []
