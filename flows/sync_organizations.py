@@ -12,7 +12,7 @@ from tasks.credentials import scheduled_organizations
 from tasks.deployment_runs import start_organization
 from tasks.lifespan import opened_resources
 from tasks.run_names import own_run_name
-from tasks.runs.opening import reason_of
+from tasks.runs.opening import checked_schema, reason_of
 from tasks.settings import read_settings
 
 
@@ -44,11 +44,12 @@ async def sync_organizations(
         exclude: The same, for what is left out
         budget: Requests of a night for each church, in the mode rest
 
-    Raises `NotDeployedError`, the errors of settings, and `NotStartedError` at the end.
+    Raises `NotDeployedError`, the errors of settings and store, and `NotStartedError` at the end.
     """
     settings = read_settings()
     started, refused = [], {}
     async with opened_resources(settings) as resources:
+        await checked_schema(resources)
         dead = await look_after_connections(resources)
     for org_id, is_by_oauth in (await scheduled_organizations(settings)).items():
         if is_by_oauth and org_id in dead:
