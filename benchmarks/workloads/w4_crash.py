@@ -16,6 +16,7 @@ TITLE = "kill -9 at page 100 of 200, start again"
 PAGES = 200
 KILL_AT = 100
 PATIENCE = 120.0
+PAGES_OF_PEOPLE = "FROM sync.pages JOIN sync.runs USING (run_id) WHERE entity = 'people.Person'"
 
 
 def measure(bench: Bench) -> None:
@@ -65,7 +66,7 @@ def _kill_and_resume(bench: Bench, simulator: SimulatorProcess) -> tuple[Result,
             sync.go()
             asyncio.run(_wait_for_pages(database, KILL_AT))
             sync.kill()
-        committed = asyncio.run(_count(database, "SELECT count(*) FROM sync.pages"))
+        committed = asyncio.run(_count(database, f"SELECT count(*) {PAGES_OF_PEOPLE}"))
         with bench.program("ours", ORG, simulator=simulator, database=database) as sync:
             sync.go()
             result = sync.result()
@@ -81,7 +82,7 @@ async def _wait_for_pages(database: str, pages: int) -> None:
     connection = await asyncpg.connect(database)
     deadline = time.monotonic() + PATIENCE
     try:
-        while await connection.fetchval("SELECT count(*) FROM sync.pages") < pages:
+        while await connection.fetchval(f"SELECT count(*) {PAGES_OF_PEOPLE}") < pages:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the sync did not commit {pages} pages in {PATIENCE:g} s")
             await asyncio.sleep(0.005)
@@ -102,7 +103,7 @@ async def _rows_wrong(database: str, due: set[str]) -> int:
     connection = await asyncpg.connect(database)
     try:
         rows = {row["id"] for row in await connection.fetch("SELECT id FROM people.person WHERE _deleted_at IS NULL")}
-        seen = Counter(row["id"] for row in await connection.fetch("SELECT unnest(ids) AS id FROM sync.pages"))
+        seen = Counter(row["id"] for row in await connection.fetch(f"SELECT unnest(ids) AS id {PAGES_OF_PEOPLE}"))
     finally:
         await connection.close()
     return len(rows ^ due) + sum(1 for count in seen.values() if count != 1)
