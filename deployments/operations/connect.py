@@ -19,6 +19,7 @@ from pco_catalog.catalog import load_catalog
 from pco_client.auth import PersonalAccessToken
 from pco_client.client import PcoClient, user_agent
 from pco_client.governor import ProcessGovernor
+from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import forget_connection
 from tasks.credentials import ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
@@ -90,8 +91,9 @@ async def connect(org_id: str, application_id: str, secret: str, address: str) -
         )
         document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
     before = await find_block(org_id)
-    if before is not None and before.oauth:
-        async with transaction() as connection:
+    async with transaction() as connection:
+        await admit_churches(connection, [org_id])
+        if before is not None and before.oauth:
             await forget_connection(connection, org_id)
     await save_credentials(
         org_id, application_id=application_id, secret=secret, base_url=address, scheduled=is_live(address)
