@@ -50,7 +50,7 @@ async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> in
         *(f"  {one:<10}{told[one]}" for one in ("host", "port", "database", "user", "password")),
     ]
     if host.startswith("/"):
-        lines.append("PostgreSQL listens on a socket only, so that programs of this machine and user reach it")
+        lines.append("This PostgreSQL listens on a socket only: programs of this machine and user reach it, no others")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return DONE

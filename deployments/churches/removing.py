@@ -32,8 +32,8 @@ from pco_store.churches.wall import removed_churches
 from pco_store.connections.connections import connection_states
 from pco_store.database import Database
 from pco_store.schema_check import check_schema
+from tasks.churches.forgetting import church_keys, forget_in_redis
 from tasks.credentials import church_blocks
-from tasks.forgetting import church_keys, forget_in_redis
 from tasks.settings import SyncSettings, read_settings
 
 PASSES = 5

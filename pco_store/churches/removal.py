@@ -22,7 +22,7 @@ KEPT: Final = "sync.churches"
 WITHOUT_CHURCH: Final = frozenset({"sync.migrations", "sync.backfills"})
 BY_FLOW_RUN: Final = "sync.flow_runs"
 FIRST_BATCH: Final = 2_000
-LARGEST_BATCH: Final = 20_000
+LARGEST_BATCH: Final = 5_000
 FAST_SECONDS: Final = 0.03
 SLOW_SECONDS: Final = 0.08
 """A batch that takes longer is followed by one of half its size; one that is faster than that, by a larger one."""
