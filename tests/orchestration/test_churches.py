@@ -13,6 +13,7 @@ from redis import Redis
 from deployments.app import main
 from deployments.exit_codes import DONE, USAGE
 from deployments.provisioning.provision import find_block, save_credentials
+from flows.sync_child import sync_child
 from pco_store.errors import ChurchRemoved
 from tasks.credentials import UnknownOrganizationError, scheduled_organizations
 from tasks.settings import read_settings
@@ -195,6 +196,8 @@ def test_a_removed_church_leaves_no_key_row_or_block_and_cannot_be_synced_until_
         monkeypatch.setenv(name, value)
     with pytest.raises(ChurchRemoved, match="grace was removed"):
         stored.sync(SUFFIXES)
+    with pytest.raises(ChurchRemoved, match="grace was removed"):
+        sync_child("grace", "groups.Membership", ["1"], epoch="turn-1")
     assert main(["churches", "rename", "grace", "x"]) == USAGE
     assert main(["connect", "grace"]) == DONE
     assert stored.sync(SUFFIXES).rows > 0
