@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect psql bench screenshots lock try-prefect clean _arguments
+.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect reader psql bench screenshots lock try-prefect clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL VERSION
 takes-views := ORG
 takes-connect := ORG
+takes-reader := ORG
 takes-sync := ORG ENTITY MODE INCLUDE EXCLUDE EPOCH
 takes-plan := ORG MODE INCLUDE EXCLUDE
 takes-explain := ENTITY
@@ -24,6 +25,8 @@ takes-psql := SQL
 takes-try-prefect := VERSION
 needs-connect := ORG
 example-connect := ORG=my-church
+needs-reader := ORG
+example-reader := ORG=my-church
 needs-try-prefect := VERSION
 example-try-prefect := VERSION=3.10.0
 
@@ -118,6 +121,9 @@ worker: _arguments $(READY) ## run a worker of the work pool until Ctrl-C
 
 connect: _arguments $(READY) ## store a church's credentials with Prefect: ORG=my-church
 	@exec $(BIN)/pco-sync connect -- "$$ORG"
+
+reader: _arguments $(READY) ## make a login that reads one church with SQL: ORG=my-church
+	@exec $(BIN)/pco-sync churches reader -- "$$ORG"
 
 sync: _arguments $(READY) ## mirror a church or a part: ORG=my-church (ENTITY=people.Person)
 	@exec $(BIN)/pco-sync sync $(call option,EPOCH,epoch) $(SELECTION) -- "$${ORG:-demo}" $${ENTITY:+"$$ENTITY"}

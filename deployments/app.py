@@ -19,11 +19,14 @@ from deployments.terminal import terminal
 COMMANDS: Final = {
     "Try it": ("demo", "demo-crash"),
     "Servers": ("up", "down", "status", "env", "psql", "migrate", "deploy", "worker"),
-    "Churches": ("connect", "plan", "sync", "verify", "views", "explain"),
+    "Churches": ("churches", "connect", "plan", "sync", "verify", "views", "explain"),
     "Repairs": ("fan-outs", "replay", "cancel", "quarantine", "replay-quarantine", "reproject"),
     "Shell": ("completion",),
 }
 """By what they are for. Each is the function of its name in the module of its name, imported when it is called."""
+
+WITH_COMMANDS: Final = ("churches",)
+"""Those that have commands of their own: packages."""
 
 FORMER: Final = {"sync": ("organization", "fan-out")}
 """Commands that were one of their own; who types them is led to what does it now."""
@@ -45,7 +48,8 @@ def _app() -> App:
         group = Group(title, sort_key=number)
         for name in commands:
             path = "deployments.commands.{0}:{0}".format(name.replace("-", "_"))
-            made.command(path, name=name, group=group, synonym=FORMER.get(name))
+            of_a_function = {} if name in WITH_COMMANDS else {"synonym": FORMER.get(name)}
+            made.command(path, name=name, group=group, **of_a_function)
     return made
 
 

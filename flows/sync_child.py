@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain, child_entity
+from pco_store.churches.wall import refuse_removed
 from pco_store.errors import StoreUnavailable
 from pco_store.ledger.children import (
     Claim,
@@ -86,6 +87,7 @@ async def _claim(
     """The fan-out, the children that are ours now, and what the others are doing."""
 
     async def claim(connection: AsyncConnection) -> tuple[RunHandle | None, Claim]:
+        await refuse_removed(connection, org_id)
         root = await find_fan_out(connection, sync_key(org_id, final_entity, epoch, FAN_OUT_SCOPE))
         new = _children(root, org_id, entity, parents, epoch, final_entity, resources.settings.page_size)
         inserted = await insert_children(connection, new)

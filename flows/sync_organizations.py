@@ -6,11 +6,13 @@ from prefect.logging import get_run_logger
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import NIGHTLY_REQUESTS, Budget, Patterns
+from pco_store.churches.wall import removed_churches
 from pco_walks.ways import OrganizationMode
 from tasks.connections.looking_after import look_after_connections
 from tasks.credentials import scheduled_organizations
 from tasks.deployment_runs import start_organization
 from tasks.lifespan import opened_resources
+from tasks.patience import patiently
 from tasks.run_names import own_run_name
 from tasks.runs.opening import checked_schema, reason_of
 from tasks.settings import read_settings
@@ -35,7 +37,7 @@ async def sync_organizations(
     """The churches whose sync was started. One that still runs from the last time is joined, by its ledger.
 
     A church is left out if its credentials block says `scheduled: false`. One whose OAuth tokens are dead is skipped:
-    the log says that it has to be connected again.
+    the log says that it has to be connected again. So is one that is being removed.
 
     Args:
         mode: full reads everything, delta what changed where PCO can tell, rest what no delta can tell, and below
@@ -51,7 +53,11 @@ async def sync_organizations(
     async with opened_resources(settings) as resources:
         await checked_schema(resources)
         dead = await look_after_connections(resources)
+        removed = await patiently(resources, removed_churches)
     for org_id, is_by_oauth in (await scheduled_organizations(settings)).items():
+        if org_id in removed:
+            get_run_logger().warning("%s is skipped: it is being removed, or was", org_id)
+            continue
         if is_by_oauth and org_id in dead:
             get_run_logger().warning("%s is skipped, it has to be connected again: %s", org_id, dead[org_id])
             continue

@@ -73,12 +73,17 @@ class Taken:
     at: float
 
 
+def budget_keys(identity: str) -> list[str]:
+    """Where the budget of a credential stands in Redis."""
+    base = f"pco-sync-budget:{{{identity}}}"
+    return [f"{base}:permits", f"{base}:state", f"{base}:claims"]
+
+
 class SharedBudget:
     """`rate_limit.Budget` of one credential, for every process: one script in Redis, one atomic step at a time."""
 
     def __init__(self, redis: Redis, identity: str, *, margin: float = MARGIN) -> None:
-        base = f"pco-sync-budget:{{{identity}}}"
-        self._keys = [f"{base}:permits", f"{base}:state", f"{base}:claims"]
+        self._keys = budget_keys(identity)
         source = resources.files("pco_client").joinpath("govern.lua").read_text(encoding="utf-8")
         self._script = redis.register_script(source)
         self._settings = [

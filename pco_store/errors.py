@@ -11,11 +11,12 @@ StoreError
     ├── StatementRefused  the database, the role or a statement of ours is wrong
     ├── TokenKeysWrong    PCO_SYNC_TOKEN_KEYS does not open stored OAuth tokens
     ├── ConnectedTwice    the organization is connected by OAuth under another org_id
+    ├── ChurchRemoved     the church is being removed, or was
     ├── LeaseLost         another execution owns the run now
     └── PlanDiffers       the epoch was begun with other parameters
 """
 
-from typing import Final
+from typing import Any, Final
 
 LATER_CLASSES: Final = {
     "08": "the connection was lost or refused",
@@ -134,6 +135,27 @@ class ConnectedTwice(StopStoreError):
 
     def __reduce__(self) -> tuple[type["ConnectedTwice"], tuple[str, str]]:
         return type(self), (self.org_id, self.organization_id)
+
+
+class ChurchRemoved(StopStoreError):
+    """Nothing of the church may be begun or written: it is being removed, or it was and is not connected again."""
+
+    def __init__(self, org_id: str, *, is_over: bool) -> None:
+        super().__init__(
+            f"{org_id} was removed; to sync it again: pco-sync connect {org_id}"
+            if is_over
+            else f"{org_id} is being removed, and nothing of it is synced; to end that: "
+            f"pco-sync churches remove {org_id} --yes"
+        )
+        self.org_id = org_id
+        self.is_over = is_over
+
+    def __reduce__(self) -> tuple[Any, tuple[str, bool]]:
+        return _church_removed, (self.org_id, self.is_over)
+
+
+def _church_removed(org_id: str, is_over: bool) -> ChurchRemoved:
+    return ChurchRemoved(org_id, is_over=is_over)
 
 
 class LeaseLost(StopStoreError):

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from pco_store.ahead import LOCK_MILLISECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Columns, add_columns_ahead
+from pco_store.churches.readers import wall_off
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer, StoreInUse, StoreUnavailable
 from pco_store.freshness.kinds import publish_kinds
@@ -34,6 +35,7 @@ async def migrate(url: str) -> str:
         for revision in known[-1:] if found is None else known:
             await _apply(database, revision)
         await publish_kinds(database)
+        await wall_off(database)
     finally:
         await database.aclose()
     return newest_migration()

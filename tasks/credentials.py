@@ -186,7 +186,7 @@ async def scheduled_organizations(settings: SyncSettings) -> dict[str, bool]:
 
     In the order of their names, each with whether it is connected by OAuth.
     """
-    told = {name: data for name, data in (await _blocks()).items() if data.get("scheduled", True)}
+    told = {name: data for name, data in (await church_blocks()).items() if data.get("scheduled", True)}
     chosen = {name: bool(data.get("oauth")) for name, data in told.items()}
     if settings.org_id and settings.application_id and settings.secret:
         chosen[settings.org_id] = False
@@ -199,13 +199,13 @@ def _connection(application_id: SecretStr, secret: SecretStr, base_url: str) -> 
 
 
 async def _known_organizations(settings: SyncSettings) -> tuple[str, ...]:
-    names = set(await _blocks())
+    names = set(await church_blocks())
     if settings.org_id and settings.application_id and settings.secret:
         names.add(settings.org_id)
     return tuple(sorted(names))
 
 
-async def _blocks() -> dict[str, Mapping[str, Any]]:
+async def church_blocks() -> dict[str, Mapping[str, Any]]:
     """What the churches' blocks say, without their secrets, by name."""
     async with get_client() as client:
         try:

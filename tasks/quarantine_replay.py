@@ -20,6 +20,7 @@ from pco_catalog.chains import Level, level_of_list
 from pco_client.client import PcoClient
 from pco_client.documents import Json, read_json
 from pco_client.errors import BadRequest, SkipError, UnexpectedDocument
+from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.openings import FAN_OUT_SCOPE
 from pco_store.ledger.quarantine import OpenItem, list_quarantined, resolve_items
 from pco_store.mirror.links import insert_links, shared_list
@@ -146,7 +147,8 @@ def _single_path(item: OpenItem, entity: Entity) -> str | None:
 
 
 async def _settle(connection: AsyncConnection, fits: Sequence[_Fit]) -> int:
-    """Store the rows and resolve their items; how many rows the mirror has taken."""
+    """Store the rows and resolve their items; how many rows the mirror has taken. Raises `ChurchRemoved`."""
+    await refuse_removed(connection, *{fit.item.org_id for fit in fits})
     stored = 0
     for fit in sorted(fits, key=lambda one: (one.entity.name, str(one.row["id"]))):  # one lock order: no deadlocks
         counts = await upsert_rows(connection, mirror_table(fit.entity), [fit.row])

@@ -35,6 +35,7 @@ from pco_client.oauth import (
     scopes_of,
 )
 from pco_client.token_endpoint import TokenEndpoint
+from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import NewConnection, find_connection, store_connection
 from pco_store.schema_check import check_schema
 from tasks.connections.opening import token_keys
@@ -210,6 +211,7 @@ async def _store(
         connected_by="pco-sync connect",
     )
     async with transaction() as connection:
+        await admit_churches(connection, [wish.org_id])
         await store_connection(connection, new, token_keys(settings))
 
 

@@ -22,11 +22,13 @@ from deployments.operations.sync import Summary, watch_to_the_end
 from deployments.provisioning.declared import declared_deployments, declared_pool
 from deployments.provisioning.provision import provision, save_credentials
 from deployments.provisioning.worker import worker_command, worker_environment, worker_process
+from deployments.transaction import transaction
 from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watching.announced import Failure
 from embedded.server_process import ServerProcess, free_port
 from embedded.services import Services
 from pco_catalog.catalog import load_catalog
+from pco_store.churches.wall import admit_churches
 from pco_store.migrate import migrate
 from tasks.deployment_runs import start_sync
 from tasks.settings import SYNC_ENTITY
@@ -104,6 +106,8 @@ def tick(console: Console, what: str, how: str) -> None:
 
 async def _provision(base_url: str) -> None:
     await provision()
+    async with transaction() as connection:
+        await admit_churches(connection, [ORG])
     await save_credentials(ORG, application_id=APPLICATION_ID, secret=SECRET, base_url=base_url)
 
 

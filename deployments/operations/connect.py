@@ -19,6 +19,7 @@ from pco_catalog.catalog import load_catalog
 from pco_client.auth import PersonalAccessToken
 from pco_client.client import PcoClient, user_agent
 from pco_client.governor import ProcessGovernor
+from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import forget_connection
 from tasks.credentials import ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
@@ -72,8 +73,15 @@ def address_of(org_id: str, base_url: str | None) -> str:
 async def connect(org_id: str, application_id: str, secret: str, address: str) -> str:
     """Store the token if PCO takes it; the organization's name as PCO knows it. Schedules leave a simulator out.
 
-    Raises the client's errors (`Unauthorized` with PCO's own hint), and `WrongArgumentError`.
+    Raises the client's errors (`Unauthorized` with PCO's own hint), `WrongArgumentError` and `ChurchRemoved`.
     """
+    name, _ = await check_token(application_id, secret, address)
+    await store_token(org_id, application_id, secret, address, scheduled=is_live(address))
+    return name
+
+
+async def check_token(application_id: str, secret: str, address: str) -> tuple[str, str]:
+    """The organization's name, and its id there. Raises the client's errors and `WrongArgumentError`."""
     try:
         credential = PersonalAccessToken(application_id, secret)
     except ValueError as error:
@@ -89,13 +97,16 @@ async def connect(org_id: str, application_id: str, secret: str, address: str) -
             user_agent=user_agent(settings.contact),
         )
         document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
-    before = await find_block(org_id)
-    if before is not None and before.oauth:
-        async with transaction() as connection:
-            await forget_connection(connection, org_id)
-    await save_credentials(
-        org_id, application_id=application_id, secret=secret, base_url=address, scheduled=is_live(address)
-    )
     attributes = document["data"].get("attributes")
     name = attributes.get("name") if isinstance(attributes, dict) else None
-    return str(name or "an organization without a name")
+    return str(name or "an organization without a name"), str(document["data"].get("id"))
+
+
+async def store_token(org_id: str, application_id: str, secret: str, address: str, *, scheduled: bool) -> None:
+    """Let the church be read with it from now on. Raises `ChurchRemoved` while it is being removed."""
+    before = await find_block(org_id)
+    async with transaction() as connection:
+        await admit_churches(connection, [org_id])
+        if before is not None and before.oauth:
+            await forget_connection(connection, org_id)
+    await save_credentials(org_id, application_id=application_id, secret=secret, base_url=address, scheduled=scheduled)

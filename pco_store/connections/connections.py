@@ -64,6 +64,17 @@ class StoredConnection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionState:
+    """What may be shown of a connection; `dead_because` if the church has to be connected again."""
+
+    organization_id: str
+    sub: str
+    base_url: str
+    scopes: tuple[str, ...]
+    dead_because: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NewConnection:
     """A consent that was just given, with its first pair."""
 
@@ -136,6 +147,23 @@ async def churches_to_connect_again(connection: AsyncConnection) -> dict[str, st
         {"state": NEEDS_AUTHORISATION},
     )
     return {row.org_id: row.reason for row in found}
+
+
+async def connection_states(connection: AsyncConnection) -> dict[str, ConnectionState]:
+    """How each church that is read by OAuth is connected, without its tokens."""
+    found = await connection.execute(
+        text("SELECT org_id, organization_id, sub, base_url, scopes, state, last_error FROM sync.connections")
+    )
+    return {
+        row.org_id: ConnectionState(
+            organization_id=row.organization_id,
+            sub=row.sub,
+            base_url=row.base_url,
+            scopes=tuple(row.scopes),
+            dead_because=(row.last_error or "its tokens are dead") if row.state == NEEDS_AUTHORISATION else None,
+        )
+        for row in found
+    }
 
 
 async def idle_connections(connection: AsyncConnection, *, idle_seconds: float, most: int) -> list[StoredConnection]:

@@ -71,7 +71,7 @@ def kinds_view(catalog: Catalog) -> str:
     kinds = all_kinds(catalog)
     rows = ",\n".join(f"({', '.join(_literal(getattr(one, name), kind) for name, kind in COLUMNS)})" for one in kinds)
     names = ", ".join(f'"{name}"' for name, _ in COLUMNS)
-    return f"CREATE OR REPLACE VIEW sync.kinds ({names}) AS VALUES\n{rows}"
+    return f"CREATE OR REPLACE VIEW sync.kinds ({names}) WITH (security_invoker = true) AS VALUES\n{rows}"
 
 
 async def publish_kinds(database: Database) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Sideload
+from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.openings import handle_of, sync_key
 from pco_store.ledger.runs import RunHandle
 
@@ -177,7 +178,8 @@ async def distrust(connection: AsyncConnection, *, org_id: str, entity: str, inc
 
 
 async def note_page_size(connection: AsyncConnection, run: RunHandle, size: int) -> None:
-    """Runs of this list that open from now on ask for no more records at a time."""
+    """Runs of this list that open from now on ask for no more records at a time. Raises `ChurchRemoved`."""
+    await refuse_removed(connection, run.org_id)
     await connection.execute(
         text(
             """

@@ -9,6 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Sideload
+from pco_store.churches.wall import refuse_removed
 from pco_store.errors import PlanDiffers
 from pco_store.ledger.plans import compared, decisions_of
 from pco_store.ledger.runs import FanOutPlan, RunHandle, RunWindow
@@ -110,8 +111,9 @@ def sync_key(org_id: str, entity: str, epoch: str, scope: str = "") -> str:
 async def find_run(connection: AsyncConnection, request: RunRequest) -> Row[Any] | None:
     """The run that the request is about, locked; None if it is a new epoch.
 
-    Requests for one (org, entity, scope) wait for each other here until their transactions end.
+    Requests for one (org, entity, scope) wait for each other here until their transactions end. Raises `ChurchRemoved`.
     """
+    await refuse_removed(connection, request.org_id)
     await connection.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended('open:' || :name, 0))"),
         {"name": f"{request.org_id}|{request.entity}|{request.scope}"},
@@ -213,7 +215,11 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
 async def find_lists(
     connection: AsyncConnection, requests: Sequence[RunRequest], keys: Sequence[str]
 ) -> dict[str, Row[Any]]:
-    """The runs with these keys, locked, by entity: `find_run` for many lists of a named epoch at a time."""
+    """The runs with these keys, locked, by entity: `find_run` for many lists of a named epoch at a time.
+
+    Raises `ChurchRemoved`.
+    """
+    await refuse_removed(connection, *(one.org_id for one in requests))
     names = sorted(f"{one.org_id}|{one.entity}|{one.scope}" for one in requests)  # two of us wait in the same order
     await connection.execute(
         text(

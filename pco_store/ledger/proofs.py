@@ -10,6 +10,7 @@ from sqlalchemy import Row, Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity
+from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.comparable import readings_below
 from pco_store.mirror.owners import placed_rows
 from pco_store.mirror.tombstones import quoted_name
@@ -209,7 +210,8 @@ async def put_proof(
     requests: int,
     seconds: float,
 ) -> int:
-    """Keep a proof; its number."""
+    """Keep a proof; its number. Raises `ChurchRemoved`."""
+    await refuse_removed(connection, org_id)
     number: int = (
         await connection.execute(
             text(

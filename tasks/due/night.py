@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Catalog
 from pco_catalog.due_lists import load_due_rules
+from pco_store.churches.wall import refuse_removed
 from pco_store.due.choosing import Waiting, share_night, waiting_lists
 from pco_store.due.lists import DueKind, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
@@ -62,6 +63,7 @@ async def look_at_waiting(connection: AsyncConnection, org_id: str, below: Seque
 
 
 async def _refreshed(connection: AsyncConnection, org_id: str, below: Sequence[Way]) -> list[DueKind]:
+    await refuse_removed(connection, org_id)
     kinds = []
     for way in below:
         assert way.chain is not None, "what is read below parents has a chain"

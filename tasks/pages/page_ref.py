@@ -1,6 +1,10 @@
 """Which page of which sync: the identity of a page task."""
 
 from dataclasses import dataclass
+from typing import Final
+
+PAGES: Final = "pco-sync/page/"
+"""What the keys begin with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +41,7 @@ class PageRef:
     def cache_key(self) -> str:
         """Under which Prefect keeps the receipt."""
         return (
-            f"pco-sync/page/{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/{self.part}/"
+            f"{PAGES}{self.org_id}/{self.entity}/{self.scope}/{self.epoch}/{self.part}/"
             f"{self.offset}+{self.size}/{self.reading}/{self.token}"
             + ("/whole" if self.whole else "")
             + (f"/{','.join(self.include)}" if self.include else "")

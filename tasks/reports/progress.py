@@ -20,6 +20,8 @@ from tasks.background import interrupt
 from tasks.logs import sync_logger
 from tasks.pages.sync_context import SyncContext
 
+PROGRESS: Final = "sync-progress:"
+"""What the keys begin with."""
 REDIS_SECONDS: Final = 0.25
 ARTIFACT_SECONDS: Final = 2.0
 KEPT_SECONDS: Final = 7 * 24 * 3600
@@ -27,7 +29,7 @@ KEPT_SECONDS: Final = 7 * 24 * 3600
 
 def progress_key(org_id: str, entity: str) -> str:
     """Where a sync's progress stands in Redis, as a hash."""
-    return f"sync-progress:{org_id}:{entity}"
+    return f"{PROGRESS}{org_id}:{entity}"
 
 
 def artifact_key(kind: str, org_id: str, entity: str) -> str:

@@ -26,7 +26,7 @@ async def store(store_url: str) -> AsyncIterator[Database]:
         await connection.execute(
             text(
                 "TRUNCATE people.person, people.household_membership, people.workflow_card_note, "
-                "people.workflow_card, giving.payment_method, groups.tag, sync.runs, sync.lists, "
+                "people.workflow_card, giving.payment_method, groups.tag, sync.runs, sync.lists, sync.churches, "
                 "sync.pages, sync.quarantine, sync.watermarks, sync.links, sync.backfills RESTART IDENTITY"
             )
         )

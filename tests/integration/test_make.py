@@ -25,6 +25,7 @@ VALUES = {
 TAKES = {
     "views": {"ORG"},
     "connect": {"ORG"},
+    "reader": {"ORG"},
     "sync": {"ORG", "ENTITY", "MODE", "INCLUDE", "EXCLUDE", "EPOCH"},
     "plan": {"ORG", "MODE", "INCLUDE", "EXCLUDE"},
     "explain": {"ENTITY"},
@@ -32,7 +33,7 @@ TAKES = {
     "psql": {"SQL"},
     "try-prefect": {"VERSION"},
 }
-NEEDS = {"connect": {"ORG": "my-church"}, "try-prefect": {"VERSION": "3.10.0"}}
+NEEDS = {"connect": {"ORG": "my-church"}, "reader": {"ORG": "my-church"}, "try-prefect": {"VERSION": "3.10.0"}}
 ODD = ("Grace Church", "it's", 'say "x"', "$HOME", "$(shell id)", "a$$b", "`id`", "-x", "*")
 
 

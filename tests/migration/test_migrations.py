@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from embedded.postgres import Postgres
+from pco_store.churches.tables import ChurchRow, ReaderRow
 from pco_store.connections.tables import ConnectionRow
 from pco_store.database import Database
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StatementRefused
@@ -40,7 +41,11 @@ INDEXES = """
 
 
 def create_from_models(connection: Connection) -> None:
-    assert ConnectionRow.__tablename__ == "connections"
+    assert {one.__tablename__ for one in (ConnectionRow, ChurchRow, ReaderRow)} == {
+        "connections",
+        "churches",
+        "readers",
+    }
     tables = all_mirror_tables()
     for schema in sorted({LEDGER_SCHEMA, *(str(table.schema) for table in tables)}):
         connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))

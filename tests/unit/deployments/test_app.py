@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclopts import App
 
-from deployments.app import COMMANDS, main
+from deployments.app import COMMANDS, WITH_COMMANDS, main
 from deployments.commands.sync import flow_parameters
 from deployments.exit_codes import DONE, FAILED, USAGE
 from deployments.parameters import WrongArgumentError
@@ -38,7 +40,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def function_of(name: str) -> Any:
     module = name.replace("-", "_")
-    return getattr(import_module(f"deployments.commands.{module}"), module)
+    found = getattr(import_module(f"deployments.commands.{module}"), module)
+    return found.default_command if isinstance(found, App) else found
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +60,19 @@ def test_the_list_of_commands_has_each_with_a_line(capsys: pytest.CaptureFixture
     assert max(map(len, lines)) <= 80
     rows = {words[1]: words[2:-1] for line in lines if len(words := line.split()) > 3 and words[0] == "│"}
     assert all(rows[name][0][0].isupper() for name in NAMES), "a sentence each"
-    assert len(list(ROOT.glob("deployments/commands/*.py"))) == len(NAMES) + 1, "a file for each command"
+    of_one = len(list(ROOT.glob("deployments/commands/*.py"))) - 1
+    assert of_one + len(WITH_COMMANDS) == len(NAMES), "a file for each command"
+
+
+@pytest.mark.parametrize("name", ["add", "rename", "pause", "resume", "remove", "reader"])
+def test_what_is_done_to_a_church_has_help_and_a_report(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["churches", name, "--help"]) == DONE
+    told = capsys.readouterr().out
+    assert told.startswith(f"Usage: pco-sync churches {name}")
+    assert max(map(len, told.splitlines())) <= 80
+    assert "--json" in told
+    main(["churches", "--help"])
+    assert re.search(rf"│ {name} +[A-Z]", capsys.readouterr().out), "a sentence each"
 
 
 def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from pco_store.errors import (
+    ChurchRemoved,
     DatabaseAddressWrong,
     LeaseLost,
     SchemaMissing,
@@ -26,6 +27,7 @@ from pco_store.errors import (
         SchemaOutdated("0001", "0002"),
         SchemaNewer("0003", "0002"),
         LeaseLost("key", 7),
+        ChurchRemoved("grace", is_over=True),
     ],
     ids=lambda one: type(one).__name__,
 )

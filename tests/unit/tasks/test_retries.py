@@ -46,6 +46,7 @@ DECISIONS: dict[BaseException, Decision] = {
     store.StoreInUse("a lock"): RETRY,
     store.TokenKeysWrong("no key"): STOP,
     store.ConnectedTwice("grace", "1"): STOP,
+    store.ChurchRemoved("grace", is_over=False): STOP,
     store.SchemaMissing(): STOP,
     store.SchemaOutdated("0001", "0002"): STOP,
     store.SchemaNewer("0003", "0002"): STOP,

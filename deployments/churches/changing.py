@@ -1,0 +1,72 @@
+"""`churches rename`, `pause` and `resume`."""
+
+from prefect.client.orchestration import get_client
+from rich.console import Console
+
+from deployments.churches.known import known_churches
+from deployments.churches.prefect_side import own_schedules
+from deployments.ended import print_document
+from deployments.exit_codes import DONE
+from deployments.operations.churches import UnknownChurchError, meant
+from deployments.parameters import WrongArgumentError
+from deployments.provisioning.provision import find_block
+from deployments.transaction import transaction
+from pco_store.churches.names import rename_church
+from pco_store.churches.wall import refuse_removed
+from tasks.reports.counted import counted
+from tasks.settings import read_settings
+
+LONGEST_NAME = 200
+
+
+async def rename(org_id: str, name: str, console: Console, *, as_json: bool) -> int:
+    """Raises `UnknownChurchError`, `WrongArgumentError`, `ChurchRemoved`."""
+    name = " ".join(name.split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise WrongArgumentError(f"a display name has 1 to {LONGEST_NAME} characters, all of which can be shown")
+    await _check_known(org_id)
+    async with transaction() as connection:
+        await refuse_removed(connection, org_id)
+        await rename_church(connection, org_id, name)
+    if as_json:
+        print_document({"org_id": org_id, "name": name, "exit_code": DONE})
+    else:
+        console.print(f"{org_id} is called {name}", markup=False, highlight=False, soft_wrap=True)
+    return DONE
+
+
+async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_json: bool) -> int:
+    """Whether schedules sync it, those of all churches and its own. Raises `UnknownChurchError`, `WrongArgumentError`,
+    `ChurchRemoved`.
+    """
+    settings = read_settings()
+    if settings.org_id == org_id and settings.application_id and settings.secret:
+        raise WrongArgumentError(
+            f"{org_id} is read with the token of the environment (PCO_SYNC_ORG_ID), which schedules always sync; store "
+            f"it instead: pco-sync connect {org_id}"
+        )
+    await _check_known(org_id)
+    block = await find_block(org_id)
+    if block is None:
+        raise WrongArgumentError(f"{org_id} is not connected, so that no schedule syncs it: pco-sync connect {org_id}")
+    async with transaction() as connection:
+        await refuse_removed(connection, org_id)
+    block.scheduled = scheduled
+    await block.save(org_id, overwrite=True)
+    async with get_client() as client:
+        own = [one for one in await own_schedules(client, org_id) if one.active is not scheduled]
+        for one in own:
+            await client.update_deployment_schedule(one.deployment_id, one.schedule_id, active=scheduled)
+    if as_json:
+        print_document({"org_id": org_id, "scheduled": scheduled, "own_schedules": len(own), "exit_code": DONE})
+        return DONE
+    told = f"schedules sync {org_id} again" if scheduled else f"{org_id} is paused: no schedule syncs it"
+    more = f"; {counted(len(own), 'schedule')} of its own {'on' if scheduled else 'off'}, too" if own else ""
+    console.print(f"{told}{more}", markup=False, highlight=False, soft_wrap=True)
+    return DONE
+
+
+async def _check_known(org_id: str) -> None:
+    known = [one.org_id for one in await known_churches()]
+    if org_id not in known:
+        raise UnknownChurchError(f"there is no church {org_id!r}; {meant(org_id, known)}")

@@ -1,0 +1,221 @@
+"""Churches as things, on real servers: listed, renamed, paused, added from a file, and removed without a trace."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from redis import Redis
+
+from deployments.app import main
+from deployments.exit_codes import DONE, USAGE
+from deployments.provisioning.provision import find_block, save_credentials
+from flows.sync_child import sync_child
+from pco_store.errors import ChurchRemoved
+from tasks.credentials import UnknownOrganizationError, scheduled_organizations
+from tasks.settings import read_settings
+from tests.church import Church
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
+
+SUFFIXES = "people.NameSuffix"
+Tell = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def stored(church: Church, monkeypatch: pytest.MonkeyPatch) -> Iterator[Church]:
+    """The church `grace`, whose token stands in its block and not in the environment."""
+    for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
+        monkeypatch.delenv(f"PCO_SYNC_{name}")
+    run(
+        save_credentials(
+            "grace",
+            application_id=church.simulator.app_id,
+            secret=church.simulator.secret,
+            base_url=church.simulator.base_url,
+            scheduled=True,
+        )
+    )
+    yield church
+    run(_forget_blocks())
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Run `churches …` for a program; its exit code and document."""
+
+    def told(*words: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = main(["churches", *words, "--json"])
+        out = capsys.readouterr().out
+        return code, json.loads(out) if out else {}
+
+    return told
+
+
+def run(coroutine: Any) -> Any:
+    """Run it to its end."""
+
+    return asyncio.run(coroutine)
+
+
+async def _forget_blocks() -> None:
+    async with get_client() as client:
+        for one in await client.read_block_documents_by_type("pco-credentials", include_secrets=False):
+            await client.delete_block_document(one.id)
+
+
+def test_a_church_is_listed_renamed_paused_and_resumed(
+    stored: Church, tell: Tell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document = tell()
+    assert code == DONE
+    (church,) = document["churches"]
+    assert (church["org_id"], church["connected"], church["is_paused"]) == ("grace", "token", False)
+    assert church["complete_as_of"] is None
+    stored.sync(SUFFIXES)
+    assert tell("rename", "grace", "  Grace   Church [of] Springfield ")[0] == DONE
+    assert tell("pause", "grace")[0] == DONE
+    assert run(scheduled_organizations(read_settings())) == {}
+    (church,) = tell()[1]["churches"]
+    assert church["name"] == "Grace Church [of] Springfield"
+    assert church["is_paused"]
+    assert church["complete_as_of"] is not None
+    assert church["freshness"] == "current"
+    assert main(["churches"]) == DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("paused" in line and "token" in line for line in lines)
+    assert tell("resume", "grace")[0] == DONE
+    assert run(scheduled_organizations(read_settings())) == {"grace": False}
+    block = run(find_block("grace"))
+    assert block.secret.get_secret_value() == stored.simulator.secret, "to pause it changes nothing else"
+    assert stored.simulator.secret not in json.dumps(document)
+
+
+def test_a_church_that_was_mistyped_is_told(stored: Church, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["rename", "grce", "x"], ["pause", "grce"], ["remove", "grce"], ["remove", "grce", "--yes"]):
+        assert main(["churches", *words]) == USAGE
+        assert "did you mean grace" in capsys.readouterr().err
+
+
+def test_many_are_added_from_a_file_and_none_if_a_row_is_wrong(
+    stored: Church, tell: Tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = stored.simulator
+    file = tmp_path / "churches.csv"
+    file.write_text(
+        "org_id,application_id,secret,display_name,base_url,paused\n"
+        "Hope Church,a,topsecret1,,,\n"
+        "mercy,,topsecret2,,,perhaps\n"
+        f"faith,{simulator.app_id},{simulator.secret},Faith,{simulator.base_url},\n"
+    )
+    assert main(["churches", "add", str(file)]) == USAGE
+    said = capsys.readouterr().err
+    assert "row 1: org_id must be" in said
+    assert "row 2: application_id is missing" in said
+    assert "row 2: paused is true or false" in said
+    assert "secret1" not in said
+
+    file.write_text(
+        json.dumps(
+            [
+                {"org_id": "hope", "application_id": "wrong", "secret": "topsecret", "base_url": simulator.base_url},
+                {"org_id": "grace", "application_id": "another", "secret": "x", "base_url": simulator.base_url},
+            ]
+        )
+    )
+    assert main(["churches", "add", str(file)]) == USAGE
+    said = capsys.readouterr().err
+    assert "hope: " in said
+    assert "401" in said
+    assert "grace: it is connected already" in said
+    assert "topsecret" not in said
+    assert run(find_block("hope")) is None
+
+    one = {"application_id": simulator.app_id, "secret": simulator.secret, "base_url": simulator.base_url}
+    file.write_text(json.dumps([{"org_id": "faith", "display_name": "Faith", **one}]))
+    code, document = tell("add", str(file))
+    assert (code, document["churches"]) == (DONE, {"faith": "Faith"})
+    assert {church["org_id"]: church["name"] for church in tell()[1]["churches"]} == {"faith": "Faith", "grace": None}
+
+
+def test_the_same_organization_is_not_added_twice(
+    stored: Church, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = {"secret": stored.simulator.secret, "base_url": stored.simulator.base_url}
+    file = tmp_path / "churches.json"
+    file.write_text(json.dumps([{"org_id": name, "application_id": stored.simulator.app_id, **one} for name in "ab"]))
+    assert main(["churches", "add", str(file)]) == USAGE
+    assert "b: the same token stands there twice, first for a" in capsys.readouterr().err
+    assert run(find_block("a")) is None
+
+
+def test_a_removed_church_leaves_no_key_row_or_block_and_cannot_be_synced_until_it_is_connected(
+    stored: Church, tell: Tell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored.sync()
+    other = Church(**{**vars_of(stored), "org_id": "hope"})
+    monkeypatch.setenv("PCO_SYNC_ORG_ID", "hope")
+    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", stored.simulator.app_id)
+    monkeypatch.setenv("PCO_SYNC_SECRET", stored.simulator.secret)
+    other.sync(SUFFIXES)
+    for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
+        monkeypatch.delenv(f"PCO_SYNC_{name}")
+    with Redis.from_url(stored.redis_url) as redis:
+        assert [key for key in redis.scan_iter() if b"grace" in key]
+
+        code, document = tell("remove", "grace")
+        assert code == DONE
+        assert document["is_removed"] is False
+        assert document["rows"]["people.person"] == 120
+        assert document["has_block"]
+        assert stored.rows(), "it was shown only"
+        assert main(["churches", "remove", "grace"]) == DONE
+        lines = capsys.readouterr().out
+        assert "nothing was removed; to remove all of this for good: pco-sync churches remove grace --yes" in lines
+
+        code, document = tell("remove", "grace", "--yes")
+        assert (code, document["is_removed"]) == (DONE, True)
+        assert document["rows"]["people.person"] == 120
+        assert document["flow_runs_left_to_prefect"] >= 1
+        assert "never" in document["prefect_deletes_them"] or "days" in document["prefect_deletes_them"]
+        left = list(redis.scan_iter())
+        assert [key for key in left if b"grace" in key or b"budget" in key] == []
+        assert [key for key in left if b"hope" in key]
+    assert stored.rows() == []
+    assert other.rows(SUFFIXES) != []
+    assert run(find_block("grace")) is None
+    assert tell("remove", "grace", "--yes")[0] == USAGE, "there is nothing of it"
+    with pytest.raises(UnknownOrganizationError):
+        stored.sync(SUFFIXES)
+    for name, value in stored.environment().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ChurchRemoved, match="grace was removed"):
+        stored.sync(SUFFIXES)
+    with pytest.raises(ChurchRemoved, match="grace was removed"):
+        sync_child("grace", "groups.Membership", ["1"], epoch="turn-1")
+    assert main(["churches", "rename", "grace", "x"]) == USAGE
+    assert main(["connect", "grace"]) == DONE
+    assert stored.sync(SUFFIXES).rows > 0
+
+
+def vars_of(church: Church) -> dict[str, Any]:
+    return {name: getattr(church, name) for name in Church.__dataclass_fields__}
+
+
+def test_a_church_of_the_environment_cannot_be_paused(church: Church, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["churches", "pause", church.org_id]) == USAGE
+    assert "read with the token of the environment (PCO_SYNC_ORG_ID)" in capsys.readouterr().err
+
+
+def test_a_reader_is_shown_its_address_once(church: Church, tell: Tell) -> None:
+    church.sync(SUFFIXES)
+    code, document = tell("reader", church.org_id)
+    assert code == DONE
+    assert document["user"].startswith("reader_grace_")
+    assert document["password"] in document["url"]
+    assert tell("reader", "grce")[0] == USAGE
