@@ -18,7 +18,7 @@ from pco_store.ledger.page_commit import PageOfRows
 from pco_store.ledger.quarantine import Quarantined
 from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
-from tasks.pages.own_list import read_own_list
+from tasks.pages.own_list import NOT_SHOWN, read_own_list
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.pages.unnamed import OwnerSearch
@@ -123,7 +123,13 @@ async def _drop(sync: SyncContext, include: str, reason: str) -> None:
 
 async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
     for owner in kind.untold:
-        own = await read_own_list(sync.client, kind.entity, kind.sideload.path, owner, lane=sync.lane)
+        try:
+            own = await read_own_list(sync.client, kind.entity, kind.sideload.path, owner, lane=sync.lane)
+        except NOT_SHOWN as error:
+            sync.counters.requests += 1
+            reason = f"{kind.sideload.include} came in part with a record whose own list is not shown: {error.message}"
+            await _drop(sync, kind.sideload.include, reason)
+            return
         sync.counters.requests += own.requests
         for record in own.records:
             kind.add(record, owner)

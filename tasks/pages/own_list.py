@@ -1,15 +1,19 @@
 """The list of one owner, read exactly and kept in memory: what to do where a page does not tell all of it."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from pco_catalog.ancestors import path_below
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
 from pco_client.documents import Json
-from pco_client.errors import NotFound
+from pco_client.errors import BadRequest, NotFound, SkipError, UnexpectedDocument
 from pco_client.sansio import MOST_PER_PAGE, PageRequest
 from pco_walks.back_to_front import BackToFront
 from pco_walks.walk import PageReading
+
+NOT_SHOWN: Final = (SkipError, BadRequest, UnexpectedDocument)
+"""PCO does not show the list of this owner, now or later; that says nothing of the lists of others."""
 
 
 @dataclass(kw_only=True, slots=True)

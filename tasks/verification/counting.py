@@ -66,7 +66,7 @@ class Counting:
         surplus = total - (newer or 0) - mirror.older
         if surplus == 0 and not any(mismatch):
             return Counted(said=total, mirrored=mirror.live, newer=newer or 0)
-        if newer is None and surplus > 0:
+        if surplus > 0 and (newer is None or (added and not halves)):
             doubt = f"Planning Center counts {total}, the mirror {mirror.live}; the others may be new"
             return Counted(said=total, mirrored=mirror.live, doubt=doubt)
         return await self._again(total, surplus=surplus, is_ranged=bool(halves), added=added)

@@ -19,7 +19,7 @@ from pco_store.ledger.runs import check_fence
 from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
-from tasks.pages.own_list import read_own_list
+from tasks.pages.own_list import NOT_SHOWN, read_own_list
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.patience import patiently
 from tasks.retries import delays_of, retried
@@ -83,9 +83,15 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
 
 
 async def _lacking(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
-    """How many children of an owner its own list shows, and the include neither did nor does."""
+    """How many children of an owner its own list shows, and the include neither did nor does; 0 if PCO does not show
+    that list, which says nothing against the include."""
     org_id, column = sync.run.org_id, companion.sideload.owner_column
-    own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
+    try:
+        own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
+    except NOT_SHOWN as error:
+        sync.counters.requests += 1
+        sync_logger().warning("%s: what came with one record is not compared: %s", sync.run.key, error.message)
+        return 0
     sync.counters.requests += own.requests
     known = await patiently(
         resources,

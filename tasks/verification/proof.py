@@ -57,6 +57,8 @@ class Evidence:
             return self.doubt
         if self.hidden and not self.listed:
             return "the list is empty, but Planning Center shows its records by their id"
+        if self.method != "count" and self.mirror_count and not self.same:
+            return "no record has the same content: none was compared, or all were changed since"
         if self.method == "full" and self.same + self.newer - self.added + self.apart < self.mirror_count:
             return "not every row was compared"
         return ""

@@ -36,6 +36,7 @@ from pco_store.mirror.tables import mirror_table
 from pco_walks.window import ONE_SECOND, WHOLE, Window
 from tasks.lifespan import Resources
 from tasks.patience import patiently
+from tasks.reports.counted import there_are
 from tasks.verification.comparison import Difference, Moment, Shown, are_in_order, compare, is_same, needs_values
 from tasks.verification.counting import Counted, Counting
 from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel
@@ -274,20 +275,24 @@ class _Proving:
     async def _look_again(self) -> str:
         """Whatever differs is requested by its id, and compared with the row as it is by then.
 
-        Of very many only some are. If those do not differ any more, the others prove nothing; why, is returned.
+        Of very many only some are. If those do not differ any more, the others prove nothing; nor does a record that
+        is listed, has no row, and is not found by its id. Why, is returned.
         """
         found, doubts = self.found, []
         for name, kind in (("unmirrored", found.unmirrored), ("outdated", found.outdated), ("ghosts", found.ghosts)):
             ids = sorted(kind)[:MOST_REQUESTED]
             others = kind.difference(ids)
             hidden = self.hidden
-            await self._look_at(ids, kind)
+            gone = await self._look_at(ids, kind)
+            if gone and kind is found.unmirrored:
+                doubts.append(f"{there_are(gone, 'listed record')} not found by id, and not in the mirror")
             if others and (kind <= others or self.hidden > hidden):
                 kind -= others
                 doubts.append(f"{len(others)} {name} that were not looked at again, while others were none")
         return "; ".join(doubts)
 
-    async def _look_at(self, ids: Sequence[str], kind: set[str]) -> None:
+    async def _look_at(self, ids: Sequence[str], kind: set[str]) -> int:
+        """How many of them neither Planning Center shows by their id nor the mirror has."""
         records = dict(zip(ids, await in_parallel([self._record(one) for one in ids]), strict=True))
         rows = await self._rows_by_id(ids)
         values = await self._values(rows)
@@ -300,6 +305,7 @@ class _Proving:
                 await self._compare([shown], {} if row is None else {identity: row})
             elif shown is None and row is not None:
                 self.found.ghosts.add(identity)
+        return sum(shown is None and identity not in rows for identity, shown in records.items())
 
     async def _record(self, identity: str) -> Shown | UnclearError | None:
         try:

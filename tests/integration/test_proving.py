@@ -212,6 +212,15 @@ async def test_where_planning_center_cannot_count_by_time_a_count_promises_less(
     assert {(await groups.verify(method)).verdict for method in ("sample", "full")} == {"Different"}
 
 
+async def test_new_records_beyond_the_sampled_pages_are_not_taken_for_a_difference(groups: MirroredList) -> None:
+    """Where Planning Center cannot count by time, only those on the sampled pages are known to be new."""
+    groups.create(450, created_at=datetime.now(UTC).isoformat())
+    proof = await groups.verify("sample", sample_pages=3)
+    assert 0 < proof.facts["added"] < 450
+    assert proof.verdict == "Unknown", proof.message
+    assert "the others may be new" in proof.message
+
+
 async def test_a_round_count_that_cannot_be_halved_is_not_believed(statuses: MirroredList) -> None:
     statuses.create(1000 - len(statuses.ids()))
     await statuses.fill(ago=timedelta(hours=1))

@@ -247,6 +247,15 @@ async def test_a_row_that_names_no_owner_leaves_the_answer_open(memberships: Fan
     )
 
 
+async def test_a_sample_without_any_owner_proves_nothing(memberships: FanOutChurch) -> None:
+    """The mirror's owners were lost, and the rows do not name theirs: no list is read."""
+    await memberships.sql('UPDATE groups."group" SET _deleted_at = now()')
+    await sql(memberships, "UPDATE TABLE SET group_id = NULL")
+    proof = await verify(memberships)
+    assert (proof.facts["owners"], proof.requests) == (0, 0)
+    assert proof.verdict == "Unknown", proof.message
+
+
 async def test_a_difference_is_seen_twice(memberships: FanOutChurch) -> None:
     """A member who is there while the lists are read for the first time only, and one who comes after that."""
     group = (await row(memberships))["group_id"]

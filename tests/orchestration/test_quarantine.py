@@ -41,6 +41,12 @@ def open_items(church: Church) -> int:
     return len(church.sql("SELECT 1 FROM sync.quarantine WHERE resolved_at IS NULL"))
 
 
+def kinds_in_quarantine(church: Church, identity: str) -> set[str]:
+    """Of which kinds a record with this id is in quarantine."""
+    opened = "SELECT entity FROM sync.quarantine WHERE resolved_at IS NULL AND record_id = :id"
+    return {row.entity for row in church.sql(opened, id=identity)}
+
+
 def test_a_healed_source_is_asked_for_what_has_an_id_and_the_next_full_sync_settles_the_rest(
     church: Church, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +128,28 @@ def test_a_replay_brings_back_nothing_that_is_older_than_the_mirror(church: Chur
     assert (name, told(summary)) == ("Completed", {"looked_at": 1, "already_newer": 1})
     assert church.differences() == []
     assert ill in {one["id"] for one in church.rows()}
+
+
+def test_two_kinds_with_one_id_are_each_brought_back_as_what_they_are(church: Church) -> None:
+    """Each product numbers its own: a person of groups and one of people may have the same id."""
+    kinds = (PEOPLE, "groups.Person")
+    ids = [{str(one["id"]) for one in church.simulator.state(kind)} for kind in kinds]
+    shared = min(ids[0] & ids[1], key=int)
+    lists = ("/people/v2/people", "/groups/v2/people")
+    spoilt = {"kind": "wrong-record-type", "record_id": shared, "permanent": True}
+    church.simulator.faults([{**spoilt, "path": path} for path in lists])
+    assert [church.end(kind).name for kind in kinds] == ["CompletedWithQuarantine"] * 2
+    assert kinds_in_quarantine(church, shared) == set(kinds)
+    church.simulator.faults([])
+
+    name, one = replayed(church, entity="groups.Person")
+
+    assert (name, told(one)) == ("Completed", {"looked_at": 1, "stored": 1, "requests": 1})
+    assert church.differences("groups.Person") == []
+    assert kinds_in_quarantine(church, shared) == {PEOPLE}
+    assert len(church.differences()) == 1, "the other kind still lacks it"
+    assert told(replayed(church)[1]) == {"looked_at": 1, "stored": 1, "requests": 1}
+    assert [church.differences(kind) for kind in kinds] == [[], []]
 
 
 def test_the_open_ones_are_listed_without_what_they_hold(church: Church, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,26 @@ def test_a_page_without_next_is_the_last_one() -> None:
     assert read(answer(200, list_document([]))).next_offset is None
 
 
+@pytest.mark.parametrize(
+    ("rows", "per_page", "total", "following"),
+    [
+        (2, 2, None, 12),
+        (2, 2, 13, 12),
+        (2, 2, 12, None),
+        (1, 2, None, None),
+        (1, 1, None, 11),
+        (100, 500, None, 110),
+        (99, 500, None, None),
+    ],
+)
+def test_a_full_page_that_names_no_next_one_ends_the_list_only_if_its_count_says_so(
+    rows: int, per_page: int, total: int | None, following: int | None
+) -> None:
+    """Links and counts were missing on groups (#1386)."""
+    document = list_document([person(str(one)) for one in range(rows)], total_count=total)
+    assert read(answer(200, document), offset=10, per_page=per_page).next_offset == following
+
+
 @pytest.mark.parametrize("meta", [None, [], "none", {}])
 def test_a_page_that_says_nothing_about_itself_is_read_all_the_same(meta: object) -> None:
     page = read(answer(200, {"data": [person("1")], "meta": meta}))

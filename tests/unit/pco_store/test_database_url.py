@@ -54,6 +54,12 @@ PRINTED: dict[str, dict[str, Any]] = {
     # Prisma, SQLAlchemy, JDBC
     "postgresql://u:p@h/db?schema=public&connection_limit=1&pool_timeout=0": {"database": "db", "is_pooled": False},
     "postgresql+asyncpg://u:p@h/db?ssl=require": {"ssl_mode": "require"},
+    "postgresql://u:p@h/db?sslmode=verify-full&ssl=true": {"ssl_mode": "verify-full"},
+    # Fly, Railway, Aiven, Azure's flexible server
+    "postgres://app:pw@app-db.flycast:5432/app?sslmode=disable": {"ssl_mode": "disable", "hosts": ("app-db.flycast",)},
+    "postgresql://postgres:pw@roundhouse.proxy.rlwy.net:41234/railway": {"ports": (41234,), "database": "railway"},
+    "postgres://avnadmin:AVNS_pw@pg-1-x.aivencloud.com:12691/defaultdb?sslmode=require": {"password": "AVNS_pw"},
+    "postgres://me%40x:pw@x.postgres.database.azure.com/pco?sslmode=require": {"user": "me@x", "ssl_mode": "require"},
     "jdbc:postgresql://h:5432/db?user=u&password=p&ssl=true": {"user": "u", "password": "p", "ssl_mode": "require"},
     # libpq
     "postgresql://u:p@h/db?connect_timeout=10&application_name=mine&keepalives=1&keepalives_idle=30": {

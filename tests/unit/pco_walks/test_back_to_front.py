@@ -380,3 +380,12 @@ def test_a_page_that_shows_a_record_twice_makes_no_other_slip_between_two_pages(
             seen.update(rows)
             walk.record(replace(reading, rows=reading.rows + 1))
     assert seen == set(range(45))
+
+
+def test_one_record_behind_the_end_that_its_page_counts_takes_the_trust_in_counts() -> None:
+    walk = BackToFront(page_size=10, bounded=True)
+    for offset, rows, following, total in ((0, 10, 10, 21), (20, 1, None, 20)):
+        walk.ready()
+        walk.record(PageReading(offset=offset, size=10, reading=1, rows=rows, next_offset=following, total_count=total))
+    assert walk.is_miscounted
+    assert walk.is_strict

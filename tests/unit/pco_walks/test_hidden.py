@@ -25,7 +25,7 @@ class Source:
     inside: int
     newer: int
     timeless: int
-    counts: bool = True
+    uncounted: str | None = None
     changes: list[tuple[str, int]] = field(default_factory=list)
     asked: int = 0
 
@@ -37,10 +37,10 @@ class Source:
                 self.newer += number
             elif kind == "delete":
                 self.inside = max(self.inside - number, 0)
-        if not self.counts:
+        kind = where[0].operator or "" if where else "all"
+        if kind == self.uncounted:
             return None
-        kinds = {"lte": self.inside, "gt": self.newer}
-        return kinds[where[0].operator or ""] if where else self.inside + self.newer + self.timeless
+        return {"lte": self.inside, "gt": self.newer, "all": self.inside + self.newer + self.timeless}[kind]
 
 
 def hidden(source: Source) -> int | None:
@@ -83,8 +83,25 @@ def test_who_is_deleted_meanwhile_is_not_taken_for_hidden_once_the_list_is_at_re
     assert hidden(Source(inside=500, newer=newer, timeless=0, changes=changes)) == 0
 
 
-def test_without_a_count_nothing_is_known() -> None:
-    assert hidden(Source(inside=100, newer=0, timeless=0, counts=False)) is None
+@pytest.mark.parametrize("uncounted", ["lte", "gt", "all"])
+def test_without_one_of_the_counts_nothing_is_known(uncounted: str) -> None:
+    assert hidden(Source(inside=100, newer=0, timeless=5, uncounted=uncounted)) is None
+
+
+ONE_LEAVES = [("nothing", 0), ("nothing", 0), ("delete", 1)]
+"""A record is counted in the whole list, and is gone when the window is counted."""
+
+
+def test_a_list_that_comes_to_rest_is_counted_once_more_and_the_least_that_was_seen_is_hidden() -> None:
+    source = Source(inside=100, newer=0, timeless=1, changes=list(ONE_LEAVES))
+    assert hidden(source) == 1
+    assert source.asked == 3 * 3
+
+
+def test_a_list_that_never_rests_is_counted_so_many_times_and_no_more() -> None:
+    source = Source(inside=100, newer=0, timeless=0, changes=ONE_LEAVES * 100)
+    assert hidden(source) == 1
+    assert source.asked == 3 * TRIES
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,12 @@ def test_a_page_of_one_record_still_overlaps() -> None:
 
 def test_a_list_that_never_stands_still_is_reported() -> None:
     walk = NewestFirst(page_size=10, max_readings=3)
+    readings: dict[int, list[int]] = {}
 
     def read_what_slips_past_every_time() -> None:
         for _ in range(100):
             for turn in walk.ready():
+                readings.setdefault(turn.offset, []).append(turn.reading)
                 walk.record(
                     PageReading(
                         offset=turn.offset,
@@ -151,8 +153,10 @@ def test_a_list_that_never_stands_still_is_reported() -> None:
                     )
                 )
 
-    with pytest.raises(WalkStuckError):
+    with pytest.raises(WalkStuckError) as stuck:
         read_what_slips_past_every_time()
+    assert readings[0] == [1, 2, 3]
+    assert len(readings[stuck.value.offset]) == stuck.value.readings == 3
 
 
 def page_at(walk: NewestFirst, *, seen_before: int, following: int | None = None) -> int:
@@ -192,3 +196,10 @@ def test_a_page_that_begins_with_the_second_record_is_not_taken_for_the_first() 
     walk = NewestFirst(page_size=2)
     assert page_at(walk, seen_before=0) == 1
     assert page_at(walk, seen_before=0) == 0
+
+
+def test_in_small_pages_it_steps_back_by_one_record() -> None:
+    walk = NewestFirst(page_size=2)
+    page_at(walk, seen_before=0)
+    assert page_at(walk, seen_before=1, following=4) == 3
+    assert page_at(walk, seen_before=0) == 2

@@ -89,6 +89,39 @@ def test_where_pco_does_not_count_a_window_stays_whole() -> None:
     assert done.value.value == [whole]
 
 
+def test_what_just_fits_is_not_divided() -> None:
+    whole = Window(attribute="created_at", since=None, until=START)
+    with pytest.raises(StopIteration) as done:
+        next(divide(whole, 10, most=10))
+    assert done.value.value == [whole]
+
+
+def test_two_seconds_are_divided_and_one_is_not() -> None:
+    two = Window(attribute="updated_at", since=START, until=START + timedelta(seconds=1))
+    assert next(divide(two, 20, most=10)).before == START + timedelta(seconds=1)
+    with pytest.raises(StopIteration):
+        next(divide(Window(attribute="updated_at", since=START, until=START), 20, most=10))
+
+
+def test_what_is_older_than_planning_center_is_divided_before_its_end() -> None:
+    """An import may name any time."""
+    end = datetime(1990, 1, 1, tzinfo=UTC)
+    middle = next(divide(Window(attribute="created_at", since=None, until=end), 20, most=10)).before
+    assert middle is not None
+    assert middle < end
+
+
+def test_a_half_that_holds_more_than_the_whole_leaves_nothing_for_the_other_one() -> None:
+    """Records came while they were counted; the other half is joined to the last window that has room for none."""
+    whole = Window(attribute="created_at", since=None, until=START)
+    dividing = divide(whole, 11, most=10)
+    next(dividing)
+    dividing.send(20)
+    with pytest.raises(StopIteration) as done:
+        dividing.send(10)
+    assert len(done.value.value) == 2
+
+
 def test_the_ledger_keeps_parts_as_they_are() -> None:
     also = Window(attribute="created_at", since=START, until=None)
     window = Window(attribute="updated_at", since=START, until=None, before=START + timedelta(seconds=1), also=also)

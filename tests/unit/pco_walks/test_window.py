@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from pco_client.sansio import Where
-from pco_walks.window import LOOKBACK, ModeNotPossibleError, Window, choose_window
+from pco_walks.window import LOOKBACK, WHOLE, ModeNotPossibleError, Window, choose_window
 from tests.unit.tasks.records import THING
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -114,3 +114,18 @@ def test_what_is_newer_is_exactly_what_the_window_leaves_out_of_those_that_have_
     inside, newer = FULL.where(), FULL.where_newer()
     assert [(one.attribute, one.operator) for one in (*inside, *newer)] == [("created_at", "lte"), ("created_at", "gt")]
     assert inside[0].value == newer[0].value
+
+
+@pytest.mark.parametrize(
+    ("window", "is_newest_first"),
+    [
+        (WHOLE, False),
+        (Window(attribute=None, since=NOON, until=NOON), True),
+        (Window(attribute="updated_at", since=NOON, until=NOON), False),
+        (Window(attribute="created_at", since=None, until=NOON), False),
+    ],
+)
+def test_only_what_cannot_be_filtered_and_goes_back_to_a_time_is_read_from_the_newest_on(
+    window: Window, is_newest_first: bool
+) -> None:
+    assert window.is_newest_first is is_newest_first

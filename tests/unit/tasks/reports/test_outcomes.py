@@ -91,6 +91,16 @@ def test_one_list_of_a_church_ends_by_the_same_rules() -> None:
     assert end_of(run_facts(**plain, quarantined=1)).name == "CompletedWithQuarantine"
 
 
+def test_what_came_with_a_list_and_is_incomplete_keeps_it_from_being_complete() -> None:
+    plain = {"is_fan_out": False, "children": 0, "completed": 0, "lists": 1}
+    whole = run_facts(**plain, entity="giving.Refund")
+    lacking = run_facts(**plain, entity="giving.Designation", quarantined=1)
+    end = end_of(run_facts(**plain, entity="giving.Donation", members=(whole, lacking)))
+    assert (end.outcome, end.name) == ("incomplete", "CompletedWithQuarantine")
+    assert end.reason.startswith("giving.Designation: 1 record is in quarantine")
+    assert end_of(run_facts(**plain, entity="giving.Donation", members=(whole, whole))).outcome == "completed"
+
+
 @pytest.mark.parametrize(
     ("known", "kind", "name"),
     [

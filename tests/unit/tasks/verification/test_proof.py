@@ -50,6 +50,14 @@ def evidence(method: Any = "full", **more: Any) -> Evidence:
             "Planning Center counts 23, the mirror 20; no content compared",
         ),
         ({"doubt": "nobody knows"}, "Unknown", "nobody knows; 20 of 20 records have the same content"),
+        (
+            {"same": 0, "newer": 20},
+            "Unknown",
+            "no record has the same content: none was compared, or all were changed since; "
+            "0 of 20 records have the same content; 20 new or changed since 2026-11-27 10:30 UTC",
+        ),
+        ({"method": "sample", "same": 0, "owners": 0, "pco_count": None}, "Unknown", None),
+        ({"same": 18, "newer": 1, "added": 1}, "Unknown", None),
         ({"same": 19}, "Unknown", "not every row was compared; 19 of 20 records have the same content"),
         ({"quarantined": 2}, "Incomplete", "2 in quarantine; 20 of 20 records have the same content"),
         ({"method": "count", "surplus": (2, 1), "quarantined": 2}, "Incomplete", None),
