@@ -24,7 +24,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
-    # The database stays as small as 30 days of runs are, with their logs and artifacts; events live for 7 (the default).
+    # Runs live for 30 days, with their logs and artifacts; events for 7, the default.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "2592000",
     # Children wait their turn; to mark each of them as late after 15 s costs one more transition per child.

@@ -1,10 +1,10 @@
-"""remove_old: remove from the ledger what is over and older than its lifetime; scheduled, and harmless to run by hand."""
+"""remove_old: remove from the ledger what is over and older than its lifetime; scheduled, harmless by hand."""
 
 from flows.call_from_anywhere import flow_from_anywhere
 from pco_store.schema_check import check_schema
 from tasks.lifespan import opened_resources
 from tasks.patience import patiently
-from tasks.retention import Removal, remove_old_rows
+from tasks.runs.removing import Removal, remove_old_rows
 from tasks.run_names import own_run_name
 from tasks.settings import read_settings
 
