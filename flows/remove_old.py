@@ -4,8 +4,8 @@ from flows.call_from_anywhere import flow_from_anywhere
 from pco_store.schema_check import check_schema
 from tasks.lifespan import opened_resources
 from tasks.patience import patiently
-from tasks.runs.removing import Removal, remove_old_rows
 from tasks.run_names import own_run_name
+from tasks.runs.removing import Removal, remove_old_rows
 from tasks.settings import read_settings
 
 

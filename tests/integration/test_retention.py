@@ -12,7 +12,7 @@ from pco_store.database import Database
 from pco_store.freshness.reading import read_tables
 from pco_store.ledger.missing import shown_before
 from pco_store.ledger.openings import open_new
-from pco_store.retention import removing
+from pco_store.retention import removing, turns
 from pco_store.retention.lifetimes import Lifetimes
 from pco_store.retention.removing import Removed, remove_what_is_over
 from tests.integration.ledger_rows import ORG, LedgerRows, ago
@@ -169,7 +169,7 @@ async def test_one_that_was_killed_is_gone_on_with(ledger: LedgerRows, monkeypat
     ]
     before = await facts(ledger)
     monkeypatch.setattr(removing, "Removed", lambda: Removed(at_a_time=20))
-    real, calls = removing.remove_children, []
+    real, calls = turns.remove_children, []
 
     async def dies(*args: Any, **told: Any) -> int:
         calls.append(told)
