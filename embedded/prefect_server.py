@@ -24,6 +24,9 @@ SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+    # Runs live for 30 days, with their logs and artifacts; events for 7, the default.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "2592000",
     # Children wait their turn; to mark each of them as late after 15 s costs one more transition per child.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "3600",
     # The default of 5 opens and closes connections all the time under load; plans that are kept need not be made again.

@@ -49,4 +49,5 @@ _NAMES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "replay-quarantine": lambda given: f"{given['org_id']}: replay {given.get('entity') or 'everything'} in quarantine",
     "verify-entity": lambda given: f"{given['org_id']}: verify {given['entity']}",
     "recover-syncs": lambda _: "continue what died",
+    "remove-old": lambda _: "remove what is over",
 }

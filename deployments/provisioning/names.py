@@ -14,6 +14,7 @@ REPLAY_CHILDREN: Final = "replay-children/replay-dead-children"
 REPLAY_QUARANTINE: Final = "replay-quarantine/replay-quarantine"
 VERIFY_ENTITY: Final = "verify-entity/verify-list"
 RECOVER_SYNCS: Final = "recover-syncs/continue-dead-syncs"
+REMOVE_OLD: Final = "remove-old/remove-what-is-over"
 SYNC_ORGANIZATIONS: Final = "sync-organizations/sync-all-churches"
 DEPLOYMENTS: Final = (
     SYNC_ENTITY,
@@ -25,4 +26,5 @@ DEPLOYMENTS: Final = (
     REPLAY_QUARANTINE,
     VERIFY_ENTITY,
     RECOVER_SYNCS,
+    REMOVE_OLD,
 )

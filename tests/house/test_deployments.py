@@ -17,7 +17,20 @@ from deployments.provisioning.automations import read_automations
 from tasks.settings import SyncSettings
 from tests.house.project import ROOT, files, syntax
 
-VERBS = {"backfill", "call", "drain", "plan", "reconcile", "recover", "replay", "resume", "submit", "sync", "verify"}
+VERBS = {
+    "backfill",
+    "call",
+    "drain",
+    "plan",
+    "reconcile",
+    "recover",
+    "remove",
+    "replay",
+    "resume",
+    "submit",
+    "sync",
+    "verify",
+}
 FLOWS = [path for path in files(".py") if path.parent == Path("flows") and path.name != "__init__.py"]
 NOUNS = {"parameters"}
 """Flow files whose names need no verb: what flows share (STYLE: the one noun here)."""

@@ -25,6 +25,7 @@ from tasks.run_names import LONGEST_CHOICE, run_name
         ("replay-quarantine", {"entity": None}, "grace: replay everything in quarantine"),
         ("verify-entity", {"entity": "people.Person"}, "grace: verify people.Person"),
         ("recover-syncs", {}, "continue what died"),
+        ("remove-old", {}, "remove what is over"),
     ],
 )
 def test_a_run_is_called_by_its_church_and_what_it_does(flow: str, parameters: dict[str, Any], name: str) -> None:

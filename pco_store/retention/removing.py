@@ -1,0 +1,136 @@
+"""Removes what is over. Safe to kill, to repeat, and beside syncs: each transaction is small."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_store.database import Database
+from pco_store.retention.lifetimes import Lifetimes
+from pco_store.retention.rows import remove_proofs, remove_resolved
+from pco_store.retention.turns import (
+    Judged,
+    backfills_are_done,
+    have_children,
+    judge_turns,
+    pinned_runs,
+    remove_children,
+    remove_turns,
+)
+
+T = TypeVar("T")
+
+QUICK_SECONDS: Final = 0.03
+SLOW_SECONDS: Final = 0.1
+MOST_ROWS: Final = 1000
+FEWEST_ROWS: Final = 20
+
+
+@dataclass(kw_only=True, slots=True)
+class Removed:
+    """How many rows went; `turns` is None if old turns are needed still (`make migrate` fills columns from them).
+
+    `slowest` is the longest transaction, in seconds.
+    """
+
+    turns: int | None = 0
+    children: int = 0
+    proofs: int = 0
+    resolved: int = 0
+    slowest: float = 0.0
+    at_a_time: int = 200
+
+
+async def remove_what_is_over(
+    database: Database, lifetimes: Lifetimes | None = None, now: datetime | None = None
+) -> Removed:
+    """Remove what is older than its lifetime and that nobody reads any more. Raises `StoreUnavailable`."""
+    kept, moment, removed = lifetimes or Lifetimes(), now or datetime.now(UTC), Removed()
+    async with database.transaction() as connection:
+        may_remove_turns = await backfills_are_done(connection)
+    if may_remove_turns:
+        await _remove_turns(database, kept, moment - kept.turns, removed)
+    else:
+        removed.turns = None
+    removed.proofs = await _remove_rows(database, remove_proofs, moment - kept.proofs, removed)
+    removed.resolved = await _remove_rows(database, remove_resolved, moment - kept.resolved, removed)
+    return removed
+
+
+async def _remove_turns(database: Database, kept: Lifetimes, before: datetime, removed: Removed) -> None:
+    """Twice through the ledger: which epochs stay is known only at its end."""
+    async with database.transaction() as connection:
+        pinned = await pinned_runs(connection)
+
+    async def look(after: int) -> Judged | None:
+        judge = partial(
+            judge_turns,
+            after=after,
+            at_a_time=removed.at_a_time,
+            before=before,
+            newest_turns=kept.newest_turns,
+            pinned=pinned,
+        )
+        return await _timed(database, judge, removed)
+
+    staying: set[tuple[str, str]] = set()
+    judged = await look(0)
+    while judged is not None:
+        staying |= judged.staying
+        judged = await look(judged.last)
+    judged = await look(0)
+    while judged is not None:
+        over = [run_id for run_id, org_id, epoch in judged.over if (org_id, epoch) not in staying]
+        if over:
+            await _remove_groups(database, over, before, removed)
+        judged = await look(judged.last)
+
+
+async def _remove_groups(database: Database, run_ids: list[int], before: datetime, removed: Removed) -> None:
+    async with database.transaction() as connection:
+        roots = await have_children(connection, run_ids)
+    for root_id in roots:
+        gone = 1
+        while gone:
+            gone = await _timed(
+                database,
+                partial(remove_children, root_id=root_id, before=before, at_a_time=removed.at_a_time),
+                removed,
+            )
+            removed.children += gone
+    while run_ids:
+        some, run_ids = run_ids[: removed.at_a_time], run_ids[removed.at_a_time :]
+        gone = await _timed(database, partial(remove_turns, run_ids=some, before=before), removed)
+        removed.turns = (removed.turns or 0) + gone
+
+
+async def _remove_rows(
+    database: Database,
+    remove: Callable[..., Awaitable[tuple[int, int | None]]],
+    before: datetime,
+    removed: Removed,
+) -> int:
+    total, after = 0, 0
+    while True:
+        gone, last = await _timed(database, partial(remove, after=after, before=before), removed)
+        total += gone
+        if last is None:
+            return total
+        after = last
+
+
+async def _timed(database: Database, work: Callable[[AsyncConnection], Awaitable[T]], removed: Removed) -> T:
+    began = time.monotonic()
+    async with database.transaction() as connection:
+        result = await work(connection)
+    seconds = time.monotonic() - began
+    removed.slowest = max(removed.slowest, seconds)
+    if seconds > SLOW_SECONDS:
+        removed.at_a_time = max(removed.at_a_time // 2, FEWEST_ROWS)
+    elif seconds < QUICK_SECONDS:
+        removed.at_a_time = min(removed.at_a_time * 3 // 2, MOST_ROWS)
+    return result
