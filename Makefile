@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect reader psql bench screenshots lock try-prefect clean _arguments
+.PHONY: help setup demo demo-crash test test-unit crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect reader psql bench screenshots lock try-prefect clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,9 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 # The first Python that is new enough. PYTHON=/path/to/python overrides it.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+
+# As many processes as cores, but four at most: each starts its own PostgreSQL, Redis and Prefect server.
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # What each target takes. Values reach the command through its environment, as they are: blanks, quotes and $ included.
 VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL VERSION
@@ -73,7 +76,10 @@ demo-crash: _arguments $(READY) ## kill a worker in a fan-out, and watch the res
 	@exec $(BIN)/pco-sync demo-crash
 
 test: _arguments $(DEV) ## pass the whole test suite
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+test-unit: _arguments $(DEV) ## the tests without servers, and of the house: seconds
+	@exec $(BIN)/python -m pytest tests/unit tests/house
 
 crash: _arguments $(DEV) ## only the tests that kill, stop and restart things
 	@exec $(BIN)/python -m pytest tests/crash

@@ -27,6 +27,7 @@ from tests.church import PEOPLE, Church
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 CANARY = "pnu_the-secret-key"
+TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @pytest.fixture
@@ -107,13 +108,20 @@ def test_an_unknown_church_is_a_wrong_command_line(church: Church, capsys: pytes
 
 
 def started(*arguments: str, **streams: Any) -> "subprocess.Popen[str]":
-    """A command as a process of its own."""
+    """A command as a process of its own, which heeds signals although `nohup` or the like started the suite."""
     command = [sys.executable, "-m", "deployments", *arguments]
-    process: subprocess.Popen[str] = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, **streams)
+    process: subprocess.Popen[str] = subprocess.Popen(
+        command, cwd=ROOT, text=True, stderr=subprocess.PIPE, preexec_fn=_heed_signals, **streams
+    )
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def _heed_signals() -> None:
+    for number in TAKEN:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", TAKEN)
 def test_a_signal_that_comes_twice_ends_a_command_in_a_line(number: signal.Signals, named: None) -> None:
     """It waits for a Prefect that takes the connection and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -124,7 +132,10 @@ def test_a_signal_that_comes_twice_ends_a_command_in_a_line(number: signal.Signa
             with connection:
                 for _ in range(2):
                     process.send_signal(number)
-                out, err = process.communicate(timeout=120)
+                try:
+                    out, err = process.communicate(timeout=120)
+                finally:
+                    process.kill()
     assert "Traceback" not in out + err
     assert "KeyboardInterrupt" not in out + err
     assert err.strip().splitlines() == ["interrupted; start it again and it continues"]
