@@ -81,6 +81,7 @@ class OwnersCompared:
             doubts.append(doubt)
         else:
             owners, known = await self._some_owners(sample, random.Random(seed))  # noqa: S311
+            doubts.append("" if owners else await self._why_no_owner())
         for batch in _in_batches(owners):
             await self._take(batch)
         if not self._level.is_shared:
@@ -161,6 +162,19 @@ class OwnersCompared:
             return list(dict.fromkeys((*most, *others)))[:sample], known
 
         return await self._in_mirror(choose)
+
+    async def _why_no_owner(self) -> str:
+        """Of a sample without owners: empty if Planning Center lists none either, else what that leaves open."""
+        root = self.chain.root
+        try:
+            page = await self._listing(root).page()
+        except (Unauthorized, Unreachable, WaitError):
+            raise
+        except PcoError as error:
+            return f"the mirror knows no owner, and Planning Center did not show the list of {root.name}: {error}"
+        if page.keys or page.total:
+            return f"the mirror knows no owner, but Planning Center lists {root.name}"
+        return ""
 
     async def _all_owners(self) -> tuple[list[str], str]:
         """All that Planning Center lists, level by level, and those that only a row names; what is not certain."""

@@ -248,12 +248,33 @@ async def test_a_row_that_names_no_owner_leaves_the_answer_open(memberships: Fan
 
 
 async def test_a_sample_without_any_owner_proves_nothing(memberships: FanOutChurch) -> None:
-    """The mirror's owners were lost, and the rows do not name theirs: no list is read."""
+    """The mirror's owners were lost, and the rows do not name theirs: no owner's list is read."""
     await memberships.sql('UPDATE groups."group" SET _deleted_at = now()')
     await sql(memberships, "UPDATE TABLE SET group_id = NULL")
     proof = await verify(memberships)
-    assert (proof.facts["owners"], proof.requests) == (0, 0)
+    assert (proof.facts["owners"], proof.requests) == (0, 1)
     assert proof.verdict == "Unknown", proof.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "told"),
+    [
+        (None, "Unknown", "the mirror knows no owner, but Planning Center lists people.List"),
+        ("403", "Unknown", "the mirror knows no owner, and Planning Center did not show the list of people.List"),
+        ("empty-list", "SampleAgrees", "0 of 0 owners"),
+    ],
+)
+async def test_a_mirror_without_owners_agrees_only_if_planning_center_lists_none(
+    conditions: FanOutChurch, kind: str | None, verdict: str, told: str
+) -> None:
+    """Two levels down: neither a list nor a rule nor a condition is in the mirror."""
+    for table in ("list", "rule", "condition"):
+        await conditions.sql(f"DELETE FROM people.{table}")
+    if kind:
+        conditions.simulator.faults([{"kind": kind, "path": "/people/v2/lists", "permanent": True}])
+    proof = await verify(conditions)
+    assert (proof.verdict, proof.requests) == (verdict, 1), proof.message
+    assert told in proof.message
 
 
 async def test_a_difference_is_seen_twice(memberships: FanOutChurch) -> None:
