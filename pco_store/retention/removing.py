@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 QUICK_SECONDS: Final = 0.03
 SLOW_SECONDS: Final = 0.1
-MOST_ROWS: Final = 1000
+MOST_ROWS: Final = 400
 FEWEST_ROWS: Final = 20
 
 
