@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 from cyclopts import App, Group, Parameter
-from cyclopts.exceptions import CycloptsError, ValidationError
+from cyclopts.exceptions import CycloptsError, UnusedCliTokensError, ValidationError
 from rich.markup import escape
 
 from deployments.exit_codes import DONE, INTERRUPTED, USAGE
@@ -67,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except CycloptsError as error:
-        told = (error.exception_message if isinstance(error, ValidationError) else "") or str(error)
-        return _report(told, USAGE)
+        return _report(_in_words(error, words), USAGE)
     except KeyboardInterrupt:
         return _report_interrupt()
     except BrokenPipeError:
@@ -80,6 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known is None:
             raise
         return _report(*known)
+
+
+def _in_words(error: CycloptsError, words: Sequence[str]) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        extra = ", ".join(repr(one) for one in error.unused_tokens or ())
+        command = " ".join(error.command_chain or words[:1])
+        return f"{command} does not take {extra}; see pco-sync {command} --help"
+    return (error.exception_message if isinstance(error, ValidationError) else "") or str(error)
 
 
 def end(code: int) -> NoReturn:

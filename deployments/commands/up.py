@@ -4,6 +4,7 @@ from deployments.commands.deploy import deploy
 from deployments.commands.migrate import migrate
 from deployments.commands.status import status
 from deployments.environment import embedded_services, find_servers
+from deployments.exit_codes import DONE, INCOMPLETE
 from deployments.terminal import terminal
 from deployments.waiting import waiting
 
@@ -19,4 +20,5 @@ def up() -> int:
         migrate()
         shown.show("deploying the flows")
         deploy()
-    return status()
+    code = status()
+    return DONE if code == INCOMPLETE else code  # the servers are up: now the data can become current
