@@ -63,6 +63,14 @@ async def test_rare_kinds_get_what_is_left_of_the_budget(store: Database, nights
     assert await plan(store, run, budget=25) == {"groups.Membership": 20, "people.ConnectedPerson": 5}
 
 
+async def test_a_part_of_the_budget_is_for_what_nobody_can_know_before(store: Database, nights: Nights) -> None:
+    await nights.add("people.person", 21, 100)
+    await nights.refresh()
+    await nights.sql("UPDATE sync.lists SET due_at = now()")
+    run = await open_church(store)
+    assert await plan(store, run, budget=100) == {"groups.Membership": 20, "people.ConnectedPerson": 78}
+
+
 async def test_what_the_lists_at_top_level_have_taken_is_part_of_the_budget(store: Database, nights: Nights) -> None:
     run = await open_church(store)
     await rows(
