@@ -35,7 +35,7 @@ FEWEST_ROWS: Final = 20
 class Removed:
     """How many rows went; `turns` is None if old turns are needed still (`make migrate` fills columns from them).
 
-    `slowest` is the longest transaction, in seconds.
+    `slowest` is the longest transaction that locks rows, in seconds; those that only look at the ledger lock none.
     """
 
     turns: int | None = 0
@@ -70,10 +70,10 @@ async def _remove_turns(database: Database, kept: Lifetimes, before: datetime, r
     async def stretches() -> AsyncIterator[Judged]:
         newer, below = Newer(kept.newest_turns), None
         while True:
-            judge = partial(
-                judge_turns, newer=newer, below=below, at_a_time=removed.at_a_time, before=before, pinned=pinned
-            )
-            judged = await _timed(database, judge, removed)
+            async with database.transaction() as connection:
+                judged = await judge_turns(
+                    connection, newer, below=below, at_a_time=removed.at_a_time, before=before, pinned=pinned
+                )
             if judged is None:
                 return
             yield judged

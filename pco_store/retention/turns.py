@@ -53,8 +53,7 @@ _NOT_WANTED_AGAIN: Final = """
 class Judged:
     """Turns of a stretch of the ledger: number, church and epoch of those that are over, fan-outs by themselves.
 
-    `staying` are the epochs of those that stay; `last` is where the stretch ends. Plain tuples are nothing for the
-    garbage collector, which would come by in one transaction or another.
+    `staying` are the epochs of those that stay; `last` is where the stretch ends.
     """
 
     fan_outs: tuple[tuple[int, str, str], ...]
