@@ -1,7 +1,7 @@
 """Removes what is over. Safe to kill, to repeat, and beside syncs: each transaction is small."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +14,7 @@ from pco_store.retention.lifetimes import Lifetimes
 from pco_store.retention.rows import remove_proofs, remove_resolved
 from pco_store.retention.turns import (
     Judged,
+    Newer,
     backfills_are_done,
     have_children,
     judge_turns,
@@ -34,7 +35,7 @@ FEWEST_ROWS: Final = 20
 class Removed:
     """How many rows went; `turns` is None if old turns are needed still (`make migrate` fills columns from them).
 
-    `slowest` is the longest transaction, in seconds.
+    `slowest` is the longest transaction that locks rows, in seconds; those that only look at the ledger lock none.
     """
 
     turns: int | None = 0
@@ -62,50 +63,68 @@ async def remove_what_is_over(
 
 
 async def _remove_turns(database: Database, kept: Lifetimes, before: datetime, removed: Removed) -> None:
-    """Twice through the ledger: which epochs stay is known only at its end."""
+    """Twice through the ledger, from its newest row on: which epochs stay is known only at its end."""
     async with database.transaction() as connection:
         pinned = await pinned_runs(connection)
 
-    async def look(after: int) -> Judged | None:
-        judge = partial(
-            judge_turns,
-            after=after,
-            at_a_time=removed.at_a_time,
-            before=before,
-            newest_turns=kept.newest_turns,
-            pinned=pinned,
-        )
-        return await _timed(database, judge, removed)
+    async def stretches() -> AsyncIterator[Judged]:
+        newer, below = Newer(kept.newest_turns), None
+        while True:
+            async with database.transaction() as connection:
+                judged = await judge_turns(
+                    connection, newer, below=below, at_a_time=removed.at_a_time, before=before, pinned=pinned
+                )
+            if judged is None:
+                return
+            yield judged
+            below = judged.last
 
     staying: set[tuple[str, str]] = set()
-    judged = await look(0)
-    while judged is not None:
+    seen: int | None = None
+    async for judged in stretches():
         staying |= judged.staying
-        judged = await look(judged.last)
-    judged = await look(0)
-    while judged is not None:
-        over = [run_id for run_id, org_id, epoch in judged.over if (org_id, epoch) not in staying]
-        if over:
-            await _remove_groups(database, over, before, removed)
-        judged = await look(judged.last)
+        seen = judged.last if seen is None else seen
+    if seen is None:
+        return
+    async for judged in stretches():
+        await _remove_over(database, judged, staying, before, seen, removed)
 
 
-async def _remove_groups(database: Database, run_ids: list[int], before: datetime, removed: Removed) -> None:
+async def _remove_over(
+    database: Database,
+    judged: Judged,
+    staying: set[tuple[str, str]],
+    before: datetime,
+    seen: int,
+    removed: Removed,
+) -> None:
+    """Fan-outs before the lists of their parents, which stay with one that somebody holds or has reopened."""
+    for run_id, org_id, epoch in judged.fan_outs:
+        if (org_id, epoch) not in staying and not await _remove_groups(database, [run_id], before, seen, removed):
+            staying.add((org_id, epoch))
+    lists = [run_id for run_id, org_id, epoch in judged.lists if (org_id, epoch) not in staying]
+    if lists:
+        await _remove_groups(database, lists, before, seen, removed)
+
+
+async def _remove_groups(database: Database, run_ids: list[int], before: datetime, seen: int, removed: Removed) -> int:
+    """Remove these turns, their children before them; how many turns went."""
     async with database.transaction() as connection:
         roots = await have_children(connection, run_ids)
     for root_id in roots:
         gone = 1
         while gone:
-            gone = await _timed(
-                database,
-                partial(remove_children, root_id=root_id, before=before, at_a_time=removed.at_a_time),
-                removed,
+            some_children = partial(
+                remove_children, root_id=root_id, before=before, seen=seen, at_a_time=removed.at_a_time
             )
+            gone = await _timed(database, some_children, removed)
             removed.children += gone
+    turns = 0
     while run_ids:
         some, run_ids = run_ids[: removed.at_a_time], run_ids[removed.at_a_time :]
-        gone = await _timed(database, partial(remove_turns, run_ids=some, before=before), removed)
-        removed.turns = (removed.turns or 0) + gone
+        turns += await _timed(database, partial(remove_turns, run_ids=some, before=before, seen=seen), removed)
+    removed.turns = (removed.turns or 0) + turns
+    return turns
 
 
 async def _remove_rows(

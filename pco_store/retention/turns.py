@@ -6,12 +6,13 @@ readings that prove something, so such a one goes only after newer ones that pro
 as of when a fan-out was complete depends on its parents' turns in the same epoch.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OVER_STATES: Final = "({0}.state IN ('completed', 'closed') OR ({0}.state = 'failed' AND {0}.read_with IS NOT NULL))"
@@ -23,43 +24,67 @@ _LOOSE: Final = "(run.turn IS NULL AND run.parent_run_id IS NULL)"
 _ENDED_AT: Final = "greatest(run.started_at, run.completed_at, CASE run.state WHEN 'closed' THEN run.lease_until END)"
 
 _PROVES: Final = """
-    ({0}.state = 'completed' AND {0}.mode = 'full' AND {0}.entity <> 'organization'
-     AND {0}.deletions ->> 'verdict' IN ('none', 'confirmed') AND {0}.plan ->> 'dropped' IS NULL
-     AND {0}.run_id <> ALL(CAST(:pinned AS bigint[]))
-     AND coalesce({0}.read_with <> ALL(CAST(:pinned AS bigint[])), true)
-     AND ({0}.read_with IS NULL
-          OR (SELECT list.state FROM sync.runs AS list WHERE list.run_id = {0}.read_with) = 'completed')
-     AND (SELECT count(*) FROM sync.runs AS child WHERE child.parent_run_id = {0}.run_id
+    (run.state = 'completed' AND run.mode = 'full' AND run.entity <> 'organization'
+     AND run.deletions ->> 'verdict' IN ('none', 'confirmed') AND run.plan ->> 'dropped' IS NULL
+     AND run.run_id <> ALL(CAST(:pinned AS bigint[]))
+     AND coalesce(run.read_with <> ALL(CAST(:pinned AS bigint[])), true)
+     AND (run.read_with IS NULL
+          OR (SELECT list.state FROM sync.runs AS list WHERE list.run_id = run.read_with) = 'completed')
+     AND (SELECT count(*) FROM sync.runs AS child WHERE child.parent_run_id = run.run_id
           AND child.state NOT IN ('completed', 'absent')) = 0)
 """
 """The same as in `sync.freshness`."""
 
-_IS_OVER: Final = f"""
-    {_ENDED_AT} < :before AND run.run_id <> ALL(CAST(:pinned AS bigint[])) AND CASE
+_IS_DONE: Final = f"""
+    ({_ENDED_AT} < :before AND run.run_id <> ALL(CAST(:pinned AS bigint[])) AND CASE
         WHEN {_LOOSE} THEN run.state IN ('completed', 'absent', 'forbidden', 'closed')
-        WHEN run.state = 'closed' THEN EXISTS (
-            SELECT FROM sync.runs AS newer WHERE newer.org_id = run.org_id AND newer.entity = run.entity
-            AND newer.scope = run.scope AND newer.turn > run.turn)
-        WHEN {_OVER_STATES.format("run")} THEN (
-            SELECT count(*) FROM (
-                SELECT FROM sync.runs AS newer WHERE newer.org_id = run.org_id AND newer.entity = run.entity
-                AND newer.scope = run.scope AND newer.turn > run.turn AND newer.mode = run.mode
-                AND newer.state = 'completed'
-                AND newer.fan_out -> 'below' IS NOT DISTINCT FROM run.fan_out -> 'below'
-                AND (newer.parts ? 'due') IS NOT DISTINCT FROM (run.parts ? 'due')
-                AND CASE WHEN {_PROVES.format("run")} THEN {_PROVES.format("newer")} ELSE true END
-                LIMIT :newest_turns) AS enough) = :newest_turns
-        ELSE false END
-"""  # noqa: S608 - own constants
+        ELSE {_OVER_STATES.format("run")} END)
+"""
+
+_NOT_WANTED_AGAIN: Final = """
+    (run.org_id, run.epoch) NOT IN (
+        SELECT young.org_id, young.epoch FROM sync.runs AS young
+        WHERE young.run_id > :seen AND young.started_at >= :before AND young.scope = '*')
+"""
+"""A fan-out that opens in an old epoch after the ledger was looked through is known as of its parents' turns there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Turns of a stretch of the ledger: which are over, and the epochs of those that stay; `last` is where it ends."""
+    """Turns of a stretch of the ledger: number, church and epoch of those that are over, fan-outs by themselves.
 
-    over: tuple[tuple[int, str, str], ...]
+    `staying` are the epochs of those that stay; `last` is where the stretch ends.
+    """
+
+    fan_outs: tuple[tuple[int, str, str], ...]
+    lists: tuple[tuple[int, str, str], ...]
     staying: frozenset[tuple[str, str]]
     last: int
+
+
+class Newer:
+    """Counts the turns of each list while the ledger is looked through from its newest row to its oldest."""
+
+    def __init__(self, newest_turns: int) -> None:
+        """So many of each list and mode stay, whatever their age."""
+        self._newest_turns = newest_turns
+        self._counts: Counter[tuple[Any, ...]] = Counter()
+
+    def is_over(self, row: Row[Any]) -> bool:
+        """Whether nobody reads this turn any more, as the newer ones decide; it is one of them from now on."""
+        if row.turn is None:
+            return bool(row.is_done)
+        of_list = (row.org_id, row.entity, row.scope)
+        of_mode = (*of_list, row.mode, row.below, row.is_due)
+        if row.state == "closed":
+            is_enough = self._counts[of_list] > 0
+        else:
+            is_enough = self._counts[*of_mode, row.proves] >= self._newest_turns
+        self._counts[of_list] += 1
+        if row.state == "completed":
+            self._counts[*of_mode, False] += 1
+            self._counts[*of_mode, True] += row.proves
+        return bool(row.is_done) and is_enough
 
 
 async def pinned_runs(connection: AsyncConnection) -> list[int]:
@@ -85,14 +110,14 @@ async def backfills_are_done(connection: AsyncConnection) -> bool:
 
 async def judge_turns(
     connection: AsyncConnection,
+    newer: Newer,
     *,
-    after: int,
+    below: int | None,
     at_a_time: int,
     before: datetime,
-    newest_turns: int,
     pinned: Sequence[int],
 ) -> Judged | None:
-    """Look at the next rows of the ledger, in the order of their numbers; None at its end.
+    """Look at the next older rows of the ledger, against the order of their numbers; None at its end.
 
     A young list is no reason for its epoch to stay; an unfinished one is, and a young fan-out:
     its parents may be old.
@@ -101,39 +126,42 @@ async def judge_turns(
         text(
             f"""
             WITH stretch AS MATERIALIZED (
-                SELECT run_id FROM sync.runs WHERE run_id > :after ORDER BY run_id LIMIT :at_a_time)
-            SELECT run.run_id, run.org_id, run.epoch, run.run_id = (SELECT max(run_id) FROM stretch) AS is_last,
-                run.turn IS NOT NULL OR {_LOOSE} AS is_turn, coalesce({_IS_OVER}, false) AS is_over,
+                SELECT * FROM sync.runs WHERE run_id < coalesce(CAST(:below AS bigint), 9223372036854775807)
+                ORDER BY run_id DESC LIMIT :at_a_time)
+            SELECT run.run_id, run.org_id, run.entity, run.scope, run.epoch, run.turn, run.mode, run.state,
+                CAST(run.fan_out -> 'below' AS text) AS below, coalesce(run.parts ? 'due', false) AS is_due,
+                run.turn IS NOT NULL OR {_LOOSE} AS is_turn, coalesce({_IS_DONE}, false) AS is_done,
+                coalesce({_PROVES}, false) AS proves,
                 run.scope = '*' OR {_ENDED_AT} < :before OR NOT {_OVER_STATES.format("run")} AS holds_epoch
-            FROM sync.runs AS run JOIN stretch USING (run_id)
-            WHERE run.turn IS NOT NULL OR run.parent_run_id IS NULL OR run.run_id = (SELECT max(run_id) FROM stretch)
+            FROM stretch AS run
+            WHERE run.turn IS NOT NULL OR run.parent_run_id IS NULL OR run.run_id = (SELECT min(run_id) FROM stretch)
+            ORDER BY run.run_id DESC
             """  # noqa: S608 - own constants
         ),
-        {
-            "after": after,
-            "at_a_time": at_a_time,
-            "before": before,
-            "newest_turns": newest_turns,
-            "pinned": list(pinned),
-        },
+        {"below": below, "at_a_time": at_a_time, "before": before, "pinned": list(pinned)},
     )
     rows = result.all()
     if not rows:
         return None
-    turns = [row for row in rows if row.is_turn]
-    return Judged(
-        over=tuple((row.run_id, row.org_id, row.epoch) for row in turns if row.is_over),
-        staying=frozenset((row.org_id, row.epoch) for row in turns if row.holds_epoch and not row.is_over),
-        last=max(row.run_id for row in rows),
-    )
+    fan_outs: list[tuple[int, str, str]] = []
+    lists: list[tuple[int, str, str]] = []
+    staying: set[tuple[str, str]] = set()
+    for row in rows:
+        if row.is_turn and newer.is_over(row):
+            (fan_outs if row.scope == "*" else lists).append((row.run_id, row.org_id, row.epoch))
+        elif row.is_turn and row.holds_epoch:
+            staying.add((row.org_id, row.epoch))
+    return Judged(fan_outs=tuple(fan_outs), lists=tuple(lists), staying=frozenset(staying), last=rows[-1].run_id)
 
 
-async def remove_children(connection: AsyncConnection, root_id: int, *, before: datetime, at_a_time: int) -> int:
+async def remove_children(
+    connection: AsyncConnection, root_id: int, *, before: datetime, seen: int, at_a_time: int
+) -> int:
     """Remove some children of a turn that is over, with their pages; how many. 0 if somebody holds or reopened it.
 
     The dead and cancelled go first: after that nobody can give them new attempts, which would reopen the turn.
     """
-    if not await _lock(connection, [root_id], before=before):
+    if not await _lock(connection, [root_id], before=before, seen=seen):
         return 0
     found = await connection.execute(
         text(
@@ -145,9 +173,12 @@ async def remove_children(connection: AsyncConnection, root_id: int, *, before: 
     return await _remove(connection, list(found.scalars()))
 
 
-async def remove_turns(connection: AsyncConnection, run_ids: Collection[int], *, before: datetime) -> int:
-    """Remove turns that are over and have no children any more, with their pages; how many."""
-    return await _remove(connection, await _lock(connection, run_ids, before=before, childless=True))
+async def remove_turns(connection: AsyncConnection, run_ids: Collection[int], *, before: datetime, seen: int) -> int:
+    """Remove turns that are over and have no children any more, with their pages; how many.
+
+    `seen`: the number from which on the ledger may hold rows that were not there when it was looked through.
+    """
+    return await _remove(connection, await _lock(connection, run_ids, before=before, seen=seen, childless=True))
 
 
 async def have_children(connection: AsyncConnection, run_ids: Collection[int]) -> list[int]:
@@ -163,7 +194,7 @@ async def have_children(connection: AsyncConnection, run_ids: Collection[int]) -
 
 
 async def _lock(
-    connection: AsyncConnection, run_ids: Collection[int], *, before: datetime, childless: bool = False
+    connection: AsyncConnection, run_ids: Collection[int], *, before: datetime, seen: int, childless: bool = False
 ) -> list[int]:
     bare = "AND (SELECT run_id FROM sync.runs WHERE parent_run_id = run.run_id LIMIT 1) IS NULL" if childless else ""
     found = await connection.execute(
@@ -172,10 +203,11 @@ async def _lock(
             SELECT run_id FROM sync.runs AS run
             WHERE run_id = ANY(CAST(:run_ids AS bigint[])) AND {_ENDED_AT} < :before {bare}
               AND ({_OVER_STATES.format("run")} OR ({_LOOSE} AND state IN ('absent', 'forbidden')))
+              AND {_NOT_WANTED_AGAIN}
             ORDER BY run_id FOR UPDATE SKIP LOCKED
             """  # noqa: S608 - own constants
         ),
-        {"run_ids": list(run_ids), "before": before},
+        {"run_ids": list(run_ids), "before": before, "seen": seen},
     )
     return list(found.scalars())
 

@@ -189,6 +189,32 @@ async def test_one_that_was_killed_is_gone_on_with(ledger: LedgerRows, monkeypat
     assert await facts(ledger) == before
 
 
+@pytest.mark.parametrize("what", ["opens", "goes on"])
+async def test_parents_stay_with_a_fan_out_that_comes_while_the_ledger_is_cleared(
+    ledger: LedgerRows, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    parents = await ledger.run(GROUPS, ago(days=310), epoch="spring")
+    old = None
+    if what == "goes on":
+        old = await ledger.fan_out(MEMBERSHIPS, ago(days=300), [GROUPS], children="completed dead", epoch="spring")
+    for days in (80, 75, 70):
+        await ledger.run(GROUPS, ago(days=days))
+        await ledger.fan_out(MEMBERSHIPS, ago(days=days), [GROUPS], children="completed")
+    real = turns.have_children
+    came: list[int] = []
+
+    async def comes(*args: Any) -> list[int]:
+        if not came:
+            came.append(old or await ledger.fan_out(MEMBERSHIPS, ago(), [GROUPS], state="awaiting", epoch="spring"))
+            await ledger.sql("UPDATE sync.runs SET state = 'awaiting' WHERE run_id = :run_id", run_id=came[0])
+        return await real(*args)
+
+    monkeypatch.setattr(removing, "have_children", comes)
+    await remove(ledger)
+    assert {parents, *came} <= await remaining(ledger)
+    assert came
+
+
 async def test_a_turn_that_somebody_has_locked_waits_for_the_next_time(ledger: LedgerRows) -> None:
     first, *_ = [await ledger.run(PEOPLE, ago(days=days)) for days in (300, 200, 100, 90)]
     async with ledger.store.transaction() as connection:
