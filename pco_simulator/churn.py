@@ -7,6 +7,7 @@ from typing import Any, Final
 from pco_simulator.collection import Collection
 from pco_simulator.counting import owners_of, recount, recount_visits, visitors_of
 from pco_simulator.gifts import give, refund
+from pco_simulator.invented.inventor import Named
 from pco_simulator.world import World
 
 OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge", "give", "refund")
@@ -17,7 +18,8 @@ _MOVED_BY_A_MERGE: Final = ("people.Email", "people.PhoneNumber")
 class Change:
     """One change: at once, or after `after_request` requests and before the answer to the next one.
 
-    `create`: `count` records, or one with the id `id`; `attributes` are set, and `relationships` (to ids).
+    `create`: `count` records, or one with the id `id`; `attributes` are set, and `relationships` (to an id, or to
+    several).
     `edit`: the same, and `updated_at` becomes now unless it is among them, or the edit is `quiet`: PCO, too, changes
     records without moving it (#1253).
     `delete`, `restore`: the record is gone, or back. What exists with its owner only, such as the enrollment of a
@@ -36,7 +38,7 @@ class Change:
     into: int | str | None = None
     count: int = 1
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    relationships: Mapping[str, int | str | None] = field(default_factory=dict)
+    relationships: Mapping[str, Named] = field(default_factory=dict)
     quiet: bool = False
     after_request: int = 0
 

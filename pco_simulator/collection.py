@@ -11,7 +11,7 @@ import orjson
 from pco_catalog.catalog import Entity
 from pco_simulator.invented.identifiers import number_of, record_id
 from pco_simulator.invented.invention import time_text
-from pco_simulator.invented.inventor import Inventor
+from pco_simulator.invented.inventor import Inventor, Named
 from pco_simulator.listing import in_order
 from pco_simulator.records import Record, related_ids
 
@@ -108,7 +108,7 @@ class Collection:
                     known.setdefault(one, []).append(identifier)
         return known.get(owner, ())
 
-    def references(self, ids: Mapping[str, int | str | None]) -> Mapping[str, Any]:
+    def references(self, ids: Mapping[str, Named]) -> Mapping[str, Any]:
         """Relationships as a record has them, to these ids. Raises `KeyError` for one that the entity has not."""
         return {name: self._inventor.reference(name, one) for name, one in ids.items()}
 

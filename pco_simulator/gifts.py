@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pco_simulator.invented.inventor import Named
 from pco_simulator.world import World
 
 
-def give(world: World, attributes: Mapping[str, Any], relationships: Mapping[str, int | str | None]) -> int:
+def give(world: World, attributes: Mapping[str, Any], relationships: Mapping[str, Named]) -> int:
     """A new donation, of two parts if its number is even; returns its id."""
     donations, parts = world.collection("giving.Donation"), world.collection("giving.Designation")
     donation = donations.create(attributes, None, donations.references(relationships))

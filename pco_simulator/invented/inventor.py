@@ -17,6 +17,8 @@ Children = Callable[[str, str, int], Sequence[int]]
 """`children(entity, relationship, id)`: the ids of the records of an entity whose relationship names that one."""
 Kinds = Mapping[tuple[str, str], str]
 """From product and resource to the entity whose records a relationship names."""
+Named = int | str | Sequence[int | str] | None
+"""What a relationship leads to: the id of one record, those of several, or nothing."""
 
 
 def _shared_out(count: int) -> Maker:
@@ -162,10 +164,15 @@ class Inventor:
         target = self._target(name, number)
         return self.reference(name, None if target is None else record_id(target))
 
-    def reference(self, name: str, identifier: int | str | None) -> dict[str, Any]:
-        """A relationship to one record, as the record has it. Raises `KeyError` for one that the entity has not."""
+    def reference(self, name: str, named: Named) -> dict[str, Any]:
+        """A relationship to one record, or to several, as the record has it.
+
+        Raises `KeyError` for one that the entity has not.
+        """
         kind = self._unnamed_owners[name].partition(".")[2] if name in self._unnamed_owners else self._types[name]
-        return {"data": None if identifier is None else {"type": kind, "id": str(identifier)}}
+        if isinstance(named, Sequence) and not isinstance(named, str):
+            return {"data": [{"type": kind, "id": str(one)} for one in named]}
+        return {"data": None if named is None else {"type": kind, "id": str(named)}}
 
     def _targets_of(self, name: str, resource: str, number: int) -> Sequence[int]:
         several = agreeing_targets(self.entity.name, name)

@@ -175,14 +175,15 @@ async def former_lists(
 ) -> dict[str, list[list[str]]]:
     """In which lists these records stood, as far as the mirror knows, in two parts: the two times they are asked for.
 
-    First where this fan-out would have listed them: below the parents in their rows, or those of their links where many
-    parents share them. Then, if that parent's list was read, in the other lists that their rows name: the record may
-    have moved to another parent meanwhile. Below a parent that is gone its records are gone. A record of which no list
-    is known is left out.
+    First where this fan-out would have listed them: below the parents in their rows. Then, if that parent's list was
+    read, in the other lists that their rows name: the record may have moved to another parent meanwhile. Below a parent
+    that is gone its records are gone. Where many parents share them it is both times below those of their links, in the
+    lists that their rows name, and in the one at top level: they may be there and below no parent. A record of which no
+    list is known is left out.
     """
     entity, table = level.entity, mirror_table(level.entity)
     own = [path for path in entity.list_paths if "{" in path and not is_shared(entity, path)]
-    columns = ", ".join(scope_of(path) for path in own) or "NULL"
+    columns = ", ".join(scope_of(path) for path in own)
     rows = await connection.execute(
         text(
             f"SELECT id, ARRAY[{columns}]::text[] AS scopes FROM {quoted_name(table)} "  # noqa: S608 - from the catalogue
@@ -201,7 +202,8 @@ async def former_lists(
     for one, scopes in stood.items():
         others = [path_below(path, scope) for path, scope in scopes.items() if path != level.path]
         if level.is_shared:
-            first = then = [*map(level.path_of, linked.get(one, [])), *others]
+            below = [*map(level.path_of, linked.get(one, [])), *others]
+            first = then = [entity.list_path, *below] if below and entity.list_path else below
         elif level.path in scopes:
             first = [level.path_of(scopes[level.path])]
             then = others if others and scopes[level.path] in read else first

@@ -109,7 +109,7 @@ class OwnersCompared:
             newer=len(found.newer),
             added=len(found.added),
             hidden=self.hidden,
-            quarantined=quarantine.count,
+            quarantined=max(quarantine.count, len(found.quarantined)),
             unstorable=self.unstorable,
             unmirrored=tuple(found.unmirrored),
             ghosts=tuple(found.ghosts),

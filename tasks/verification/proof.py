@@ -27,7 +27,8 @@ class Evidence:
     `owners`: of a kind that has no list of its own, the owners whose lists were compared, of `known_owners`; None for
     a list. `listed`: records that the pages showed; `same`: those with the same content; `newer`: changed meanwhile,
     `added` of them without a row; `hidden`: not listed, but shown by their id.
-    `quarantined`: open items of this entity. `unstorable`: listed records without a usable identity.
+    `quarantined`: open items of this entity, or what was one when it was listed, and had no row; the larger number.
+    `unstorable`: listed records without a usable identity.
     """
 
     method: Method

@@ -149,7 +149,7 @@ class _Proving:
             added=len(found.added),
             hidden=self.hidden,
             listed=self.listed,
-            quarantined=quarantine.count,
+            quarantined=max(quarantine.count, len(found.quarantined)),
             unstorable=self.unstorable,
             unmirrored=tuple(found.unmirrored),
             ghosts=tuple(found.ghosts),

@@ -349,3 +349,27 @@ async def test_what_was_not_read_to_its_end_is_not_compared(
             await verify(church)
         await church.sql("UPDATE sync.runs SET state = 'completed'")
         assert (await verify(church)).verdict == "SampleAgrees"
+
+
+async def test_what_leaves_quarantine_without_a_row_while_it_is_compared_is_not_exact(
+    memberships: FanOutChurch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = (await row(memberships))["id"]
+    await sql(memberships, "DELETE FROM TABLE WHERE id = :id", id=aside)
+    await memberships.sql(
+        'INSERT INTO sync.quarantine (org_id, entity, run_id, reading, "offset", record_id, reason) '
+        "SELECT org_id, :entity, run_id, 1, 0, :id, 'odd' FROM sync.runs WHERE scope = '*'",
+        entity=MEMBERSHIP,
+        id=aside,
+    )
+    client = await get_client_for_org(ORG, memberships.resources)
+    fetch_page = client.fetch_page
+
+    async def resolve_and_fetch(*request: Any, **how: Any) -> Any:
+        await memberships.sql("UPDATE sync.quarantine SET resolved_at = now()")
+        return await fetch_page(*request, **how)
+
+    monkeypatch.setattr(client, "fetch_page", resolve_and_fetch)
+    entity = load_catalog().entity(MEMBERSHIP)
+    proof = await prove(memberships.resources, client, ORG, entity, method="full", sample_pages=EVERYONE, seed=1)
+    assert (proof.verdict, proof.facts["quarantined"]) == ("Incomplete", 1)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import Chain
+from pco_catalog.chains import Chain, chain_to
 from pco_catalog.due_lists import cheapest_chain
 from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.children import claim_children
@@ -34,11 +34,12 @@ ORG = "grace"
 
 @dataclass(frozen=True)
 class FanOutChurch:
-    """A church whose fan-outs are run here and now."""
+    """A church whose fan-outs are run here and now: below the parents in `below`, or by the cheapest way."""
 
     resources: Resources
     simulator: SimulatorProcess
     entity: str
+    below: tuple[str, ...] = ()
 
     async def run(self, epoch: str, *, meanwhile: Callable[[], None] = lambda: None) -> RunHandle:
         """Read all parents, then all children; `meanwhile` happens between them. The fan-out's handle, to read from."""
@@ -83,7 +84,9 @@ class FanOutChurch:
     @property
     def chain(self) -> Chain:
         """The parents that lead to the entity."""
-        return cheapest_chain(load_catalog(), load_catalog().entity(self.entity), {})
+        catalog = load_catalog()
+        entity = catalog.entity(self.entity)
+        return chain_to(catalog, entity, self.below) if self.below else cheapest_chain(catalog, entity, {})
 
     async def _open(self, epoch: str, *, mode: str = "full", most_requests: int = 0) -> tuple[RunHandle, RunLease]:
         request = await run_request(
@@ -155,7 +158,7 @@ class FanOutChurch:
 
 @asynccontextmanager
 async def fan_out_church(
-    simulator: SimulatorProcess, entity: str, *, database_url: str, redis_url: str
+    simulator: SimulatorProcess, entity: str, *, below: tuple[str, ...] = (), database_url: str, redis_url: str
 ) -> AsyncIterator[FanOutChurch]:
     """The church that the simulator serves, in an empty mirror."""
     settings = SyncSettings(
@@ -169,4 +172,4 @@ async def fan_out_church(
         retry_total_seconds=0.03,
     )
     async with opened_resources(settings) as resources:
-        yield FanOutChurch(resources, simulator, entity)
+        yield FanOutChurch(resources, simulator, entity, below)
