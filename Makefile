@@ -12,9 +12,6 @@ DEV := $(VENV)/.ready-dev
 # The first Python that is new enough. PYTHON=/path/to/python overrides it.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
-# As many processes as cores, but four at most: each starts its own PostgreSQL, Redis and Prefect server.
-SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
-
 # What each target takes. Values reach the command through its environment, as they are: blanks, quotes and $ included.
 VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL VERSION
 takes-views := ORG
@@ -76,7 +73,7 @@ demo-crash: _arguments $(READY) ## kill a worker in a fan-out, and watch the res
 	@exec $(BIN)/pco-sync demo-crash
 
 test: _arguments $(DEV) ## pass the whole test suite
-	@exec $(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	@exec $(BIN)/python -m pytest
 
 test-unit: _arguments $(DEV) ## the tests without servers, and of the house: seconds
 	@exec $(BIN)/python -m pytest tests/unit tests/house
