@@ -10,6 +10,8 @@ from tests.church import PEOPLE, Church
 from tests.crash.sync_process import SyncProcess
 from tests.stack import wait_until
 
+PATIENCE_MS = 5000
+"""How long each later page takes, so that the removal comes before the end of the sync."""
 SETTINGS = {"PCO_SYNC_PAGE_SIZE": "6", "PCO_SYNC_PAGES_IN_FLIGHT": "4"}
 
 
@@ -22,6 +24,7 @@ def test_a_sync_of_a_church_that_is_removed_ends_and_brings_nothing_back(
     environment = {**church.environment(), **SETTINGS}
     with SyncProcess(environment, tmp_path, org_id="grace", entity=PEOPLE) as process:
         wait_until(lambda: len(church.committed()) >= 2, "two pages are committed")
+        church.simulator.latency(PATIENCE_MS)
         if sleeps:
             process.pause()
         assert main(["churches", "remove", "grace", "--yes"]) == DONE

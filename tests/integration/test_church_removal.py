@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from pco_client.redis_governor import budget_keys
 from pco_store.churches.removal import (
     UnknownTableError,
     begin_removal,
@@ -26,6 +28,9 @@ from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import NotOpened, Opened
 from pco_store.ledger.proofs import put_proof
 from pco_store.ledger.runs import check_fence
+from tasks.churches.forgetting import forget_in_redis
+from tasks.pages.page_ref import PAGES
+from tasks.reports.progress import PROGRESS
 from tests.integration.requests import run_request
 from tests.integration.views import mirror, resource, select
 
@@ -244,3 +249,15 @@ async def test_the_end_is_not_noted_while_something_is_left(database: Database) 
     assert not await end_removal(database, "grace")
     async with database.transaction() as connection:
         assert await removed_churches(connection) == {"grace": False}
+
+
+async def test_redis_forgets_one_church_and_the_budget_of_its_credential(redis_url: str) -> None:
+    def keys_of(org_id: str, identity: str) -> set[str]:
+        return {f"{PROGRESS}{org_id}:people.Person", f"{PAGES}{org_id}/people.Person/0", *budget_keys(identity)}
+
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        for key in keys_of("grace", "pat-1") | keys_of("grace-2", "pat-2"):
+            await redis.set(key, "1")
+        assert await forget_in_redis(redis, "grace", ["pat-1"]) == len(keys_of("grace", "pat-1"))
+        assert set(await redis.keys()) == keys_of("grace-2", "pat-2")
+        assert await forget_in_redis(redis, "grace", ["pat-1"]) == 0

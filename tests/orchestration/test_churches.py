@@ -184,7 +184,7 @@ def test_a_removed_church_leaves_no_key_row_or_block_and_cannot_be_synced_until_
         assert document["flow_runs_left_to_prefect"] >= 1
         assert "never" in document["prefect_deletes_them"] or "days" in document["prefect_deletes_them"]
         left = list(redis.scan_iter())
-        assert [key for key in left if b"grace" in key or b"budget" in key] == []
+        assert [key for key in left if b"grace" in key] == []
         assert [key for key in left if b"hope" in key]
     assert stored.rows() == []
     assert other.rows(SUFFIXES) != []
