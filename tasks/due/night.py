@@ -24,7 +24,7 @@ from tasks.patience import patiently
 PARTS: Final = "due"
 """Under which name a church's run keeps the shares of its night."""
 ASIDE: Final = 50
-"""One in so many requests of a budget is for what nobody knows before: lists that grew, records requested by their id."""
+"""One in so many requests of a budget is for what nobody knows before: lists that grew, records asked for by id."""
 
 
 async def count_parents(connection: AsyncConnection, catalog: Catalog, org_id: str) -> dict[str, int]:
