@@ -122,6 +122,7 @@ async def judge_turns(
     A young list is no reason for its epoch to stay; an unfinished one is, and a young fan-out:
     its parents may be old.
     """
+    await connection.execute(text("SET LOCAL jit = off"))  # it takes milliseconds, and compiling it much longer
     result = await connection.execute(
         text(
             f"""
