@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from embedded.services import PREFECT_DATABASE
 from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from tasks.deployment_runs import Started, start_fan_out
-from tests.acceptance.warm_workers import ROOT, Worker, warm_worker
+from tests.acceptance.warm_workers import ROOT, Worker, WorkerEndedError, warm_worker
 from tests.church import Church
 from tests.stack import Stack, wait_until
 
@@ -35,6 +35,7 @@ MEMBERSHIPS = "groups.Membership"
 GROUPS = 30
 LEASE_SECONDS = 3.0
 LIMIT = 5
+RESTARTS = 3
 """Flow runs at a time of one worker."""
 
 BRISK = {
@@ -100,7 +101,14 @@ class Fleet:
 
     def start_worker_soon(self) -> None:
         """One more worker, without waiting for it."""
-        self._starting.append(self._starter.submit(self.start_worker))
+        self._starting.append(self._starter.submit(self._start_as_a_service))
+
+    def _start_as_a_service(self) -> Worker:
+        """What runs a worker for good starts it again, if it ends because its servers are away."""
+        for _ in range(RESTARTS):
+            with suppress(WorkerEndedError):
+                return self.start_worker()
+        return self.start_worker()
 
     def wait_for_starters(self) -> None:
         """Wait for the workers that were to start soon. Raises what kept them from it."""

@@ -72,11 +72,15 @@ class Worker:
             pytest.fail(f"the worker does not end: {self.said()}")
 
 
+class WorkerEndedError(Exception):
+    """A worker ended before it had started."""
+
+
 @contextmanager
 def warm_worker(stack: Stack, pool: str, *options: str, shell: str = "", **environment: str) -> Iterator[Worker]:
     """`prefect worker start --pool …`, as a person types it; killed at the end if it still runs.
 
-    `shell` is what a shell does before.
+    `shell` is what a shell does before. Raises `WorkerEndedError`.
     """
     start = ("bash", "-c", f'{shell}; exec "$@"', "bash") if shell else ()
     output = stack.home / f"worker-{pool}-{time.monotonic_ns()}.log"
@@ -92,10 +96,12 @@ def warm_worker(stack: Stack, pool: str, *options: str, shell: str = "", **envir
     worker = Worker(process, output)
     try:
         wait_until(
-            lambda: "started!" in worker.said(),
-            lambda: f"the worker says it started (exit code {process.poll()}): {worker.said()}",
+            lambda: "started!" in worker.said() or process.poll() is not None,
+            lambda: f"the worker says it started: {worker.said()}",
             seconds=PATIENCE,
         )
+        if "started!" not in worker.said():
+            raise WorkerEndedError(f"exit code {process.poll()}: {worker.said()}")
         yield worker
     finally:
         if process.poll() is None:
