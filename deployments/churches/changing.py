@@ -3,11 +3,10 @@
 from prefect.client.orchestration import get_client
 from rich.console import Console
 
-from deployments.churches.known import known_churches
+from deployments.churches.known import check_known
 from deployments.churches.prefect_side import own_schedules
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
-from deployments.operations.churches import UnknownChurchError, meant
 from deployments.parameters import WrongArgumentError
 from deployments.provisioning.provision import find_block
 from deployments.transaction import transaction
@@ -24,7 +23,7 @@ async def rename(org_id: str, name: str, console: Console, *, as_json: bool) -> 
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise WrongArgumentError(f"a display name has 1 to {LONGEST_NAME} characters, all of which can be shown")
-    await _check_known(org_id)
+    await check_known(org_id)
     async with transaction() as connection:
         await refuse_removed(connection, org_id)
         await rename_church(connection, org_id, name)
@@ -45,7 +44,7 @@ async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_js
             f"{org_id} is read with the token of the environment (PCO_SYNC_ORG_ID), which schedules always sync; store "
             f"it instead: pco-sync connect {org_id}"
         )
-    await _check_known(org_id)
+    await check_known(org_id)
     block = await find_block(org_id)
     if block is None:
         raise WrongArgumentError(f"{org_id} is not connected, so that no schedule syncs it: pco-sync connect {org_id}")
@@ -64,9 +63,3 @@ async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_js
     more = f"; {counted(len(own), 'schedule')} of its own {'on' if scheduled else 'off'}, too" if own else ""
     console.print(f"{told}{more}", markup=False, highlight=False, soft_wrap=True)
     return DONE
-
-
-async def _check_known(org_id: str) -> None:
-    known = [one.org_id for one in await known_churches()]
-    if org_id not in known:
-        raise UnknownChurchError(f"there is no church {org_id!r}; {meant(org_id, known)}")

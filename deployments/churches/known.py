@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from deployments.operations.churches import UnknownChurchError, meant
 from deployments.transaction import transaction
 from pco_store.churches.names import display_names
 from pco_store.churches.wall import removed_churches
@@ -32,6 +33,13 @@ class Church:
     changes_seen_until: datetime | None
     complete_as_of: datetime | None
     trouble: tuple[str, ...]
+
+
+async def check_known(org_id: str) -> None:
+    """Raises `UnknownChurchError`, and what `known_churches` does."""
+    known = [one.org_id for one in await known_churches()]
+    if org_id not in known:
+        raise UnknownChurchError(f"there is no church {org_id!r}; {meant(org_id, known)}")
 
 
 async def known_churches() -> list[Church]:

@@ -4,10 +4,9 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from deployments.churches.known import known_churches
+from deployments.churches.known import check_known
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
-from deployments.operations.churches import UnknownChurchError, meant
 from pco_store.churches.readers import current_database, make_reader
 from pco_store.database import Database
 from pco_store.database_url import DatabaseAddress, parse_database_url
@@ -18,9 +17,7 @@ from tasks.settings import read_settings
 async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> int:
     """Raises `UnknownChurchError`, `ChurchRemoved`, and the errors of the store."""
     url = read_settings().database_url.get_secret_value()
-    known = [one.org_id for one in await known_churches()]
-    if org_id not in known:
-        raise UnknownChurchError(f"there is no church {org_id!r}; {meant(org_id, known)}")
+    await check_known(org_id)
     database = Database(url, pool_size=1)
     try:
         async with database.transaction() as connection:

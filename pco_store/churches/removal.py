@@ -108,7 +108,7 @@ async def church_views(connection: AsyncConnection, org_id: str) -> list[str]:
 async def begin_removal(database: Database, org_id: str) -> None:
     """From here on nothing of the church can be begun or committed. Safe to repeat.
 
-    Who opened a run before has committed it by then; its fence moves, and so does that of each of its children.
+    A run that was opened before is committed by then; its fence moves, and so do those of its children.
     """
     async with database.transaction() as connection:
         await connection.execute(

@@ -1,7 +1,7 @@
 """Whether a church is being removed: nothing of it may be begun then, nor written without a run.
 
-Who asks holds a lock of the church until the transaction ends. The removal takes that lock against everybody, once:
-whatever was asked before is committed and can be seen by then, and whatever is asked later is refused.
+A check holds a lock of the church until the transaction ends. The removal takes that lock exclusively, once: what
+passed the check earlier is committed and visible by then, and every later check is refused.
 """
 
 from collections.abc import Sequence
