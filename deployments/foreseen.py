@@ -52,6 +52,8 @@ def _trouble_with_prefect(error: Exception) -> str | None:
 def _in_words(error: Exception) -> str | None:
     if isinstance(error, EOFError):
         return "the input ended; without a terminal set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET"
+    if type(error).__name__ == "ParameterTypeError":  # of a flow that is called, not deployed
+        return " ".join(str(error).split())
     if _package(error) == "redis":
         return f"Redis cannot be used ({_cause(error)}); see PCO_SYNC_REDIS_URL"
     if isinstance(error, subprocess.CalledProcessError):

@@ -13,6 +13,7 @@ import httpx
 from pco_catalog import load_catalog
 from pco_client import PageRequest, PcoClient, PersonalAccessToken, read_resource
 from pco_client.client import BASE_URL
+from pco_client.documents import MalformedRecord
 from pco_client.errors import PcoError
 
 
@@ -37,10 +38,11 @@ def main(*addresses: str) -> None:
         credential = PersonalAccessToken(
             os.environ.get("PCO_SYNC_APPLICATION_ID", ""), os.environ.get("PCO_SYNC_SECRET", "")
         )
-        by_status = asyncio.run(count(credential, base_url))
     except ValueError:
         sys.exit("set PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET, the two halves of a Personal Access Token")
-    except PcoError as error:
+    try:
+        by_status = asyncio.run(count(credential, base_url))
+    except (PcoError, MalformedRecord) as error:
         sys.exit(f"{base_url}: {error}")
     sys.stdout.write(", ".join(f"{number} {status}" for status, number in by_status.most_common()) + "\n")
 

@@ -5,7 +5,8 @@ The servers are those that your environment names, else those that `make up` or 
 
 import sys
 
-from deployments.environment import ServersNotFoundError, find_servers
+from deployments.environment import find_servers
+from deployments.foreseen import foreseen
 
 
 def main(org_id: str, entity: str = "people.Person") -> None:
@@ -25,5 +26,8 @@ if __name__ == "__main__":
         sys.exit("usage: .venv/bin/python examples/sync_people.py ORG_ID [ENTITY]")
     try:
         main(*sys.argv[1:])
-    except ServersNotFoundError as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        known = foreseen(error)
+        if known is None:
+            raise
+        sys.exit(f"error: {known[0]}")

@@ -119,7 +119,8 @@ def _children(
     if root is None and entity != final_entity:
         raise ValueError(f"fan_out: there is no fan-out of {final_entity} in epoch {epoch}, so nothing would follow")
     below = root.fan_out.below if root is not None and root.fan_out is not None else None
-    level = child_chain(final_entity, below).level_of(entity)
+    chain = child_chain(final_entity, below)
+    level = chain.level_of(entity)
     wrong = [scope for scope in parents if scope.count("/") + 1 != level.depth]
     if wrong:
         raise ValueError(f"parents: {wrong[0]!r} has {wrong[0].count('/') + 1} ids, {level.path} takes {level.depth}")
@@ -128,6 +129,7 @@ def _children(
         org_id=org_id,
         epoch=epoch,
         final_entity=final_entity,
+        below=tuple(chain.names),
         root_id=root.run_id if root is not None else None,
         entity=entity,
         scopes=tuple(parents),

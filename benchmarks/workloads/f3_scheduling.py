@@ -21,6 +21,7 @@ from tasks.settings import read_settings
 TITLE = "50,000 children: written down, submitted, and run to the end by two workers"
 GROUPS = 50_000
 ENTITY = "groups.Membership"
+BELOW = ("groups.Group",)
 PAGE = 100
 SUBMITTED = 1000
 
@@ -86,6 +87,7 @@ def _children(scopes: tuple[str, ...]) -> NewChildren:
         org_id=ORG,
         epoch="many",
         final_entity=ENTITY,
+        below=BELOW,
         root_id=1,
         entity=ENTITY,
         scopes=scopes,
@@ -110,7 +112,7 @@ async def _submission_rate(database_url: str) -> float:
             owner="a benchmark",
             flow_run_id=None,
             lease_seconds=600,
-            fan_out=FanOutPlan(below=("groups.Group",), groups_per_run=1, most_under_way=SUBMITTED),
+            fan_out=FanOutPlan(below=BELOW, groups_per_run=1, most_under_way=SUBMITTED),
         )
         opened, lease = await open_run(resources.database, request)
         assert isinstance(opened, Opened)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_catalog.catalog import load_catalog
+from pco_catalog.chains import chain_to
 from pco_store.errors import LeaseLost
 from pco_store.ledger.openings import handle_of, sync_key
 from pco_store.ledger.runs import RunHandle, RunWindow
@@ -32,12 +34,14 @@ that it will soon come across a row in the whole table, and there may be none.""
 class NewChildren:
     """Children of one entity, by their scopes: the ids of their parents, outermost first, with slashes between.
 
-    `final_entity` is what the fan-out is for; `root_id` is None for children that belong to none.
+    `final_entity` is what the fan-out is for, `below` the kinds of parents that lead to it, outermost first. `root_id`
+    is None for children that belong to none; they are read by the shortest way.
     """
 
     org_id: str
     epoch: str
     final_entity: str
+    below: tuple[str, ...]
     root_id: int | None
     entity: str
     scopes: tuple[str, ...]
@@ -62,12 +66,25 @@ def child_key(org_id: str, entity: str, epoch: str, scope: str, *, final_entity:
 async def insert_children(connection: AsyncConnection, new: NewChildren) -> int:
     """Insert those that are not there yet, as pending, in the transaction of their parents' page; how many.
 
-    A child that somebody ran by hand belongs to no fan-out; it is taken in, else it would be missing there.
+    A child that somebody ran by hand belongs to no fan-out; it is taken in, else it would be missing there. It was read
+    by the shortest way: in a fan-out by another one it would stand for a parent of another kind with the same id, so
+    there it makes room.
     """
     scopes = sorted(set(new.scopes), key=lambda scope: (len(scope), scope))  # in one order, so that none deadlock
     if not scopes:
         return 0
     keys = [child_key(new.org_id, new.entity, new.epoch, scope, final_entity=new.final_entity) for scope in scopes]
+    if new.root_id is not None and not _is_shortest_way(new):
+        await connection.execute(
+            text(
+                """
+                UPDATE sync.runs
+                SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
+                WHERE key = ANY(CAST(:keys AS text[])) AND parent_run_id IS NULL
+                """
+            ),
+            {"keys": keys},
+        )
     result = await connection.execute(
         text(
             """
@@ -93,6 +110,11 @@ async def insert_children(connection: AsyncConnection, new: NewChildren) -> int:
         },
     )
     return int(result.rowcount)
+
+
+def _is_shortest_way(new: NewChildren) -> bool:
+    catalog = load_catalog()
+    return list(new.below) == chain_to(catalog, catalog.entity(new.final_entity)).names
 
 
 async def claim_children(

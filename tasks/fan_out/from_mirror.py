@@ -72,6 +72,7 @@ async def insert_from_mirror(connection: AsyncConnection, root: RunHandle, chain
                 org_id=root.org_id,
                 epoch=root.epoch,
                 final_entity=root.entity,
+                below=tuple(chain.names),
                 root_id=root.run_id,
                 entity=root.entity,
                 scopes=scopes[start : start + AT_A_TIME],

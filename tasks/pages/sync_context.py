@@ -76,10 +76,12 @@ class Spawn:
 
     def children_of(self, ids: Sequence[str]) -> NewChildren:
         """The children of these records."""
+        assert self.root.fan_out is not None, "only a fan-out has children"
         return NewChildren(
             org_id=self.root.org_id,
             epoch=self.root.epoch,
             final_entity=self.root.entity,
+            below=self.root.fan_out.below,
             root_id=self.root.run_id,
             entity=self.level.entity.name,
             scopes=tuple(self.level.scope_below(self.parent_scope, one) for one in ids),

@@ -74,6 +74,21 @@ def test_an_example_without_what_it_needs_is_a_line_that_helps(command: list[str
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nobody"], "error: org_id 'nobody': no credentials are known for this organization"),
+        (["demo", "people.Persn"], "error: Flow run received invalid parameters: - entity: Value error"),
+    ],
+)
+def test_the_example_that_syncs_ends_with_a_line_that_helps(
+    reader: dict[str, str], words: list[str], told: str
+) -> None:
+    done = run([sys.executable, "examples/sync_people.py", *words], **reader)
+    assert done.stderr.splitlines()[-1].startswith(told), done.stderr
+    assert done.returncode == 1
+
+
 def test_the_shell_lines_that_find_the_servers_work_as_printed(reader: dict[str, str], stack: Stack) -> None:
     (block,) = [one for one in blocks("bash") if "pco-sync env" in one]
     line = block.splitlines()[0].replace(".venv/bin/pco-sync", str(Path(sys.executable).with_name("pco-sync")))

@@ -71,10 +71,12 @@ async def open_fan_out(
 
 def children(root: RunHandle, *scopes: object, entity: str | None = None) -> NewChildren:
     """Children of a fan-out, as a page of their parents gives them."""
+    assert root.fan_out is not None
     return NewChildren(
         org_id=root.org_id,
         epoch=root.epoch,
         final_entity=root.entity,
+        below=root.fan_out.below,
         root_id=root.run_id,
         entity=entity or root.entity,
         scopes=tuple(str(scope) for scope in scopes),

@@ -1,6 +1,7 @@
 """A fan-out as a whole on a real Postgres: when it is complete, and how it is cancelled, restarted and continued."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -8,7 +9,15 @@ from sqlalchemy import text
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.ledger.abandoned import abandoned_runs
-from pco_store.ledger.children import end_child, fail_child, insert_children, reopen_for_children, revive_children
+from pco_store.ledger.children import (
+    child_key,
+    claim_children,
+    end_child,
+    fail_child,
+    insert_children,
+    reopen_for_children,
+    revive_children,
+)
 from pco_store.ledger.fan_outs import (
     await_children,
     cancel_fan_out,
@@ -201,6 +210,22 @@ async def test_a_child_that_is_added_by_hand_opens_a_complete_fan_out_again(stor
         await reopen_for_children(connection, root.run_id)
 
     assert await state_of(store, root) == "awaiting"
+
+
+@pytest.mark.parametrize(("below", "expected"), [("groups.Group", "completed"), ("groups.Person", "pending")])
+async def test_a_child_run_by_hand_is_taken_in_by_its_own_way_only(store: Database, below: str, expected: str) -> None:
+    """It was read below group 1; a fan-out below people has a person 1, too, whose list nobody has read."""
+    epoch = "2026-07"
+    by_hand = replace(children(await open_fan_out(store, epoch="elsewhere"), 1), epoch=epoch, root_id=None)
+    key = child_key(by_hand.org_id, by_hand.entity, epoch, "1", final_entity=by_hand.entity)
+    async with store.transaction() as connection:
+        await insert_children(connection, by_hand)
+        claim = await claim_children(connection, [key], owner="a test", flow_run_id=None, lease_seconds=600)
+        await end_child(connection, claim.runs[0], "completed")
+    root = await open_fan_out(store, epoch=epoch, below=(below,))
+    await insert(store, root, 1, 2)
+    await insert(store, root, 1, 2)  # a page that is committed again changes nothing
+    assert await states(store, root) == {"1": expected, "2": "pending"}
 
 
 async def test_a_second_fan_out_of_the_epoch_is_the_same_one(store: Database) -> None:
