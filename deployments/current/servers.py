@@ -25,7 +25,15 @@ def show_servers(services: Services, console: Console, *, as_json: bool) -> tupl
     strays = list(stray_workers(services)) if is_up else []
     code = DONE if is_up and not strays else FAILED
     ui = services.prefect.ui_url if troubles and troubles["Prefect server"] is None else None
-    facts = {"servers": troubles, "stray_workers": strays, "prefect_ui": ui, "data": str(services.home)}
+    port = services.postgres.port
+    readers = f"127.0.0.1:{port}" if port else None
+    facts = {
+        "servers": troubles,
+        "stray_workers": strays,
+        "prefect_ui": ui,
+        "for_readers": readers,
+        "data": str(services.home),
+    }
     if as_json:
         return facts, code
     if not troubles:
@@ -42,6 +50,8 @@ def show_servers(services: Services, console: Console, *, as_json: bool) -> tupl
         )
     if ui:
         console.print(f"Prefect UI      {ui}", highlight=False)
+    if readers:
+        console.print(f"for readers     {readers} (`pco-sync churches reader` makes logins)", highlight=False)
     psql = shlex.join(services.postgres.psql_command(MIRROR_DATABASE))
     console.print(f"psql            {psql}", highlight=False, soft_wrap=True)
     console.print(f"data            {services.home}", highlight=False, soft_wrap=True)

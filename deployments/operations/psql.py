@@ -31,7 +31,8 @@ def open_psql(services: Services, statement: str | None) -> int:
         command, environment = psql_for(address, os.environ)
         return _run([*command, *words], environment)
     was_up = services.postgres.is_running
-    services.postgres.start()
+    if not was_up:
+        services.postgres.start()
     try:
         services.postgres.create_database(MIRROR_DATABASE)
         return _run([*services.postgres.psql_command(MIRROR_DATABASE), *words], os.environ)

@@ -18,6 +18,7 @@ from pco_store.errors import ChurchRemoved
 from tasks.credentials import UnknownOrganizationError, scheduled_organizations
 from tasks.settings import read_settings
 from tests.church import Church
+from tests.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
@@ -212,10 +213,15 @@ def test_a_church_of_the_environment_cannot_be_paused(church: Church, capsys: py
     assert "read with the token of the environment (PCO_SYNC_ORG_ID)" in capsys.readouterr().err
 
 
-def test_a_reader_is_shown_its_address_once(church: Church, tell: Tell) -> None:
+def test_a_reader_is_shown_its_address_once(
+    stack: Stack, church: Church, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     church.sync(SUFFIXES)
+    monkeypatch.setenv("PCO_SYNC_HOME", str(stack.home))
     code, document = tell("reader", church.org_id)
     assert code == DONE
     assert document["user"].startswith("reader_grace_")
     assert document["password"] in document["url"]
+    assert (document["host"], document["port"]) == ("127.0.0.1", stack.postgres.port)
+    assert f"@127.0.0.1:{stack.postgres.port}/" in document["url"]
     assert tell("reader", "grce")[0] == USAGE
