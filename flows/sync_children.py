@@ -29,7 +29,6 @@ from pco_catalog.due_lists import cheapest_chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
 from pco_store.ledger.fan_outs import await_children, cancel_fan_out, find_fan_out
-from pco_store.ledger.leases import RunLease
 from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, WANTED, NotOpened
 from pco_store.ledger.run_facts import RunFacts, run_facts
 from pco_store.ledger.runs import FanOutPlan, RunHandle
@@ -49,9 +48,9 @@ from tasks.reports.fan_out_summary import FanOutSummary, publish_fan_out, summar
 from tasks.reports.outcomes import joined_name, state_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.run_names import own_run_name
-from tasks.runs.holding import held
 from tasks.runs.not_started import message_of
-from tasks.runs.opening import close_unfinished, current_flow_run_id, opened_run, run_request, run_window
+from tasks.runs.opening import current_flow_run_id, run_request, run_window
+from tasks.runs.working import working
 from tasks.settings import read_settings
 from tasks.stopping import is_stopped_by_person
 from tasks.tagging import tagged
@@ -134,69 +133,60 @@ async def sync_children(
             path=chain.levels[-1].path,
         )
         started = time.monotonic()
-        opened, lease = await opened_run(resources, replace(request, mode="full" if mode == "full" else DUE))
-        if isinstance(opened, NotOpened):
-            return await _join(resources, client, opened, on_conflict, wait=wait, started=started)
-        assert lease is not None
-        run = lease.run
-        assert run.fan_out is not None
-        async with tagged(org_id, entity, fan_out_tag(run.run_id)):
-            try:
-                async with held(lease):
-                    chain = child_chain(entity, run.fan_out.below)
-                    submitted = await _write_down_children(resources, client, chain, lease)
-                submitted += await top_up(resources, run)
-            except LeaseLost:
-                if (await _looked_at(resources, run)).state != "cancelled":
-                    raise
-                submitted = 0  # somebody has cancelled the fan-out while its parents were read
-            return await _end(resources, client, run, wait=wait, submitted=submitted, started=started)
+        request = replace(request, mode="full" if mode == "full" else DUE)
+        run, submitted = None, 0
+        try:
+            async with working(resources, request) as work:
+                if isinstance(work, NotOpened):
+                    return await _join(resources, client, work, on_conflict, wait=wait, started=started)
+                run = work.run
+                assert run.fan_out is not None
+                chain = child_chain(entity, run.fan_out.below)
+                async with tagged(org_id, entity, fan_out_tag(run.run_id)):
+                    submitted = await _write_down_children(resources, client, chain, run)
+            submitted += await top_up(resources, run)
+        except LeaseLost:
+            if run is None or (await _looked_at(resources, run)).state != "cancelled":
+                raise
+            submitted = 0  # somebody has cancelled the fan-out while its parents were read
+        return await _end(resources, client, run, wait=wait, submitted=submitted, started=started)
 
 
-async def _write_down_children(resources: Resources, client: PcoClient, chain: Chain, lease: RunLease) -> int:
+async def _write_down_children(resources: Resources, client: PcoClient, chain: Chain, run: RunHandle) -> int:
     """From the parents in the mirror, or else by reading them. How many flow runs that were."""
-    run = lease.run
     if not await patiently(resources, partial(reads_from_mirror, root=run, chain=chain)):
-        return await _spread(resources, client, chain, lease)
-    try:
-        count = await patiently(resources, partial(insert_from_mirror, root=run, chain=chain))
-    except BaseException as error:
-        await close_unfinished(resources.database, run, error)
-        raise
+        return await _spread(resources, client, chain, run)
+    count = await patiently(resources, partial(insert_from_mirror, root=run, chain=chain))
     get_run_logger().info("%s: %d lists below the %s in the mirror", run.key, count, chain.names[-1])
     return 0
 
 
-async def _spread(resources: Resources, client: PcoClient, chain: Chain, lease: RunLease) -> int:
+async def _spread(resources: Resources, client: PcoClient, chain: Chain, run: RunHandle) -> int:
     """Walk the parents under the lease; their children are submitted meanwhile. How many flow runs that were."""
-    run, first = lease.run, chain.levels[0]
+    first = chain.levels[0]
     path = chain.root.list_path
     assert path is not None, "a chain begins at top level"
     window = run_window(first.entity, mode="full", until=run.started_at, watermark=None)
-    try:
-        sync, walks = await begin_walk(
-            resources,
-            client,
-            run,
-            chain.root,
-            path=path,
-            in_flight=resources.settings.pages_in_flight,
-            spawn=Spawn(root=run, level=first, window=window, parent_scope=""),
-        )
-        get_run_logger().info("%s: %d pages of %s are read already", run.key, len(sync.committed), chain.root.name)
-        report = ProgressReport(
-            sync=sync,
-            walks=walks,
-            redis=resources.redis,
-            flow_run_id=current_flow_run_id() or "",
-            started=time.monotonic(),
-        )
-        async with shown(report), keep_submitting(resources, run) as submitted:
-            await finish_walk(walks, sync, await as_tasks(resources))
-            await patiently(resources, lambda connection: await_children(connection, run))  # Prefect may be away
-    except BaseException as error:
-        await close_unfinished(resources.database, run, error)
-        raise
+    sync, walks = await begin_walk(
+        resources,
+        client,
+        run,
+        chain.root,
+        path=path,
+        in_flight=resources.settings.pages_in_flight,
+        spawn=Spawn(root=run, level=first, window=window, parent_scope=""),
+    )
+    get_run_logger().info("%s: %d pages of %s are read already", run.key, len(sync.committed), chain.root.name)
+    report = ProgressReport(
+        sync=sync,
+        walks=walks,
+        redis=resources.redis,
+        flow_run_id=current_flow_run_id() or "",
+        started=time.monotonic(),
+    )
+    async with shown(report), keep_submitting(resources, run) as submitted:
+        await finish_walk(walks, sync, await as_tasks(resources))
+        await patiently(resources, lambda connection: await_children(connection, run))  # Prefect may be away
     tell_drift(sync.counters, chain.root)
     return submitted.count
 

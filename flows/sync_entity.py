@@ -18,9 +18,9 @@ from tasks.patience import patiently
 from tasks.reports.outcomes import joined_name, state_of
 from tasks.reports.sync_summary import SyncSummary, publish_summary, summary_of
 from tasks.run_names import own_run_name
-from tasks.runs.holding import held
 from tasks.runs.not_started import SyncRejectedError, message_of
-from tasks.runs.opening import opened_run, run_request
+from tasks.runs.opening import run_request
+from tasks.runs.working import working
 from tasks.settings import read_settings
 from tasks.tagging import tagged
 
@@ -83,22 +83,13 @@ async def sync_entity(
                 f"{entity} did not come in full with {described.name} when it was last read, so its lists are to be "
                 "read one by one: sync-children does that"
             )
-        opened, lease = await opened_run(resources, request)
-        if isinstance(opened, NotOpened):
-            return await _not_started(resources, opened, on_conflict)
-        assert lease is not None
-        async with held(lease), tagged(org_id, entity):
-            read = await read_list(
-                resources,
-                client,
-                described,
-                lease.run,
-                processing=await as_tasks(resources),
-                continued=opened.continued,
-            )
-            summary, end = read.summary, read.end
-            await publish_summary(summary)
-            return summary if end.name is None else state_of(end, end.reason, summary)
+        async with working(resources, request) as work:
+            if isinstance(work, NotOpened):
+                return await _not_started(resources, work, on_conflict)
+            async with tagged(org_id, entity):
+                read = await read_list(resources, client, described, work.run, processing=await as_tasks(resources))
+        await publish_summary(read.summary)
+        return read.summary if read.end.name is None else state_of(read.end, read.end.reason, read.summary)
 
 
 async def _not_started(resources: Resources, opened: NotOpened, on_conflict: ConflictPolicy) -> State[SyncSummary]:

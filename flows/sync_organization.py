@@ -48,17 +48,15 @@ from tasks.reports.organization_summary import (
 )
 from tasks.reports.outcomes import SPREADING
 from tasks.run_names import own_run_name
-from tasks.runs.holding import held
 from tasks.runs.not_started import message_of
 from tasks.runs.opening import (
     LONGEST_ERROR,
     checked_schema,
-    close_unfinished,
     current_flow_run_id,
-    opened_run,
     owner,
     reason_of,
 )
+from tasks.runs.working import working
 from tasks.settings import read_settings
 from tasks.tagging import tagged
 
@@ -138,42 +136,37 @@ async def sync_organization(
             lease_seconds=settings.lease_seconds,
             plan=plan,
         )
-        opened, lease = await opened_run(resources, request)
-        if isinstance(opened, NotOpened):
-            return await _not_started(resources, opened, on_conflict)
-        assert lease is not None
-        async with held(lease), tagged(org_id, ORGANIZATION):
-            return await _run(resources, client, lease, lease.run.plan or plan)
+        async with working(resources, request) as work:
+            if isinstance(work, NotOpened):
+                return await _not_started(resources, work, on_conflict)
+            async with tagged(org_id, ORGANIZATION):
+                summary = await _mirror(resources, client, work, work.run.plan or plan)
+        await publish_organization(summary)
+        get_run_logger().info("%s: %s", summary.key, summary.told)
+        if summary.outcome == "failed":
+            raise EntitiesFailedError(f"{summary.told}; started again it continues. {_reasons(summary)}")
+        return organization_state(summary, summary.told)
 
 
-async def _run(
+async def _mirror(
     resources: Resources, client: PcoClient, lease: RunLease, plan: Mapping[str, Any]
-) -> State[OrganizationSummary]:
-    """Everything under the lease; the run is closed in the ledger whatever happens."""
+) -> OrganizationSummary:
+    """Everything under the lease; the run ends in the ledger with what became of its lists."""
     run, started = lease.run, time.monotonic()
-    try:
-        ended, waiting = await _read_all(resources, client, lease, plan)
+    ended, waiting = await _read_all(resources, client, lease, plan)
 
-        async def end(connection: AsyncConnection) -> OrganizationSummary:
-            found = await find_by_key(connection, run.key)
-            assert found is not None, "it is ours"
-            facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
-            seconds = time.monotonic() - started
-            summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds, waiting=waiting)
-            error = _reasons(summary)[:LONGEST_ERROR] or None
-            await keep_result(connection, run, result_of(ended, seconds=seconds, waiting=waiting))
-            await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
-            return summary
+    async def end(connection: AsyncConnection) -> OrganizationSummary:
+        found = await find_by_key(connection, run.key)
+        assert found is not None, "it is ours"
+        facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
+        seconds = time.monotonic() - started
+        summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds, waiting=waiting)
+        error = _reasons(summary)[:LONGEST_ERROR] or None
+        await keep_result(connection, run, result_of(ended, seconds=seconds, waiting=waiting))
+        await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
+        return summary
 
-        summary = await patiently(resources, end)
-    except BaseException as error:
-        await close_unfinished(resources.database, run, error, beside=lease.beside)
-        raise
-    await publish_organization(summary)
-    get_run_logger().info("%s: %s", run.key, summary.told)
-    if summary.outcome == "failed":
-        raise EntitiesFailedError(f"{summary.told}; started again it continues. {_reasons(summary)}")
-    return organization_state(summary, summary.told)
+    return await patiently(resources, end)
 
 
 def _reasons(summary: OrganizationSummary) -> str:

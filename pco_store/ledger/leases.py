@@ -195,7 +195,7 @@ async def _open_beside(lease: RunLease, requests: Sequence[RunRequest]) -> dict[
             sideloads = {one.entity: one.sideloads for one in new}
             opened = await open_new_lists(connection, new, locked=locked)
             for run in await open_members(connection, [(one, sideloads[one.entity]) for one in opened]):
-                decisions[run.entity] = Opened(run=run, continued=False)
+                decisions[run.entity] = Opened(run=run)
             for request in requests:
                 if request.entity in found:
                     decisions[request.entity] = await _decide_beside(connection, lease, found[request.entity], request)
@@ -225,12 +225,12 @@ async def _decide(
 ) -> Opened | NotOpened:
     if found is None:
         left = await left_unfinished(connection, request) if request.epoch is None else None
-        return Opened(run=await _open(connection, request), continued=False, left=left)
+        return Opened(run=await _open(connection, request), left=left)
     if request.on_conflict == "restart":
         await close_run(connection, found.run_id)
         if request.entity == ORGANIZATION:
             await close_epoch_of_church(connection, request.org_id, found.epoch)
-        return Opened(run=await _open(connection, request), continued=False)
+        return Opened(run=await _open(connection, request))
     refuse_another_plan(found, request)
     if found.state in ("completed", "awaiting"):
         return _not_opened(found, "running" if found.state == "awaiting" else "completed")
@@ -238,7 +238,7 @@ async def _decide(
     if is_held and not await _is_proven_dead(connection, session, found):
         return _not_opened(found, "running")
     dead = found.flow_run_id if found.state == "running" and found.flow_run_id != request.flow_run_id else None
-    return Opened(run=await take_over(connection, found.run_id, request), continued=True, taken_from=dead)
+    return Opened(run=await take_over(connection, found.run_id, request), taken_from=dead)
 
 
 async def _open(connection: AsyncConnection, request: RunRequest) -> RunHandle:

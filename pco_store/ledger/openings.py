@@ -50,14 +50,13 @@ class RunRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
-    """The run is ours. `continued` says that an earlier execution had begun it.
+    """The run is ours.
 
     `taken_from` is the flow run that held it and did not end it, so that it must be dead. `left` says of an unfinished
     turn why it was not continued instead.
     """
 
     run: RunHandle
-    continued: bool
     taken_from: str | None = None
     left: str | None = None
 

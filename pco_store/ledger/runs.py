@@ -74,6 +74,11 @@ class RunHandle:
     members: tuple[int, ...] = ()
     read_with: int | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """No earlier execution had begun it."""
+        return self.fence == 1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageReceipt:

@@ -204,7 +204,6 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         spawn=spawn,
         naming=level.include,
         fan_out=work.root if work.root is not None and work.root.members and work.root.entity == entity else None,
-        is_new=run.attempts == 1 and run.fence == 1,
         on_completing=lambda so: report.ending.add(run.run_id) if so else report.ending.discard(run.run_id),
     )
     try:

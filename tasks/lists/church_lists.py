@@ -26,6 +26,7 @@ from tasks.patience import patiently, while_the_ledger_is_away
 from tasks.readable_products import unreadable_products
 from tasks.reports.organization_summary import Ended
 from tasks.runs.opening import current_flow_run_id, owner, reason_of, run_window
+from tasks.runs.working import working_beside
 from tasks.stopping import mark_crashed
 
 LISTS_AT_A_TIME: Final = 8
@@ -112,18 +113,11 @@ class _Reader:
             raise opening
         if self.not_accepted is not None:
             raise self.not_accepted  # the run is closed with the church's
-        try:
+        run = opening.run
+        async with working_beside(self.resources, self.lease, run):
             read = await read_list(
-                self.resources,
-                self.client,
-                way.entity,
-                opening.run,
-                processing=self.processing,
-                continued=opening.continued,
-                is_one_of_many=True,
+                self.resources, self.client, way.entity, run, processing=self.processing, is_one_of_many=True
             )
-        finally:
-            self.lease.let_go(opening.run)
         return Ended(outcome=read.end.outcome, reason=read.end.reason)
 
     async def _refusal(self, way: Way, error: Unauthorized) -> Ended:

@@ -27,7 +27,7 @@ from tasks.reports.events import tell_synced
 from tasks.reports.outcomes import End, end_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.reports.sync_summary import SyncSummary, summarize
-from tasks.runs.opening import close_unfinished, current_flow_run_id
+from tasks.runs.opening import current_flow_run_id
 from tasks.verification.includes import distrust_short_includes
 
 
@@ -52,72 +52,66 @@ async def read_list(
     run: RunHandle,
     *,
     processing: PageProcessing,
-    continued: bool,
     is_one_of_many: bool = False,
 ) -> ListRead:
-    """Read what is left of the list of `entity`, and close the run in the ledger whatever happens.
+    """Read what is left of the list of `entity`, and complete the run in the ledger.
 
-    The run is ours, and its lease is kept by the caller. `continued`: an earlier execution had begun it. As
+    The run is ours; its lease, and its end if this raises, are the caller's (`tasks.runs.working`). As
     `is_one_of_many` in a flow run it is silent as long as nothing comes of it. Raises the errors of client and store.
     """
     started = time.monotonic()
     assert entity.list_path is not None, "parameters admit listed entities only"
-    try:
-        sync, walks = await begin_walk(
-            resources,
-            client,
-            run,
-            entity,
-            path=entity.list_path,
-            in_flight=resources.settings.pages_in_flight,
-            is_new=not continued,
-        )
-        if not is_one_of_many:
-            how = "continued" if continued else "opened"
-            sync_logger().info("%s is %s, %d pages are done already", run.key, how, len(sync.committed))
-        report = ProgressReport(
-            sync=sync,
-            walks=walks,
-            redis=resources.redis,
-            flow_run_id=current_flow_run_id() or "",
-            started=started,
-            only_long_lists=is_one_of_many,
-        )
-        async with shown(report):
-            await finish_walk(walks, sync, processing)
-            deletions = Deletions()
-            with_owners: list[tuple[RunHandle, Deletions]] = []
-            merged = await follow_merges(resources, run)
-            if run.mode == "full":
-                many = many_deletions_of(run)
-                deletions = await find_deletions(resources, sync, many=many)
-                await distrust_short_includes(resources, sync)
-                for one in sync.companions.values():
-                    gone = await find_deletions_with_owners(resources, sync, one, many=many)
-                    sync.counters.requests += gone.requests
-                    with_owners.append((one.run, gone))
-            if sync.counters.corrected_until is not None and run.window.until is not None:
-                resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
+    sync, walks = await begin_walk(
+        resources,
+        client,
+        run,
+        entity,
+        path=entity.list_path,
+        in_flight=resources.settings.pages_in_flight,
+    )
+    if not is_one_of_many:
+        how = "opened" if run.is_new else "continued"
+        sync_logger().info("%s is %s, %d pages are done already", run.key, how, len(sync.committed))
+    report = ProgressReport(
+        sync=sync,
+        walks=walks,
+        redis=resources.redis,
+        flow_run_id=current_flow_run_id() or "",
+        started=started,
+        only_long_lists=is_one_of_many,
+    )
+    async with shown(report):
+        await finish_walk(walks, sync, processing)
+        deletions = Deletions()
+        with_owners: list[tuple[RunHandle, Deletions]] = []
+        merged = await follow_merges(resources, run)
+        if run.mode == "full":
+            many = many_deletions_of(run)
+            deletions = await find_deletions(resources, sync, many=many)
+            await distrust_short_includes(resources, sync)
+            for one in sync.companions.values():
+                gone = await find_deletions_with_owners(resources, sync, one, many=many)
+                sync.counters.requests += gone.requests
+                with_owners.append((one.run, gone))
+        if sync.counters.corrected_until is not None and run.window.until is not None:
+            resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
 
-            async def complete(connection: AsyncConnection) -> ListRead:
-                totals, facts = await _complete(connection, sync.settled_run, deletions, with_owners)
-                summary = summarize(
-                    sync,
-                    totals,
-                    deletions,
-                    facts,
-                    merged=merged,
-                    continued=continued,
-                    seconds=time.monotonic() - started,
-                    finished_at=datetime.now(UTC),
-                )
-                await keep_result(connection, run, summary.model_dump(mode="json"))
-                return ListRead(summary=summary, end=end_of(facts))
+        async def complete(connection: AsyncConnection) -> ListRead:
+            totals, facts = await _complete(connection, sync.settled_run, deletions, with_owners)
+            summary = summarize(
+                sync,
+                totals,
+                deletions,
+                facts,
+                merged=merged,
+                continued=not run.is_new,
+                seconds=time.monotonic() - started,
+                finished_at=datetime.now(UTC),
+            )
+            await keep_result(connection, run, summary.model_dump(mode="json"))
+            return ListRead(summary=summary, end=end_of(facts))
 
-            read = await patiently(resources, complete)  # the ledger first: Prefect may be away
-    except BaseException as error:
-        await close_unfinished(resources.database, run, error)
-        raise
+        read = await patiently(resources, complete)  # the ledger first: Prefect may be away
     if not (is_one_of_many and read.is_uneventful):
         sync_logger().info("%s is complete: %s", run.key, read.summary.told)
         tell_synced(read.summary, mode=run.mode)

@@ -97,7 +97,7 @@ async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[
         run.window.until,
         counters.answered_at,
         took=counters.answered_after,
-        is_new=sync.is_new,
+        is_new=run.is_new,
         is_child=run.parent_run_id is not None,
     )
     if until is None or sync.run.window.until is None:
@@ -106,7 +106,7 @@ async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[
         return False  # one page was the whole list, and nothing depends on where a child's window ends
     counters.corrected_until = until
     window, walk = replace(only.window, until=until), walks.walks[only.number]
-    has_only_opened = sync.is_new and isinstance(walk, BackToFront) and walk.opens_whole and walk.has_only_opened
+    has_only_opened = run.is_new and isinstance(walk, BackToFront) and walk.opens_whole and walk.has_only_opened
     is_later = not walks.is_finished or until > sync.run.window.until
     is_read_again = window.is_bounded and not has_only_opened and is_later
     parts = [Part(number=1, window=window)] if is_read_again else []

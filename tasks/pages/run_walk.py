@@ -38,10 +38,9 @@ async def begin_walk(
     spawn: Spawn | None = None,
     naming: tuple[str, ...] = (),
     fan_out: RunHandle | None = None,
-    is_new: bool = False,
     on_completing: Callable[[bool], None] | None = None,
 ) -> tuple[SyncContext, PartWalks]:
-    """The walks of a run that is ours, as far as earlier executions came; a run that `is_new` has no earlier ones.
+    """The walks of a run that is ours, as far as earlier executions came.
 
     `fan_out` is the one whose includes a child shares. Its own walk, over the outermost parents, brings nothing.
     """
@@ -51,7 +50,7 @@ async def begin_walk(
         members = await patiently(resources, partial(_members, run=run, fan_out=fan_out))
     committed: list[PageReceipt] = []
     seen: dict[int, set[str]] = {}
-    if not is_new:
+    if not run.is_new:
         async with resources.database.transaction() as connection:
             committed = await committed_pages(connection, run)
             for part in parts:
@@ -67,7 +66,6 @@ async def begin_walk(
         database=resources.database,
         in_flight=in_flight,
         part_records=resources.settings.part_records,
-        is_new=is_new,
         clock_offset=await resources.clock_offset(),
         parents=parents or {},
         shared=shared,

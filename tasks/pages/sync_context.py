@@ -104,7 +104,7 @@ class Companion:
 class SyncContext:
     """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
 
-    `is_new`: nothing of the run was done before. `clock_offset` leads from this machine's clock to the database's.
+    `clock_offset` leads from this machine's clock to the database's.
     `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
     records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
     size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
@@ -125,7 +125,6 @@ class SyncContext:
     in_flight: int
     part_records: int = 25_000
     naming: tuple[str, ...] = ()
-    is_new: bool = False
     clock_offset: timedelta = timedelta()
     parents: Mapping[str, str] = field(default_factory=dict)
     shared: SharedList | None = None

@@ -129,7 +129,6 @@ class Church:
                 part_records=self.walked.part_records,
                 companions={one.include: companion_of(one) for one in members},
                 included=tuple(one.include for one in members),
-                is_new=True,
             )
             walks = PartWalks([Part(number=0, window=window)], page_size=PAGE)
 

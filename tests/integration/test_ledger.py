@@ -100,7 +100,7 @@ async def test_a_dead_holder_is_followed_at_once_and_cannot_write_any_more(datab
     decision, alive = await open_run(database, run_request(epoch="e"))
 
     assert isinstance(decision, Opened)
-    assert decision.continued
+    assert not decision.run.is_new
     assert alive is not None
     assert alive.run.fence == dead.run.fence + 1
     with pytest.raises(LeaseLost):
@@ -117,7 +117,7 @@ async def test_a_holder_whose_lease_ran_out_is_followed_although_its_connection_
     decision, next_lease = await open_run(database, run_request(epoch="e"))
 
     assert isinstance(decision, Opened)
-    assert decision.continued
+    assert not decision.run.is_new
     with pytest.raises(LeaseLost):
         await asleep.renew()
     assert next_lease is not None
@@ -131,7 +131,7 @@ async def test_restart_closes_the_epoch_and_opens_it_anew(database: Database) ->
     decision, lease = await open_run(database, run_request(epoch="e", on_conflict="restart"))
 
     assert isinstance(decision, Opened)
-    assert not decision.continued
+    assert decision.run.is_new
     assert decision.run.run_id != old.run.run_id
     assert decision.run.key == old.run.key
     assert decision.run.token != old.run.token

@@ -113,7 +113,7 @@ async def test_when_the_churchs_process_dies_its_lists_may_be_taken_over_at_once
         old, new = before[name], after[name]
         assert isinstance(old, Opened)
         assert isinstance(new, Opened)
-        assert (new.continued, new.taken_from, new.run.fence) == (True, "the-church", 2)
+        assert (new.run.is_new, new.taken_from, new.run.fence) == (False, "the-church", 2)
         async with database.transaction() as connection:
             with pytest.raises(LeaseLost):
                 await check_fence(connection, old.run)

@@ -88,7 +88,7 @@ async def test_an_answer_that_comes_a_minute_late_is_not_taken_for_a_clock_that_
             until = sync.windows[0].until
             opened = sync.run.started_at - timedelta(seconds=took)
             run = replace(sync.run, window=replace(sync.run.window, until=until), started_at=opened)
-            await read_all(replace(sync, run=run, is_new=True), page_size=100)
+            await read_all(replace(sync, run=run), page_size=100)
     finally:
         simulator.clock(ahead_seconds=0)
 

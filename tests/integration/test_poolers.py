@@ -131,7 +131,7 @@ async def test_a_holder_with_a_session_of_its_own_is_followed_at_once_even_from_
         decision, alive = await open_run(pooled, run_request(epoch="e"))
 
         assert isinstance(decision, Opened)
-        assert decision.continued
+        assert not decision.run.is_new
         assert alive is not None
         with pytest.raises(LeaseLost):
             await dead.renew()
@@ -156,7 +156,7 @@ async def test_a_holder_without_a_session_is_followed_when_its_lease_has_run_out
         _, asleep = await open_run(one, run_request(epoch="e", lease_seconds=0.0))
         decision, _ = await open_run(other, run_request(epoch="e"))
         assert isinstance(decision, Opened)
-        assert decision.continued
+        assert not decision.run.is_new
         assert asleep is not None
         with pytest.raises(LeaseLost):
             await asleep.renew()

@@ -48,9 +48,7 @@ async def read_list(church: FanOutChurch, client: PcoClient, entity: Entity, epo
     assert isinstance(opened, Opened)
     assert lease is not None
     assert entity.list_path is not None
-    sync, walks = await begin_walk(
-        resources, client, opened.run, entity, path=entity.list_path, in_flight=4, is_new=True
-    )
+    sync, walks = await begin_walk(resources, client, opened.run, entity, path=entity.list_path, in_flight=4)
     await finish_walk(walks, sync, directly(resources.settings))
     async with resources.database.transaction() as connection:
         await finish_run(connection, opened.run, "completed")

@@ -51,7 +51,7 @@ class FanOutChurch:
         spawn = Spawn(root=root, level=first, window=window, parent_scope="")
         assert chain.root.list_path is not None
         sync, walks = await begin_walk(
-            resources, client, root, chain.root, path=chain.root.list_path, in_flight=4, spawn=spawn, is_new=True
+            resources, client, root, chain.root, path=chain.root.list_path, in_flight=4, spawn=spawn
         )
         await finish_walk(walks, sync, directly(resources.settings))
         async with resources.database.transaction() as connection:
