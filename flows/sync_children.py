@@ -186,7 +186,8 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, run: Ru
     )
     async with shown(report), keep_submitting(resources, run) as submitted:
         await finish_walk(walks, sync, await as_tasks(resources))
-        await patiently(resources, lambda connection: await_children(connection, run))  # Prefect may be away
+        pages = sync.known_pages
+        await patiently(resources, partial(await_children, root=run, pages=pages))  # Prefect may be away
     tell_drift(sync.counters, chain.root)
     return submitted.count
 

@@ -159,10 +159,16 @@ def _church_removed(org_id: str, is_over: bool) -> ChurchRemoved:
 
 
 class LeaseLost(StopStoreError):
-    """The run's fence moved: another execution took over, and nothing of ours may be written any more."""
+    """The run's fence moved: another execution took over, and nothing of ours may be written any more.
+
+    Or the database was replaced by an older copy, whose ledger does not know what we have committed.
+    """
 
     def __init__(self, key: str, fence: int) -> None:
-        super().__init__(f"{key}: another execution has taken over (our fence {fence} is no longer the run's)")
+        super().__init__(
+            f"{key}: another execution has taken over (our fence {fence} is no longer the run's), or the database was "
+            "replaced by an older copy"
+        )
         self.key = key
         self.fence = fence
 

@@ -2,25 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun
 
+from pco_store.database import Database
 from pco_store.errors import PlanDiffers
 from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, WANTED, ConflictPolicy, sync_key
 from pco_store.ledger.plans import compared, decisions_of
+from pco_store.ledger.results import find_by_key
 from pco_store.ledger.runs import FanOutPlan, RunHandle
 from pco_walks.window import Mode
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import find_deployment
 from tasks.run_names import run_name
-from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
-
-DONE_BY_OTHERS: Final = ("AlreadyRunning", "Spreading")
-"""Names of completed states in which a run left work to others, who may have died or been cancelled since."""
+from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION, read_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +43,13 @@ async def start_sync(
 ) -> Started:
     """Ask Prefect for a run of `sync_entity` on the work pool and return at once.
 
-    With an epoch, the sync's key is the run's idempotency key: however often it is asked for, there is one run until it
-    has ended without having completed; then the next one continues it. Without an epoch the run itself decides, by
-    the ledger, what is to be done. `is_abandoned`: the ledger says it is not done, whatever a run of that key says.
+    With an epoch, the sync's key is the run's idempotency key: however often it is asked for, there is one run until
+    that has ended and the sync is not complete by the ledger; then the next one continues it, or begins it if the
+    ledger has never heard of it. Without an epoch the run itself decides, by the ledger, what is to be done.
+    `is_abandoned`: it is known not to be complete.
 
-    Raises `NotDeployedError`, and `PlanDiffers` if that run was asked for with parameters that give another result.
+    Raises `NotDeployedError`, `StoreUnavailable`, and `PlanDiffers` if that run was asked for with parameters that give
+    another result.
     """
     parameters = {
         "org_id": org_id,
@@ -164,7 +165,7 @@ async def _once(
             run = await _create(client, deployment_id, deployment, parameters, key=attempt_key)
             return Started(flow_run=run, is_new=True)
         if _is_over(run):
-            is_joined = _has_done_it(run) and not (is_abandoned or is_restart)
+            is_joined = not (is_abandoned or is_restart) and _has_completed(run) and await _is_complete(key)
         else:
             is_joined = not is_restart or run.parameters.get("on_conflict") == "restart"
         if is_joined:
@@ -190,5 +191,16 @@ def _is_over(run: FlowRun) -> bool:
     return run.state is not None and run.state.is_final()
 
 
-def _has_done_it(run: FlowRun) -> bool:
-    return run.state is not None and run.state.is_completed() and run.state.name not in DONE_BY_OTHERS
+def _has_completed(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_completed()
+
+
+async def _is_complete(key: str) -> bool:
+    """By the ledger: the flow run may have left work to others, or the ledger be older than what Prefect remembers."""
+    database = Database(read_settings().database_url.get_secret_value(), pool_size=1)
+    try:
+        async with database.transaction() as connection:
+            found = await find_by_key(connection, key)
+    finally:
+        await database.aclose()
+    return found is not None and found.state == "completed"

@@ -272,24 +272,26 @@ def using(environment: Mapping[str, str], stack: Stack) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def deploy(environment: Mapping[str, str]) -> None:
+    """Everything of prefect.yaml, as `make deploy` does it."""
+    command = "import asyncio, deployments.provisioning.provision as p; asyncio.run(p.provision())"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env=inherited_environment(**environment),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(scope="session")
 def session_fleet(stack: Stack, template: str) -> Iterator[Fleet]:
     """Deployments, a mirror and a simulated church, and no worker yet."""
     stack.postgres.psql("postgres", f"CREATE DATABASE fleet TEMPLATE {template} STRATEGY FILE_COPY")
     with SimulatorProcess(people=60, groups=GROUPS, latency_ms=40) as simulator:
         fleet = Fleet(stack, simulator, stack.postgres.url("fleet"), stack.redis.url)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import asyncio, deployments.provisioning.provision as p; asyncio.run(p.provision())",
-            ],
-            env=inherited_environment(**fleet.environment()),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        deploy(fleet.environment())
         yield fleet
         fleet.stop()
     stack.postgres.psql("postgres", "DROP DATABASE fleet WITH (FORCE)")

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from deployments.ended import end_with
 from deployments.operations.mirror import show_mirror
-from deployments.transaction import transaction
 from deployments.watching.announced import Failure, announce, failure_of
 from deployments.watching.churches import ChurchLook
 from deployments.watching.fan_outs import FanOutLook, FanOutView
@@ -24,8 +23,8 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.redis_address import redis_address
 from pco_store.database import Database
-from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, sync_key
-from pco_store.ledger.results import LedgerRun, find_by_key
+from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION
+from pco_store.ledger.results import LedgerRun
 from pco_store.ledger.run_facts import run_facts
 from tasks.credentials import connection_for_org
 from tasks.deployment_runs import Started, start_fan_out, start_organization, start_sync
@@ -157,17 +156,7 @@ async def _start(org_id: str, entity: str | None, parameters: Mapping[str, Any],
         return await start_organization(org_id, **parameters)
     if not below:
         return await start_sync(org_id, entity, **parameters)
-    epoch = parameters.get("epoch")
-    return await start_fan_out(
-        org_id, entity, is_abandoned=epoch is not None and await _is_unfinished(org_id, entity, epoch), **parameters
-    )
-
-
-async def _is_unfinished(org_id: str, entity: str, epoch: str) -> bool:
-    """Whether the ledger has it and it is not complete, whatever a flow run of that key said when it ended."""
-    async with transaction() as connection:
-        run = await find_by_key(connection, sync_key(org_id, entity, epoch, FAN_OUT_SCOPE))
-    return run is not None and run.state != "completed"
+    return await start_fan_out(org_id, entity, **parameters)
 
 
 async def _summary(database: Database, run: LedgerRun) -> Summary:

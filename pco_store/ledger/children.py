@@ -16,7 +16,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import chain_to
 from pco_store.errors import LeaseLost
 from pco_store.ledger.openings import handle_of, sync_key
-from pco_store.ledger.runs import RunHandle, RunWindow
+from pco_store.ledger.runs import HAS_PAGES, HELD, IS_HELD, OURS, RunHandle, RunWindow, held, ours
 
 ChildEnd = Literal["completed", "absent", "forbidden", "cancelled"]
 """How a child can end: read; its parent is gone (404), or not for this credential (402, 403); stopped by a person."""
@@ -178,8 +178,7 @@ async def renew_children(
             f"""
             WITH ours AS (
                 SELECT child.run_id FROM sync.runs AS child
-                JOIN unnest(CAST(:run_ids AS bigint[]), CAST(:fences AS bigint[])) AS held (run_id, fence)
-                  ON child.run_id = held.run_id AND child.fence = held.fence
+                JOIN {HELD} ON {IS_HELD.format("child")}
                 WHERE child.state = 'running' AND NOT EXISTS (
                     SELECT FROM sync.runs AS root WHERE root.run_id = child.parent_run_id AND root.state IN {STOPPED})
                 ORDER BY child.run_id FOR UPDATE OF child
@@ -190,23 +189,27 @@ async def renew_children(
         ),
         {
             "lease_seconds": lease_seconds,
-            "run_ids": [run.run_id for run in runs],
-            "fences": [run.fence for run in runs],
+            **held(runs),
         },
     )
     return frozenset(result.scalars())
 
 
-async def end_child(connection: AsyncConnection, run: RunHandle, end: ChildEnd, *, error: str | None = None) -> None:
-    """The child is done with in this epoch; safe to repeat. Raises `LeaseLost` when it is not ours any more."""
+async def end_child(
+    connection: AsyncConnection, run: RunHandle, end: ChildEnd, *, error: str | None = None, pages: int = 0
+) -> None:
+    """The child is done with in this epoch; safe to repeat.
+
+    Raises `LeaseLost` when it is not ours any more, or the ledger has not all `pages` that were committed to it.
+    """
     result = await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs SET state = :state, error = :error, lease_until = now(), completed_at = now()
-            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', :state)
-            """
+            WHERE {OURS} AND state IN ('running', :state) AND {HAS_PAGES}
+            """  # noqa: S608 - own constants
         ),
-        {"state": end, "error": error, "run_id": run.run_id, "fence": run.fence},
+        {"state": end, "error": error, "pages": pages, **ours(run)},
     )
     if result.rowcount != 1:
         raise LeaseLost(run.key, run.fence)
@@ -221,20 +224,14 @@ async def fail_child(
     """
     result = await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs
             SET state = CASE WHEN attempts >= :most_attempts THEN 'dead' ELSE 'pending' END, error = :error,
                 lease_until = now(), not_before = now() + make_interval(secs => :wait_seconds)
-            WHERE run_id = :run_id AND fence = :fence AND state = 'running' RETURNING state
-            """
+            WHERE {OURS} AND state = 'running' RETURNING state
+            """  # noqa: S608 - own constant
         ),
-        {
-            "most_attempts": most_attempts,
-            "error": error,
-            "wait_seconds": wait_seconds,
-            "run_id": run.run_id,
-            "fence": run.fence,
-        },
+        {"most_attempts": most_attempts, "error": error, "wait_seconds": wait_seconds, **ours(run)},
     )
     state = result.scalar_one_or_none()
     if state is None:
@@ -249,18 +246,13 @@ async def give_back_children(connection: AsyncConnection, runs: Sequence[RunHand
     """
     await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs AS child
             SET state = :state, lease_until = now(), not_before = NULL, attempts = child.attempts - 1
-            FROM unnest(CAST(:run_ids AS bigint[]), CAST(:fences AS bigint[])) AS held (run_id, fence)
-            WHERE child.run_id = held.run_id AND child.fence = held.fence AND child.state = 'running'
-            """
+            FROM {HELD} WHERE {IS_HELD.format("child")} AND child.state = 'running'
+            """  # noqa: S608 - own constants
         ),
-        {
-            "state": "cancelled" if stopped else "pending",
-            "run_ids": [run.run_id for run in runs],
-            "fences": [run.fence for run in runs],
-        },
+        {"state": "cancelled" if stopped else "pending", **held(runs)},
     )
 
 

@@ -12,7 +12,7 @@ from pco_store.errors import LeaseLost
 from pco_store.ledger.children import FIRST_PENDING
 from pco_store.ledger.openings import handle_of
 from pco_store.ledger.results import note_unshown
-from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.runs import HAS_PAGES, OURS, RunHandle, ours
 from pco_store.ledger.superseded import resolve_superseded, resolve_superseded_below
 
 
@@ -155,19 +155,20 @@ async def parents_are_complete(
     )
 
 
-async def await_children(connection: AsyncConnection, root: RunHandle) -> None:
-    """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`.
+async def await_children(connection: AsyncConnection, root: RunHandle, *, pages: int = 0) -> None:
+    """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`, also if
+    the ledger has not all `pages` that were committed to it.
 
     What earlier runs had put aside of the outermost parents is settled if this one has read them.
     """
     result = await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs SET state = 'awaiting', error = NULL, lease_until = now()
-            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', 'awaiting')
-            """
+            WHERE {OURS} AND state IN ('running', 'awaiting') AND {HAS_PAGES}
+            """  # noqa: S608 - own constants
         ),
-        {"run_id": root.run_id, "fence": root.fence},
+        {"pages": pages, **ours(root)},
     )
     if result.rowcount != 1:
         raise LeaseLost(root.key, root.fence)

@@ -36,7 +36,7 @@ from pco_store.ledger.openings import (
     sync_key,
     take_over,
 )
-from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.runs import HELD, IS_HELD, OURS, RunHandle, held, ours
 
 _KEY: Final = "hashtextextended('hold:' || :key, 0)"
 _HAS_LOCK: Final = f"""
@@ -89,37 +89,28 @@ class RunLease:
             await end_session(session)
 
     async def _extend(self) -> None:
-        held = (self.run, *self.beside)
+        runs = (self.run, *self.beside)
         with unavailable_means_retry():
             async with self.database.transaction() as connection:
                 result = await connection.execute(
                     text(
-                        """
+                        f"""
                         UPDATE sync.runs AS run
-                        SET lease_until = now() + make_interval(secs => :lease_seconds), session_locked = held.is_locked
-                        FROM unnest(CAST(:run_ids AS bigint[]), CAST(:fences AS bigint[]), CAST(:locked AS boolean[]))
-                            AS held (run_id, fence, is_locked)
-                        WHERE run.run_id = held.run_id AND run.fence = held.fence
-                          AND run.state IN ('running', 'awaiting')
+                        SET lease_until = now() + make_interval(secs => :lease_seconds),
+                            session_locked = run.key = ANY(CAST(:locked AS text[]))
+                        FROM {HELD} WHERE {IS_HELD.format("run")} AND run.state IN ('running', 'awaiting')
                         RETURNING run.run_id
-                        """
+                        """  # noqa: S608 - own constants
                     ),
-                    {
-                        "lease_seconds": self.lease_seconds,
-                        "run_ids": [one.run_id for one in held],
-                        "fences": [one.fence for one in held],
-                        "locked": [one.key in self._locked for one in held],
-                    },
+                    {"lease_seconds": self.lease_seconds, "locked": sorted(self._locked), **held(runs)},
                 )
                 if self.run.run_id not in result.scalars().all() and not await self._has_our_fence(connection):
                     raise LeaseLost(self.run.key, self.run.fence)
 
     async def _has_our_fence(self, connection: AsyncConnection) -> bool:
         """Whether nobody took over: then it was we who ended the run, and only its report is still under way."""
-        fence = await connection.scalar(
-            text("SELECT fence FROM sync.runs WHERE run_id = :run_id"), {"run_id": self.run.run_id}
-        )
-        return bool(fence == self.run.fence)
+        statement = f"SELECT EXISTS (SELECT FROM sync.runs WHERE {OURS})"  # noqa: S608 - own constant
+        return bool(await connection.scalar(text(statement), ours(self.run)))
 
     async def _prove_life(self) -> None:
         """Take the session locks again if their connection was lost, for instance in a restart of Postgres."""
@@ -144,7 +135,7 @@ async def open_run(database: Database, request: RunRequest) -> tuple[Opened | No
     Safe to repeat by the same flow run when the answer was lost. Raises `StoreUnavailable`, `PlanDiffers`.
     """
     session = await _new_session(database)
-    held = is_locked = False
+    is_held = is_locked = False
     try:
         with unavailable_means_retry():
             async with database.transaction() as connection:
@@ -156,7 +147,7 @@ async def open_run(database: Database, request: RunRequest) -> tuple[Opened | No
                     await _note_lock(connection, decision.run, is_locked=is_locked)
         if isinstance(decision, NotOpened):
             return decision, None
-        held = True
+        is_held = True
         return decision, RunLease(
             database=database,
             run=decision.run,
@@ -165,7 +156,7 @@ async def open_run(database: Database, request: RunRequest) -> tuple[Opened | No
             _locked={decision.run.key} if is_locked else set(),
         )
     finally:
-        if not held and session is not None:
+        if not is_held and session is not None:
             await end_session(session)
 
 

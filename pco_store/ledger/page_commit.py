@@ -51,7 +51,7 @@ async def commit_page(
     """
     kinds = (page, *brought)
     values = [value for one in kinds for value in _values(one)]
-    values += [page.run.fence, *([] if shared is None else link_values(page.ids, *shared))]
+    values += [page.run.fence, page.run.token, *([] if shared is None else link_values(page.ids, *shared))]
     tables = tuple(one.table for one in kinds)
     for plain in (True, False) if all(is_plain(one.rows) for one in kinds) else (False,):
         statement = _statement(tables, completes_run, is_shared=shared is not None, plain=plain)
@@ -68,7 +68,8 @@ def _values(one: PageOfRows) -> list[object]:
 @lru_cache(maxsize=1024)
 def _statement(tables: tuple[Table, ...], completes_run: bool, *, is_shared: bool, plain: bool) -> str:
     fence = f"${1 + len(tables) * _ARGUMENTS}::bigint"
-    held = f"run_id = $2::bigint AND fence = {fence} AND state = 'running'"
+    token = f"${2 + len(tables) * _ARGUMENTS}::uuid"
+    held = f"run_id = $2::bigint AND token = {token} AND fence = {fence} AND state = 'running'"
     if plain:
         held += f" AND {plainly(len(tables))}"
     ours = f"SELECT FROM sync.runs WHERE {held} FOR SHARE"
@@ -78,7 +79,7 @@ def _statement(tables: tuple[Table, ...], completes_run: bool, *, is_shared: boo
     gate = "EXISTS (SELECT FROM ours)"
     links = ""
     if is_shared:
-        first = 2 + len(tables) * _ARGUMENTS
+        first = 3 + len(tables) * _ARGUMENTS
         links = f", {link_cte(first, condition=gate)}"
         if completes_run:
             links += f", {unlist_ctes(first, '$2::bigint', condition=gate)}"

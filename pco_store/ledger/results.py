@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.ledger.openings import ORGANIZATION
-from pco_store.ledger.runs import RunHandle
+from pco_store.ledger.runs import OURS, RunHandle, ours
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,9 +51,9 @@ async def keep_result(connection: AsyncConnection, run: RunHandle, result: Mappi
 async def _set(connection: AsyncConnection, run: RunHandle, column: str, value: Mapping[str, Any]) -> None:
     await connection.execute(
         text(
-            f"UPDATE sync.runs SET {column} = CAST(:value AS jsonb) WHERE run_id = :run_id AND fence = :fence"  # noqa: S608 - own names
+            f"UPDATE sync.runs SET {column} = CAST(:value AS jsonb) WHERE {OURS}"  # noqa: S608 - own names
         ),
-        {"value": json.dumps(dict(value)), "run_id": run.run_id, "fence": run.fence},
+        {"value": json.dumps(dict(value)), **ours(run)},
     )
 
 

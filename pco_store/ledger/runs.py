@@ -5,7 +5,7 @@ are one commit.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -124,18 +124,45 @@ class RunTotals:
     waited_seconds: float
 
 
+OURS: Final = "run_id = :run_id AND token = CAST(:token AS uuid) AND fence = :fence"
+"""Whether a run is still the one that a handle was given for. After a restore its number may be another run's."""
+
+HAS_PAGES: Final = "(SELECT count(*) FROM sync.pages AS page WHERE page.run_id = runs.run_id) >= :pages"
+"""Whether a run has at least as many pages as were committed to it: a database that was replaced has fewer."""
+
 RECEIPT_COLUMNS: Final = tuple(one.name for one in fields(PageReceipt))
 """A receipt as it stands in `sync.pages`."""
 _RECEIPT: Final = ", ".join(f'"{name}"' for name in RECEIPT_COLUMNS)
 
 
+HELD: Final = """
+unnest(CAST(:run_ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:fences AS bigint[])) AS held (run_id, token, fence)
+"""
+IS_HELD: Final = "({0}.run_id, {0}.token, {0}.fence) = (held.run_id, held.token, held.fence)"
+"""The same as `OURS` for many runs at a time."""
+
+
+def held(runs: Sequence[RunHandle]) -> dict[str, Any]:
+    """The values of `HELD`."""
+    return {
+        "run_ids": [run.run_id for run in runs],
+        "tokens": [run.token for run in runs],
+        "fences": [run.fence for run in runs],
+    }
+
+
+def ours(run: RunHandle) -> dict[str, Any]:
+    """The values of `OURS`."""
+    return {"run_id": run.run_id, "token": run.token, "fence": run.fence}
+
+
 async def check_fence(connection: AsyncConnection, run: RunHandle) -> None:
     """Make sure that nobody took the run over, until this transaction ends. Raises `LeaseLost`."""
     result = await connection.execute(
-        text("SELECT fence FROM sync.runs WHERE run_id = :run_id AND state = 'running' FOR SHARE"),
-        {"run_id": run.run_id},
+        text(f"SELECT 1 FROM sync.runs WHERE {OURS} AND state = 'running' FOR SHARE"),  # noqa: S608 - own constant
+        ours(run),
     )
-    if result.scalar_one_or_none() != run.fence:
+    if result.scalar_one_or_none() is None:
         raise LeaseLost(run.key, run.fence)
 
 
@@ -234,22 +261,22 @@ async def shown_elsewhere(connection: AsyncConnection, run: RunHandle, part: int
 
 
 async def finish_run(
-    connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None
+    connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None, pages: int = 0
 ) -> None:
     """Close the run in this state; its members complete with it. Safe to repeat.
 
-    Raises `LeaseLost` when it is not ours any more.
+    Raises `LeaseLost` when it is not ours any more, or the ledger has not all `pages` that were committed to it.
     """
     result = await connection.execute(
         text(
-            """
+            f"""
             UPDATE sync.runs
             SET state = :state, error = :error, lease_until = now(),
                 completed_at = CASE WHEN :state = 'completed' THEN now() END
-            WHERE run_id = :run_id AND fence = :fence AND state IN ('running', :state)
-            """
+            WHERE {OURS} AND state IN ('running', :state) AND {HAS_PAGES}
+            """  # noqa: S608 - own constants
         ),
-        {"state": state, "error": error, "run_id": run.run_id, "fence": run.fence},
+        {"state": state, "error": error, "pages": pages, **ours(run)},
     )
     if result.rowcount != 1:
         raise LeaseLost(run.key, run.fence)
@@ -268,10 +295,8 @@ async def finish_run(
 async def abandon_run(connection: AsyncConnection, run: RunHandle) -> None:
     """Let anybody continue the run at once: its process has to go. What is not ours any more stays as it is."""
     await connection.execute(
-        text(
-            "UPDATE sync.runs SET lease_until = now() WHERE run_id = :run_id AND fence = :fence AND state = 'running'"
-        ),
-        {"run_id": run.run_id, "fence": run.fence},
+        text(f"UPDATE sync.runs SET lease_until = now() WHERE {OURS} AND state = 'running'"),  # noqa: S608 - own constant
+        ours(run),
     )
 
 

@@ -1,5 +1,6 @@
 """Which children become flow runs next: written down before Prefect is asked, so that asking again is safe."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,8 @@ from pco_store.ledger.children import FIRST_PENDING, STOPPED
 MOST_BUNDLED: Final = 2
 """So often a child may lose its process in a bundle; then it is read alone, for it may be what ends them."""
 LONGEST_ERROR: Final = 2000
+DRAWN_BYTES: Final = 4
+"""Enough that no child is submitted twice under one key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +23,8 @@ class Submission:
     """Children that one flow run shall work on. `key` is its idempotency key with Prefect: that of the first child.
 
     After it stand, in characters that no key has: how many there are, the number of the attempt from the second one on,
-    and the fan-out itself if it was restarted, since Prefect remembers the keys of the first one.
+    and what was drawn for it. It is written down before Prefect is asked, so that it can be asked again; and Prefect
+    cannot know it from a fan-out that was restarted, or from a ledger that was replaced by an older copy.
     """
 
     root_id: int
@@ -99,17 +103,7 @@ async def take_pending(
         ),
         {"root_id": root_id, "room": room},
     )
-    was_restarted = await connection.scalar(
-        text(
-            """
-            SELECT EXISTS (SELECT FROM sync.runs AS old WHERE (old.org_id, old.entity, old.scope, old.epoch)
-                           = (root.org_id, root.entity, root.scope, root.epoch) AND old.state = 'closed')
-            FROM sync.runs AS root WHERE root.run_id = :root_id
-            """
-        ),
-        {"root_id": root_id},
-    )
-    submissions = _bundled(root_id, result.all(), per_run, suffix=f"~{root_id}" if was_restarted else "")
+    submissions = _bundled(root_id, result.all(), per_run, drawn=secrets.token_hex(DRAWN_BYTES))
     await connection.execute(
         text(
             """
@@ -252,7 +246,7 @@ async def take_back_submitted(
     return frozenset(result.scalars())
 
 
-def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int, *, suffix: str) -> list[Submission]:
+def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int, *, drawn: str) -> list[Submission]:
     """Bundles of one entity each; a child that failed before, or lost its process too often, gets its own flow run."""
     alone = [row for row in rows if row.error is not None or row.attempts > MOST_BUNDLED]
     together = [row for row in rows if row.error is None and row.attempts <= MOST_BUNDLED]
@@ -260,14 +254,14 @@ def _bundled(root_id: int, rows: Sequence[Row[Any]], per_run: int, *, suffix: st
     for _, same in groupby(sorted(together, key=lambda row: (row.entity, row.run_id)), key=lambda row: row.entity):
         children = list(same)
         bundles += [children[start : start + per_run] for start in range(0, len(children), per_run)]
-    return [_submission(root_id, _key_of(bundle, suffix), bundle) for bundle in bundles]
+    return [_submission(root_id, _key_of(bundle, drawn), bundle) for bundle in bundles]
 
 
-def _key_of(bundle: Sequence[Row[Any]], suffix: str) -> str:
+def _key_of(bundle: Sequence[Row[Any]], drawn: str) -> str:
     first = bundle[0]
     more = f"*{len(bundle)}" if len(bundle) > 1 else ""
     again = f"#{first.submissions + 1}" if first.submissions else ""
-    return f"{first.key}{suffix}{more}{again}"
+    return f"{first.key}{more}{again}~{drawn}"
 
 
 def _submission(root_id: int, key: str, rows: Sequence[Row[Any]]) -> Submission:

@@ -151,9 +151,9 @@ async def _run_one(work: ChildWork, run: RunHandle, report: ChildrenReport, room
 
 async def _walk_and_end(work: ChildWork, run: RunHandle, report: ChildrenReport) -> Outcome:
     end: ChildEnd = "completed"
-    reason = None
+    reason, pages = None, 0
     try:
-        await _walk(work, run, report)
+        pages = await _walk(work, run, report)
     except NotFound as error:
         end, reason = "absent", reason_of(error)
     except (Forbidden, PlanLacksFeature) as error:
@@ -170,7 +170,7 @@ async def _walk_and_end(work: ChildWork, run: RunHandle, report: ChildrenReport)
     shared = _shared_list(work, run) if end == "completed" else None
 
     async def write_down(connection: AsyncConnection) -> None:
-        await end_child(connection, run, end, error=reason)
+        await end_child(connection, run, end, error=reason, pages=pages)
         if shared is not None:
             await unlist(connection, run.run_id, shared)
 
@@ -183,7 +183,8 @@ def _shared_list(work: ChildWork, run: RunHandle) -> SharedList | None:
     return shared_list(level.entity, level.path, org_id=run.org_id, scope=run.scope)
 
 
-async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None:
+async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> int:
+    """How many pages of it are committed in the end."""
     entity = run.entity
     chain = work.chain(entity)
     level = chain.level_of(entity)
@@ -213,6 +214,7 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> None
         report.rows += sync.counters.rows
         report.quarantined += sync.counters.quarantined
         report.noted.note_all(sync.counters)
+    return sync.known_pages
 
 
 async def _fail(work: ChildWork, run: RunHandle, report: ChildrenReport, error: Exception) -> Outcome:

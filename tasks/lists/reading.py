@@ -21,6 +21,7 @@ from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import begin_walk, finish_walk
+from tasks.pages.sync_context import SyncContext
 from tasks.patience import patiently
 from tasks.reports.drift import tell_drift
 from tasks.reports.events import tell_synced
@@ -97,7 +98,7 @@ async def read_list(
             resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
 
         async def complete(connection: AsyncConnection) -> ListRead:
-            totals, facts = await _complete(connection, sync.settled_run, deletions, with_owners)
+            totals, facts = await _complete(connection, sync, deletions, with_owners)
             summary = summarize(
                 sync,
                 totals,
@@ -121,13 +122,14 @@ async def read_list(
 
 async def _complete(
     connection: AsyncConnection,
-    run: RunHandle,
+    sync: SyncContext,
     deletions: Deletions,
     with_owners: Sequence[tuple[RunHandle, Deletions]],
 ) -> tuple[RunTotals, RunFacts]:
+    run = sync.settled_run
     totals = await run_totals(connection, run)
     await advance_watermark(connection, run)
-    await finish_run(connection, run, "completed")
+    await finish_run(connection, run, "completed", pages=sync.known_pages)
     if run.mode == "full":
         for read, found in [(run, deletions), *with_owners]:
             await keep_deletions(connection, read, verdict=found.verdict, missing=found.missing, deleted=found.deleted)

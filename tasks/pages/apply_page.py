@@ -231,7 +231,7 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
     What earlier executions committed was read once at the start, and nobody else can commit while we hold the fence.
     Only an attempt whose commit went through although its answer never reached us has to be looked up.
     """
-    known = sync.committed.get((page.part, page.reading, page.offset, page.size))
+    known = sync.committed.get(page.place)
     if known is not None or attempt == 1:
         return known
     sync.counters.retries += 1

@@ -12,7 +12,7 @@ class PageRef:
     """Which page of which sync: all of a page task's identity, and nothing of its data.
 
     `token` is drawn by the ledger when the epoch opens, so a receipt cached for an epoch that was closed, or for a
-    database that was replaced, is never taken for this one's.
+    database that is gone, is never taken for this one's.
     """
 
     org_id: str
@@ -28,6 +28,11 @@ class PageRef:
     """Without the filter of the part's window."""
     include: tuple[str, ...] = ()
     """What comes with it: the same on every page of a run, unless it was too much."""
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        """Under which the ledger's pages of its run are known (`SyncContext.committed`)."""
+        return (self.part, self.reading, self.offset, self.size)
 
     @property
     def title(self) -> str:

@@ -29,15 +29,25 @@ class PageProcessing:
 
 
 async def as_tasks(resources: Resources) -> PageProcessing:
-    """One Prefect task per page: named, cached, retried and shown by Prefect."""
-    configure = partial(process_page.with_options, result_storage=await resources.receipts())
+    """One Prefect task per page: named, cached, retried and shown by Prefect.
+
+    A cached receipt counts for a page that the ledger has, and for no other: the ledger may be an older copy of the one
+    for which the page was processed.
+    """
+    storage = await resources.receipts()
+
+    def configured(delays: Sequence[float]) -> ProcessPage:
+        known = process_page.with_options(result_storage=storage, retries=len(delays), retry_delay_seconds=list(delays))
+        new = known.with_options(refresh_cache=True)
+
+        async def process(page: PageRef) -> dict[str, Any]:
+            return await (known if page.place in current_sync().committed else new)(page)
+
+        return process
+
     delays = delays_of(resources.settings)
     of_parts = part_delays(first=resources.settings.retry_first_seconds)
-    return PageProcessing(
-        whole=configure(retries=len(delays), retry_delay_seconds=delays),
-        part=configure(retries=len(of_parts), retry_delay_seconds=of_parts),
-        delays=delays,
-    )
+    return PageProcessing(whole=configured(delays), part=configured(of_parts), delays=delays)
 
 
 def directly(settings: SyncSettings) -> PageProcessing:

@@ -155,6 +155,11 @@ class SyncContext:
         return self.counters.quarantined > 0 or any(one.quarantined for one in self.committed.values())
 
     @property
+    def known_pages(self) -> int:
+        """How many pages of the run are committed, by this execution and those before it."""
+        return len(self.committed) + self.counters.pages
+
+    @property
     def settled_run(self) -> RunHandle:
         """The run with the window that it was read in, in the end."""
         if self.counters.corrected_until is None:

@@ -86,7 +86,7 @@ def test_groups_of_every_size_are_mirrored_and_what_is_gone_or_forbidden_is_told
     assert state.name in ("Spreading", "CompletedWithUnreadableLists")
     last = max(one.completed_at for one in children.values())
     assert read_flow_run(parent.id).end_time < last, "the parent does not wait"
-    keys = {one.idempotency_key for one in fan_out.flow_runs()}
+    keys = {str(one.idempotency_key).partition("~")[0] for one in fan_out.flow_runs()}
     assert {f"sync-children:sizes:{MEMBERSHIPS}:{group}:e" for group in groups} <= keys
 
 

@@ -337,6 +337,24 @@ def test_a_start_under_a_key_that_stands_for_another_result_is_refused(deployed:
     assert asyncio.run(start(on_conflict="restart"))
 
 
+def test_a_flow_run_that_completed_is_joined_only_if_the_ledger_knows_of_it(deployed: Church) -> None:
+    """It may have left its work to others; or the database is an older copy, and Prefect remembers what it does not."""
+    epoch = f"monday-{uuid4().hex[:12]}"
+
+    def start() -> Any:
+        return asyncio.run(start_sync("grace", PEOPLE, deployment=f"sync-entity/{DEPLOYMENT}", epoch=epoch))
+
+    first = start()
+    let(first.flow_run.id, Completed())
+    second = start()
+    assert (second.is_new, second.flow_run.id == first.flow_run.id) == (True, False)
+    let(second.flow_run.id, Completed())
+
+    deployed.sync(epoch=epoch)
+
+    assert (start().is_new, start().flow_run.id) == (False, first.flow_run.id)
+
+
 def killed(church: Church, folder: Path) -> UUID:
     """A sync from a script, killed in its first page; its flow run."""
     with church.silence(), SyncProcess(church.environment(), folder, org_id="grace", entity=PEOPLE) as process:
