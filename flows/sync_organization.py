@@ -34,7 +34,7 @@ from tasks.fan_out.submitting import check_children_can_run
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.lists.church_lists import read_church_lists
 from tasks.patience import patiently
-from tasks.readable_products import read_lately, unreadable_products
+from tasks.readable_products import PRODUCTS, read_lately, unreadable_products
 from tasks.reports.organization_summary import (
     Ended,
     OrganizationSummary,
@@ -195,7 +195,7 @@ async def _read_all(
     products = {way.entity.product for way in (*top, *below)}
     if plan["mode"] == "delta":
         products -= read_lately(known, now=run.started_at)
-    refused = await unreadable_products(client, catalog, products, resources.settings)
+    refused = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
     ended = {
         way.entity.name: Ended(outcome="unreadable", reason=refused[way.entity.product])
         for way in (*top, *below)

@@ -25,8 +25,10 @@ from pco_store.database import Database
 from tasks.connections.oauth_credential import OAuthCredential
 from tasks.connections.opening import build_credential
 from tasks.credentials import ByOAuth, Connection, connection_for_org
+from tasks.patient_client import PatientClient
 from tasks.receipts import ReceiptStorage, receipt_storage
 from tasks.recovery.signs_of_life import SignsOfLife
+from tasks.retries import delays_of
 from tasks.settings import SyncSettings
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
@@ -64,6 +66,15 @@ class Resources:
             base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
         )
+
+    @property
+    def delays(self) -> list[float]:
+        """The waits between the tries of a request or a step that fails."""
+        return delays_of(self.settings)
+
+    def patient_client(self, client: PcoClient, *, lane: str) -> PatientClient:
+        """For requests beside the pages of a list."""
+        return PatientClient(client=client, delays=self.delays, lane=lane)
 
     async def oauth_credential(self, by: ByOAuth) -> OAuthCredential:
         """The credential of a church, one for all its syncs of this process. Raises as `OAuthCredential.open`."""

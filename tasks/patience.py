@@ -1,36 +1,43 @@
 """Waits for a ledger that is away: a step that only has to be written down is not lost to a restart of Postgres."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.database import Database
 from pco_store.errors import StoreUnavailable
-from tasks.lifespan import Resources
 from tasks.logs import sync_logger
-from tasks.retries import delays_of
 
 T = TypeVar("T")
 
 
-async def patiently(resources: Resources, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+class Patient(Protocol):
+    """Has the ledger, and waits so many seconds between tries."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def delays(self) -> Sequence[float]: ...
+
+
+async def patiently(who: Patient, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """The step in a transaction, again and again while the ledger is away, as long as a page would be tried.
 
     The step must be safe to repeat after a commit whose answer was lost. Raises `StoreUnavailable` in the end.
     """
 
     async def once() -> T:
-        async with resources.database.transaction() as connection:
+        async with who.database.transaction() as connection:
             return await step(connection)
 
-    return await while_the_ledger_is_away(resources, once)
+    return await while_the_ledger_is_away(who, once)
 
 
-async def while_the_ledger_is_away(resources: Resources, action: Callable[[], Awaitable[T]]) -> T:
+async def while_the_ledger_is_away(who: Patient, action: Callable[[], Awaitable[T]]) -> T:
     """The same for what opens its transactions itself."""
-    settings = resources.settings
-    for delay in delays_of(settings):
+    for delay in who.delays:
         try:
             return await action()
         except StoreUnavailable as error:

@@ -19,7 +19,7 @@ from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Level, level_of_list
 from pco_client.client import PcoClient
 from pco_client.documents import Json, read_json
-from pco_client.errors import BadRequest, SkipError, UnexpectedDocument
+from pco_client.errors import BadRequest, PcoError, SkipError, UnexpectedDocument
 from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.openings import FAN_OUT_SCOPE
 from pco_store.ledger.quarantine import OpenItem, list_quarantined, resolve_items
@@ -28,19 +28,21 @@ from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.upsert import upsert_rows
 from tasks.lifespan import Resources, get_client_for_org
 from tasks.logs import sync_logger
+from tasks.pages.sync_context import lane_of
 from tasks.patience import patiently
 from tasks.reports.replay_summary import ReplaySummary
-from tasks.retries import POISONOUS, delays_of, retried
+from tasks.retries import POISONOUS
 from tasks.rows.transform import transform_page
 
 BATCH: Final = 100
 """Items looked at and settled together; as many raw records are in memory at a time."""
 
-PATIENCE_WITH_ONE: Final = 2
-"""Retries of a record that PCO cannot render."""
-
 _SINGLE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What may stand in a path; the id of a record that was put aside can be anything."""
+
+
+STAYS: Final[tuple[type[PcoError], ...]] = (SkipError, BadRequest, UnexpectedDocument, *POISONOUS)
+"""Errors by which PCO shows no such record, now or ever."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,11 +168,9 @@ class _Asking:
     """Asks PCO for single records of a church. Credentials are looked for only when there is something to ask."""
 
     def __init__(self, resources: Resources, org_id: str) -> None:
-        settings = resources.settings
         self._resources = resources
         self._org_id = org_id
-        self._delays = delays_of(settings)
-        self._room = asyncio.Semaphore(settings.pages_in_flight)
+        self._room = asyncio.Semaphore(resources.settings.pages_in_flight)
         self.requests = 0
 
     async def fits_of(self, wanted: Sequence[tuple[OpenItem, Entity]]) -> list[_Fit]:
@@ -186,28 +186,18 @@ class _Asking:
         return [fit for task in asked if (fit := task.result()) is not None]
 
     async def _fit_of(self, client: PcoClient, item: OpenItem, entity: Entity) -> _Fit | None:
-        async def look(attempt: int) -> _Fit | None:
-            path = _single_path(item, entity)
-            assert path is not None, "it was worth asking"
-            self.requests += 1
+        path = _single_path(item, entity)
+        assert path is not None, "it was worth asking"
+        patient = self._resources.patient_client(client, lane=lane_of(item.org_id, entity))
+        async with self._room:
             asked_at = datetime.now(UTC) + await self._resources.clock_offset()
             try:
-                document = await client.fetch_document(
-                    path,
-                    api_version=entity.api_version,
-                    lane=f"{item.org_id}:{entity.name}",
-                )
-            except (SkipError, BadRequest, UnexpectedDocument) as error:
+                document = await patient.fetch_document(path, api_version=entity.api_version, is_one_record=True)
+            except STAYS as error:
                 sync_logger().info("item %d stays in quarantine: %s", item.quarantine_id, error)
                 return None
-            except POISONOUS as error:
-                if attempt <= PATIENCE_WITH_ONE:
-                    raise
-                sync_logger().info("item %d stays in quarantine: %s", item.quarantine_id, error)
-                return None
-            row = row_of(document["data"], item=item, entity=entity, observed_at=asked_at)
-            is_it = row is not None and row["id"] == item.record_id
-            return _Fit(item=item, entity=entity, row=row) if row is not None and is_it else None
-
-        async with self._room:
-            return await retried(look, delays=self._delays)
+            finally:
+                self.requests += patient.requests
+        row = row_of(document["data"], item=item, entity=entity, observed_at=asked_at)
+        is_it = row is not None and row["id"] == item.record_id
+        return _Fit(item=item, entity=entity, row=row) if row is not None and is_it else None

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from pco_catalog.catalog import Catalog
-from pco_client.client import PcoClient
 from pco_client.errors import SkipError, Unauthorized
-from tasks.retries import delays_of, retried
-from tasks.settings import SyncSettings
+from tasks.patient_client import PatientClient
 
 LATELY: Final = timedelta(hours=1)
+
+PRODUCTS: Final = "products"
+"""The lane of those requests."""
 
 
 def read_lately(watermarks: Mapping[str, datetime], *, now: datetime) -> set[str]:
@@ -22,22 +22,19 @@ def read_lately(watermarks: Mapping[str, datetime], *, now: datetime) -> set[str
     return {name.partition(".")[0] for name, watermark in watermarks.items() if now - watermark < LATELY}
 
 
-async def unreadable_products(
-    client: PcoClient, catalog: Catalog, products: Iterable[str], settings: SyncSettings
-) -> dict[str, str]:
+async def unreadable_products(client: PatientClient, catalog: Catalog, products: Iterable[str]) -> dict[str, str]:
     """The products that PCO refuses this credential, and what it says: 402, 403 or 404, for some of them 401 (#845).
 
     One request each. Raises `Unauthorized` if PCO accepts the credential for none of them, and other errors of the
     client.
     """
     versions = {one.product: one.api_version for one in catalog.by_name.values()}
-    delays = delays_of(settings)
     refused: dict[str, str] = {}
     not_accepted: list[Unauthorized] = []
     asked = sorted(set(products))
     for product in asked:
         try:
-            await retried(partial(_ask, client, product, versions[product]), delays=delays)
+            await client.fetch_document(f"/{product}/v2", api_version=versions[product])
         except SkipError as error:
             refused[product] = str(error)
         except Unauthorized as error:
@@ -46,7 +43,3 @@ async def unreadable_products(
     if asked and len(not_accepted) == len(asked):
         raise not_accepted[0]
     return refused
-
-
-async def _ask(client: PcoClient, product: str, api_version: str, _: int) -> None:
-    await client.fetch_document(f"/{product}/v2", api_version=api_version, lane="products")

@@ -11,12 +11,11 @@ from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level
 from pco_catalog.changes import can_be_ranged
 from pco_catalog.due_lists import DueRule, load_due_rules
-from pco_client.client import PcoClient
 from pco_client.errors import SkipError
 from pco_client.sansio import PageRequest, Where
 from pco_walks.ways import Way
 from pco_walks.window import WHOLE, Window, choose_window
-from tasks.retries import delays_of, retried
+from tasks.patient_client import PatientClient
 from tasks.settings import SyncSettings
 from tasks.verification.includes import OF_EACH
 
@@ -61,18 +60,23 @@ def pages_of(records: int, *, window: Window, page_size: int, part_records: int)
 
 @dataclass(kw_only=True)
 class RequestPlan:
-    """Asks PCO for counts, each list once. `requests` is what the planning itself has cost, `done` how many ways.
+    """Asks PCO for counts, each list once; `done` is how many ways.
 
     `is_nightly`: of the lists below parents, what one night's part comes to. `now` is what a sync
     would take for the time.
     """
 
-    client: PcoClient
+    client: PatientClient
     settings: SyncSettings
     watermarks: dict[str, datetime]
     is_nightly: bool = False
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    requests: int = 0
+
+    @property
+    def requests(self) -> int:
+        """What the planning itself has cost."""
+        return self.client.requests
+
     done: int = 0
     _counts: dict[tuple[str, tuple[Where, ...]], int | None] = field(default_factory=dict)
     _samples: dict[str, list[str]] = field(default_factory=dict)
@@ -238,12 +242,7 @@ class RequestPlan:
 
     async def _ask(self, entity: Entity, path: str, offset: int, where: tuple[Where, ...]) -> Any:
         request = PageRequest(path=path, api_version=entity.api_version, offset=offset, per_page=1, where=where)
-        delays = delays_of(self.settings)
-        fetched = await retried(
-            lambda _: self.client.fetch_page(request, expected_type=entity.resource, lane="plan"), delays=delays
-        )
-        self.requests += fetched.requests
-        return fetched.page
+        return (await self.client.fetch_page(request, expected_type=entity.resource)).page
 
     def _pages(self, records: int, window: Window) -> int:
         return pages_of(

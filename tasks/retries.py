@@ -54,6 +54,9 @@ TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
 POISONOUS: tuple[type[PcoError], ...] = (ServerFault, UndecodableAnswer)
 """Errors that one bad record can cause for its whole page; after the retries such a page is bisected."""
 
+PATIENCE_WITH_ONE: Final = 2
+"""Retries of a single record that PCO cannot render."""
+
 
 def decide(error: BaseException) -> Decision:
     """The decision for an error; what is not in the table is our own defect, and retrying would only hide it."""
@@ -85,16 +88,21 @@ async def retried(
     action: Callable[[int], Awaitable[T]],
     *,
     delays: Sequence[float],
+    is_one_record: bool = False,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     chance: random.Random = _CHANCE,
 ) -> T:
-    """What the action returns, which is called with the number of the attempt. Raises its last error."""
+    """What the action returns, which is called with the number of the attempt. Raises its last error.
+
+    `is_one_record`: it is about one record, which PCO may never be able to render.
+    """
     attempt = 1
     while True:
         try:
             return await action(attempt)
         except Exception as error:
-            if attempt > len(delays) or decide(error) is not Decision.RETRY:
+            is_hopeless = is_one_record and attempt > PATIENCE_WITH_ONE and isinstance(error, POISONOUS)
+            if attempt > len(delays) or is_hopeless or decide(error) is not Decision.RETRY:
                 raise
         await sleep(delays[attempt - 1] * chance.uniform(1, 1 + JITTER))
         attempt += 1

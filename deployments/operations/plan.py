@@ -24,7 +24,7 @@ from pco_walks.ways import OrganizationMode, excluded_in_vain, ways_of
 from tasks.due.night import count_parents
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.patience import patiently
-from tasks.readable_products import unreadable_products
+from tasks.readable_products import PRODUCTS, unreadable_products
 from tasks.reports.counted import counted
 from tasks.request_plan import Planned, RequestPlan
 from tasks.settings import read_settings
@@ -120,8 +120,11 @@ async def make_plan(
         read = {way.entity.name for way in ways}
         left = [way for way in choose(mode="rest")[1] if way.entity.name not in read] if mode == "full" else []
         products = {way.entity.product for way in ways}
-        refused = await unreadable_products(client, catalog, products, settings)
-        plan = RequestPlan(client=client, settings=settings, watermarks=watermarks, is_nightly=mode == "rest", now=now)
+        refused = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
+        counting = resources.patient_client(client, lane="plan")
+        plan = RequestPlan(
+            client=counting, settings=settings, watermarks=watermarks, is_nightly=mode == "rest", now=now
+        )
         readable = [way for way in ways if way.entity.product not in refused]
         async with _reported(plan, len(readable), report):
             planned = await plan.plan(readable, [way for way in left if way.entity.product not in refused])

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pco_client.client import PcoClient
 from pco_client.errors import NotFound, SkipError
 from pco_store.ledger.answers import read_answers, record_answers
 from pco_store.ledger.runs import RunHandle
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently
-from tasks.retries import POISONOUS, delays_of, retried
-from tasks.settings import SyncSettings
-
-PATIENCE_WITH_ONE: Final = 2
-"""Retries of a record that PCO cannot render: it is there, or the witness will tell that nothing can be read."""
+from tasks.patient_client import PatientClient
+from tasks.retries import POISONOUS
 
 PER_CHECKPOINT: Final = 200
 """Records that are asked for, twice, between two checkpoints."""
@@ -51,32 +47,22 @@ class Checkpoints:
         )
 
 
+@dataclass(kw_only=True)
 class Asking:
     """Asks for the records of one list or of several. `witnesses` are paths of records that PCO has just shown.
 
     `is_single`: a path is not one record's, but shows the only one that an owner has, and it may be another by now.
     """
 
-    def __init__(
-        self,
-        client: PcoClient,
-        settings: SyncSettings,
-        *,
-        api_version: str,
-        lane: str,
-        clock_offset: timedelta,
-        witnesses: Sequence[str],
-        is_single: bool = False,
-    ) -> None:
-        self._client = client
-        self._api_version = api_version
-        self._lane = lane
-        self._clock_offset = clock_offset
-        self._witnesses = witnesses
-        self._is_single = is_single
-        self._delays = delays_of(settings)
-        self._room = asyncio.Semaphore(settings.pages_in_flight)
-        self.requests = 0
+    client: PatientClient
+    in_flight: int
+    api_version: str
+    clock_offset: timedelta
+    witnesses: Sequence[str]
+    is_single: bool = False
+
+    def __post_init__(self) -> None:
+        self._room = asyncio.Semaphore(self.in_flight)
 
     async def find_absent(
         self,
@@ -116,15 +102,15 @@ class Asking:
         for asked in (first, then):
             if not await self._sees_a_witness():
                 return None
-            at = datetime.now(UTC) + self._clock_offset
+            at = datetime.now(UTC) + self.clock_offset
             gone = await self._absent_of(gone, asked)
         if not await self._sees_a_witness():
             return None
         return Absent(ids=tuple(gone), at=at)
 
     async def _sees_a_witness(self) -> bool:
-        for path in self._witnesses:
-            if await retried(lambda _, path=path: self._is_shown(path), delays=self._delays):  # type: ignore[misc]
+        for path in self.witnesses:
+            if await self._is_shown(path):
                 return True
         return False
 
@@ -146,22 +132,15 @@ class Asking:
 
     async def _is_gone_from(self, path: str, one: str) -> bool:
         """Whether PCO says that there is no such record. One that it cannot render, now or ever, is not absent."""
-
-        async def look(attempt: int) -> bool:
-            try:
-                return await self._is_shown(path, one if self._is_single else None) is False
-            except POISONOUS:
-                if attempt <= PATIENCE_WITH_ONE:
-                    raise
-                return False
-
-        return await retried(look, delays=self._delays)
-
-    async def _is_shown(self, path: str, one: str | None = None) -> bool | None:
-        """None: PCO answers neither with the record nor that there is none. Any record will do if none is named."""
-        self.requests += 1
         try:
-            document = await self._client.fetch_document(path, api_version=self._api_version, lane=self._lane)
+            return await self._is_shown(path, one if self.is_single else None, is_one_record=True) is False
+        except POISONOUS:
+            return False
+
+    async def _is_shown(self, path: str, one: str | None = None, *, is_one_record: bool = False) -> bool | None:
+        """None: PCO answers neither with the record nor that there is none. Any record will do if none is named."""
+        try:
+            document = await self.client.fetch_document(path, api_version=self.api_version, is_one_record=is_one_record)
         except NotFound:
             return False
         except SkipError as error:

@@ -30,7 +30,7 @@ from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.run_walk import companion_of
-from tasks.pages.sync_context import SyncContext
+from tasks.pages.sync_context import SyncContext, lane_of
 from tasks.patience import patiently
 from tasks.verification.includes import distrust_short_includes
 
@@ -69,11 +69,10 @@ async def find_deletions_below(
         )
     witnesses = [f"{level.path_of(scope)}/{one}" for scope, one in missing.witnesses]
     asking = Asking(
-        client,
-        resources.settings,
+        client=brought.patient,
+        in_flight=resources.settings.pages_in_flight,
         api_version=entity.api_version,
-        lane=f"{root.org_id}:{entity.name}",
-        clock_offset=await resources.clock_offset(),
+        clock_offset=brought.clock_offset,
         witnesses=witnesses or [f"/{entity.product}/v2"],
     )
     verdict: Verdict = "none"
@@ -117,7 +116,7 @@ async def find_deletions_below(
     if deleted is None:
         known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
         return None if known is None else told_before(known)
-    return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, requests=asking.requests, unplaced=unplaced)
+    return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, unplaced=unplaced)
 
 
 async def _brought(resources: Resources, client: PcoClient, root: RunHandle, level: Level) -> SyncContext:
@@ -130,6 +129,7 @@ async def _brought(resources: Resources, client: PcoClient, root: RunHandle, lev
         table=mirror_table(level.entity),
         windows={},
         client=client,
+        patient=resources.patient_client(client, lane=lane_of(root.org_id, level.entity)),
         database=resources.database,
         in_flight=resources.settings.pages_in_flight,
         clock_offset=await resources.clock_offset(),

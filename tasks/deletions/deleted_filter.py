@@ -3,27 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 
-from pco_client.client import FetchedPage
 from pco_client.documents import MalformedRecord, read_resource
 from pco_client.sansio import PageRequest
 from tasks.deletions.absence import Absent
 from tasks.pages.sync_context import SyncContext
-from tasks.retries import retried
 
 FILTERS: Final = ("only_deleted", "recently_deleted")
 """Filters that show deleted records and no others, the better one first; `with_deleted` and its like mix."""
 
 
-async def find_shown_as_deleted(
-    sync: SyncContext, ids: Sequence[str], *, alive: Sequence[str], delays: Sequence[float]
-) -> Absent | None:
+async def find_shown_as_deleted(sync: SyncContext, ids: Sequence[str], *, alive: Sequence[str]) -> Absent | None:
     """Of these records, those that PCO shows as deleted; None where it has no such filter, or ignores it.
 
-    It ignores it if its answer does not name it, or shows one of the `alive`. `delays` are the waits between the tries
-    of a request. Raises the errors of the client.
+    It ignores it if its answer does not name it, or shows one of the `alive`. Raises the errors of the client.
     """
     name = next((one for one in FILTERS if one in sync.entity.filters_at(sync.path)), None)
     if name is None:
@@ -32,8 +26,7 @@ async def find_shown_as_deleted(
     at: datetime | None = None
     request = PageRequest(path=sync.path, api_version=sync.entity.api_version, filter=name)
     while found != wanted:
-        fetched = await retried(partial(_fetch, sync, request), delays=delays)
-        sync.counters.requests += fetched.requests
+        fetched = await sync.patient.fetch_page(request, expected_type=sync.entity.resource)
         if fetched.page.can_filter is None or name not in fetched.page.can_filter:
             return None
         at = at or fetched.sent_at + sync.clock_offset
@@ -45,10 +38,6 @@ async def find_shown_as_deleted(
             break
         request = replace(request, offset=fetched.page.next_offset)
     return None if at is None else Absent(ids=tuple(sorted(found)), at=at)
-
-
-async def _fetch(sync: SyncContext, request: PageRequest, _: int) -> FetchedPage:
-    return await sync.client.fetch_page(request, expected_type=sync.entity.resource, lane=sync.lane)
 
 
 def _id_of(record: object, resource: str) -> str:

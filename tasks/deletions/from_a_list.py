@@ -21,7 +21,6 @@ from tasks.lifespan import Resources
 from tasks.pages.sync_context import SyncContext
 from tasks.patience import patiently
 from tasks.reports.counted import there_are
-from tasks.retries import delays_of
 
 ManyDeletions = Literal["stop", "accept"]
 """stop: more missing records than are likely to have been deleted are left for a person to decide about."""
@@ -44,7 +43,7 @@ UNSETTLED: Final[dict[Verdict, str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletions:
-    """What came of the missing records. `deleted` have their tombstone now; `requests` is what asking has cost.
+    """What came of the missing records. `deleted` have their tombstone now.
 
     `unplaced` are missing beside them, and nobody knows below which parents they were: nothing is decided about those.
     """
@@ -52,7 +51,6 @@ class Deletions:
     verdict: Verdict = "none"
     missing: int = 0
     deleted: int = 0
-    requests: int = 0
     unplaced: int = 0
 
     @property
@@ -84,15 +82,12 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         return Deletions(verdict="too_many", missing=len(missing.ids))
     if not missing.witnesses and many == "stop":
         return Deletions(verdict="list_is_empty", missing=len(missing.ids))
-    known = await find_shown_as_deleted(
-        sync, missing.ids, alive=missing.witnesses, delays=delays_of(resources.settings)
-    )
+    known = await find_shown_as_deleted(sync, missing.ids, alive=missing.witnesses)
     destroyed = known.ids if known else ()
     asking = Asking(
-        sync.client,
-        resources.settings,
+        client=sync.patient,
+        in_flight=resources.settings.pages_in_flight,
         api_version=sync.entity.api_version,
-        lane=sync.lane,
         clock_offset=sync.clock_offset,
         # Where there is no witness, the product itself has to do.
         witnesses=[f"{sync.path}/{one}" for one in missing.witnesses] or [f"/{sync.entity.product}/v2"],
@@ -110,7 +105,7 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         found=found,
     )
     deleted = await patiently(resources, settle)
-    return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted, requests=asking.requests)
+    return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted)
 
 
 def told_before(settled: Mapping[str, Any]) -> Deletions:

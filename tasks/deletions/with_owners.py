@@ -69,10 +69,9 @@ async def find_deletions_with_owners(
         return path if is_single else f"{path}/{one}"
 
     asking = Asking(
-        sync.client,
-        resources.settings,
+        client=sync.patient,
+        in_flight=resources.settings.pages_in_flight,
         api_version=companion.entity.api_version,
-        lane=sync.lane,
         clock_offset=sync.clock_offset,
         witnesses=[path_of(one) for one in missing.witnesses if one in owners] or [f"/{sync.entity.product}/v2"],
         is_single=is_single,
@@ -108,7 +107,6 @@ async def find_deletions_with_owners(
         verdict=verdict,
         missing=len(asked) + len(gone),
         deleted=deleted,
-        requests=asking.requests,
         unplaced=unplaced,
     )
 

@@ -23,7 +23,7 @@ from tasks.lists.reading import read_list
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing, first_directly
 from tasks.patience import patiently, while_the_ledger_is_away
-from tasks.readable_products import unreadable_products
+from tasks.readable_products import PRODUCTS, unreadable_products
 from tasks.reports.organization_summary import Ended
 from tasks.runs.opening import current_flow_run_id, owner, reason_of, run_window
 from tasks.runs.working import working_beside
@@ -127,9 +127,8 @@ class _Reader:
                 self._refused = {}
                 products = {one.entity.product for one in self.ways}
                 try:
-                    self._refused = await unreadable_products(
-                        self.client, load_catalog(), products, self.resources.settings
-                    )
+                    patient = self.resources.patient_client(self.client, lane=PRODUCTS)
+                    self._refused = await unreadable_products(patient, load_catalog(), products)
                 except Unauthorized as of_all:
                     self.not_accepted = of_all
                 except PcoError as other:

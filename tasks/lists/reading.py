@@ -92,7 +92,6 @@ async def read_list(
             await distrust_short_includes(resources, sync)
             for one in sync.companions.values():
                 gone = await find_deletions_with_owners(resources, sync, one, many=many)
-                sync.counters.requests += gone.requests
                 with_owners.append((one.run, gone))
         if sync.counters.corrected_until is not None and run.window.until is not None:
             resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)

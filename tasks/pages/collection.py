@@ -23,7 +23,7 @@ async def read_collection(walks: PartWalks, sync: SyncContext, *, processing: Pa
     done: set[asyncio.Task[tuple[int, PageReading]]] = set()
     try:
         while True:
-            if await replan(walks, sync, delays=processing.delays):
+            if await replan(walks, sync):
                 backlog.clear()
             if walks.is_finished:
                 return

@@ -18,14 +18,10 @@ ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageProcessing:
-    """`whole` reads a page with all its retries; `part` reads parts of a page that could not be read, with few.
-
-    `delays` are the waits in seconds between the tries of whatever else is asked.
-    """
+    """`whole` reads a page with all its retries; `part` reads parts of a page that could not be read, with few."""
 
     whole: ProcessPage
     part: ProcessPage
-    delays: Sequence[float]
 
 
 async def as_tasks(resources: Resources) -> PageProcessing:
@@ -45,9 +41,8 @@ async def as_tasks(resources: Resources) -> PageProcessing:
 
         return process
 
-    delays = delays_of(resources.settings)
     of_parts = part_delays(first=resources.settings.retry_first_seconds)
-    return PageProcessing(whole=configured(delays), part=configured(of_parts), delays=delays)
+    return PageProcessing(whole=configured(resources.delays), part=configured(of_parts))
 
 
 def directly(settings: SyncSettings) -> PageProcessing:
@@ -55,7 +50,6 @@ def directly(settings: SyncSettings) -> PageProcessing:
     return PageProcessing(
         whole=partial(_process, delays=delays_of(settings)),
         part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
-        delays=delays_of(settings),
     )
 
 
@@ -75,7 +69,7 @@ def first_directly(resources: Resources) -> PageProcessing:
     async def part(page: PageRef) -> dict[str, Any]:
         return await (await tasks()).part(page)
 
-    return PageProcessing(whole=whole, part=part, delays=alone.delays)
+    return PageProcessing(whole=whole, part=part)
 
 
 async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:

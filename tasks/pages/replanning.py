@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from pco_catalog.changes import can_be_ranged
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest, Where
@@ -16,42 +18,43 @@ from pco_walks.pco_clock import corrected_until
 from pco_walks.window import Window
 from tasks.logs import sync_logger
 from tasks.pages.sync_context import SyncContext
-from tasks.retries import POISONOUS, retried
+from tasks.patience import patiently
+from tasks.retries import POISONOUS
 
 
-async def replan(walks: PartWalks, sync: SyncContext, *, delays: Sequence[float]) -> bool:
+async def replan(walks: PartWalks, sync: SyncContext) -> bool:
     """Whether other pages are to be read than were asked for, by what the answers showed; the ledger keeps new parts.
 
-    `delays` are the waits between the tries of a request. Raises the errors of client and store.
+    Raises the errors of client and store.
     """
-    if await _correct_window(walks, sync, delays):
+    if await _correct_window(walks, sync):
         return True
     counters, only = sync.counters, walks.only_part
     walk = None if only is None else walks.walks[only.number]
     if isinstance(walk, BackToFront) and walk.opens_whole and walk.is_finished and walk.has_only_opened:
         return False  # the whole list was one page, and no filter has decided what it shows
     if counters.order_ignored and any(part.window.is_newest_first for part in walks.parts.values()):
-        await _read_whole(walks, sync, f"PCO does not order {sync.entity.name} by updated_at any more", delays)
+        await _read_whole(walks, sync, f"PCO does not order {sync.entity.name} by updated_at any more")
         return True
     if counters.window_ignored and any(part.window.attributes for part in walks.parts.values()):
         names = sorted(frozenset().union(*(part.window.attributes for part in walks.parts.values())))
         why = f"PCO does not filter {sync.entity.name} by {' and '.join(names)} any more"
-        await _read_whole(walks, sync, why, delays)
+        await _read_whole(walks, sync, why)
         return True
     if only is None or not only.window.attribute or not isinstance(walk, BackToFront):
         return False
     if walk.opens_whole and walk.page_count is not None and not counters.nothing_hidden:
-        why = await _why_not_by_window(walk, only.window, sync, delays)
+        why = await _why_not_by_window(walk, only.window, sync)
         if why:
-            await _read_whole(walks, sync, why, delays)
+            await _read_whole(walks, sync, why)
             return True
     total = walk.opening_count if walk.has_only_opened and not walk.is_strict else None
     if total is None or total <= sync.part_records:
         return False
-    return await _divide(walks, sync, only, total, delays)
+    return await _divide(walks, sync, only, total)
 
 
-async def _why_not_by_window(walk: BackToFront, window: Window, sync: SyncContext, delays: Sequence[float]) -> str:
+async def _why_not_by_window(walk: BackToFront, window: Window, sync: SyncContext) -> str:
     """Why the list cannot be read by a window that should hold everything until a time; empty as long as it can.
 
     What the opening page counted without any filter is compared with what the window counts. Where the one equals the
@@ -61,19 +64,19 @@ async def _why_not_by_window(walk: BackToFront, window: Window, sync: SyncContex
     if walk.is_miscounted or everything is None:
         return f"PCO's count of {sync.entity.name} cannot be relied on"
     if inside is None and everything > sync.part_records:
-        inside = await _count(sync, window.where(), delays)  # dividing relies on counts before any other page is read
+        inside = await _count(sync, window.where())  # dividing relies on counts before any other page is read
         if inside is None:
             return f"PCO's count of {sync.entity.name} cannot be relied on"
     if inside is None:
         return ""
-    if looks_capped(everything) and await _is_there(sync, everything, delays):
+    if looks_capped(everything) and await _is_there(sync, everything):
         return f"PCO's count of {sync.entity.name} ends at {everything}, and the list does not"
     if everything > inside:
         counting = count_hidden(window)
         try:
             asked = next(counting)
             while True:
-                asked = counting.send(await _count(sync, asked, delays))
+                asked = counting.send(await _count(sync, asked))
         except StopIteration as done:
             hidden: int | None = done.value
         if hidden is None:
@@ -84,7 +87,7 @@ async def _why_not_by_window(walk: BackToFront, window: Window, sync: SyncContex
     return ""
 
 
-async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[float]) -> bool:
+async def _correct_window(walks: PartWalks, sync: SyncContext) -> bool:
     """Whether the list has to be read again, because its window did not end at PCO's time in the first answer.
 
     Not where that answer was the opening page: no other request has named the window's end yet.
@@ -112,13 +115,12 @@ async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[
     parts = [Part(number=1, window=window)] if is_read_again else []
     sync_logger().warning("%s: by PCO's clock its window ends at %s", sync.run.key, until)
 
-    async def save(_: int) -> None:
-        async with sync.database.transaction() as connection:
-            await save_window(connection, sync.run, until)
-            if parts:
-                await save_parts(connection, sync.run, encode_parts(parts, ""))
+    async def save(connection: AsyncConnection) -> None:
+        await save_window(connection, sync.run, until)
+        if parts:
+            await save_parts(connection, sync.run, encode_parts(parts, ""))
 
-    await retried(save, delays=delays)
+    await patiently(sync, save)
     if parts:
         sync.windows.update({part.number: part.window for part in parts})
         walks.replace(parts)
@@ -128,7 +130,7 @@ async def _correct_window(walks: PartWalks, sync: SyncContext, delays: Sequence[
     return bool(parts)
 
 
-async def _divide(walks: PartWalks, sync: SyncContext, whole: Part, total: int, delays: Sequence[float]) -> bool:
+async def _divide(walks: PartWalks, sync: SyncContext, whole: Part, total: int) -> bool:
     second = None
     if whole.window.attribute == "updated_at" and can_be_ranged(sync.entity, "created_at"):
         second = "created_at"  # never the other way round: a record that changes would move to a window that is read
@@ -136,57 +138,52 @@ async def _divide(walks: PartWalks, sync: SyncContext, whole: Part, total: int, 
     try:
         asked = next(dividing)
         while True:
-            asked = dividing.send(await _count(sync, asked.where(), delays))
+            asked = dividing.send(await _count(sync, asked.where()))
     except StopIteration as done:
         windows: list[Window] = done.value
     if len(windows) == 1:
         return False
     parts = [Part(number=number, window=one) for number, one in enumerate(windows, start=whole.number + 1)]
     sync_logger().info("%s: %d records, read in %d windows of time", sync.run.key, total, len(parts))
-    await _save(walks, sync, parts, "", delays)
+    await _save(walks, sync, parts, "")
     return True
 
 
-async def _count(sync: SyncContext, where: tuple[Where, ...], delays: Sequence[float]) -> int | None:
+async def _count(sync: SyncContext, where: tuple[Where, ...]) -> int | None:
     """How many records fit; None where PCO does not say, or cannot render the first of them."""
-    page = await _one_record(sync, where, 0, delays)
+    page = await _one_record(sync, where, 0)
     if page is None:
         return None
     is_known = page.can_query_by is None or all(one.attribute in page.can_query_by for one in where)
     return page.total_count if is_known else None
 
 
-async def _is_there(sync: SyncContext, offset: int, delays: Sequence[float]) -> bool:
+async def _is_there(sync: SyncContext, offset: int) -> bool:
     """Whether the list shows anything at this offset. What PCO cannot render is there, too."""
-    page = await _one_record(sync, (), offset, delays)
+    page = await _one_record(sync, (), offset)
     return page is None or bool(page.records)
 
 
-async def _one_record(sync: SyncContext, where: tuple[Where, ...], offset: int, delays: Sequence[float]) -> Page | None:
+async def _one_record(sync: SyncContext, where: tuple[Where, ...], offset: int) -> Page | None:
     request = PageRequest(path=sync.path, api_version=sync.entity.api_version, offset=offset, per_page=1, where=where)
     try:
-        fetched = await retried(
-            lambda _: sync.client.fetch_page(request, expected_type=sync.entity.resource, lane=sync.lane), delays=delays
-        )
+        return (await sync.patient.fetch_page(request, expected_type=sync.entity.resource)).page
     except POISONOUS:
         return None
-    sync.counters.requests += fetched.requests
-    return fetched.page
 
 
-async def _read_whole(walks: PartWalks, sync: SyncContext, why: str, delays: Sequence[float]) -> None:
+async def _read_whole(walks: PartWalks, sync: SyncContext, why: str) -> None:
     sync_logger().warning("%s: %s; all of it is read instead", sync.run.key, why)
     sync.counters.fallback = why
-    await _save(walks, sync, whole_again(list(walks.parts.values())), why, delays)
+    await _save(walks, sync, whole_again(list(walks.parts.values())), why)
 
 
-async def _save(walks: PartWalks, sync: SyncContext, parts: Sequence[Part], why: str, delays: Sequence[float]) -> None:
-    async def save(_: int) -> None:
-        async with sync.database.transaction() as connection:
-            await save_parts(connection, sync.run, encode_parts(parts, why))
-            if why:
-                await resolve_all_of_run(connection, sync.run.run_id)
+async def _save(walks: PartWalks, sync: SyncContext, parts: Sequence[Part], why: str) -> None:
+    async def save(connection: AsyncConnection) -> None:
+        await save_parts(connection, sync.run, encode_parts(parts, why))
+        if why:
+            await resolve_all_of_run(connection, sync.run.run_id)
 
-    await retried(save, delays=delays)
+    await patiently(sync, save)
     sync.windows.update({part.number: part.window for part in parts})
     walks.replace(parts)

@@ -21,7 +21,7 @@ from tasks.lifespan import Resources
 from tasks.pages.apply_page import reading_of
 from tasks.pages.collection import read_collection
 from tasks.pages.processing import PageProcessing
-from tasks.pages.sync_context import Companion, Spawn, SyncContext, entered
+from tasks.pages.sync_context import Companion, Spawn, SyncContext, entered, lane_of
 from tasks.patience import patiently
 
 
@@ -63,6 +63,7 @@ async def begin_walk(
         table=mirror_table(entity),
         windows={part.number: part.window for part in parts},
         client=client,
+        patient=resources.patient_client(client, lane=lane_of(run.org_id, entity)),
         database=resources.database,
         in_flight=in_flight,
         part_records=resources.settings.part_records,

@@ -18,6 +18,7 @@ from pco_store.ledger.runs import PageReceipt, RunHandle, RunWindow
 from pco_store.mirror.links import SharedList
 from pco_walks.alike import Alike
 from pco_walks.window import Window
+from tasks.patient_client import PatientClient
 
 
 @dataclass(kw_only=True)
@@ -104,9 +105,9 @@ class Companion:
 class SyncContext:
     """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
 
-    `clock_offset` leads from this machine's clock to the database's.
-    `windows` are those of the run's parts, by number. `in_flight` bounds the requests at a time, `part_records` the
-    records of a part that can be divided. `committed` are the pages of earlier executions, by part, reading, offset and
+    `patient` requests what is no page of it. `windows` are those of the run's parts, by number. `in_flight` bounds the
+    requests at a time, `part_records` the records of a part that can be divided. `clock_offset` leads from this
+    machine's clock to the database's. `committed` are the pages of earlier executions, by part, reading, offset and
     size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
     page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
     others, too. `companions` are the kinds that come with its records, by include; one that is dropped is taken out,
@@ -121,6 +122,7 @@ class SyncContext:
     table: Table
     windows: dict[int, Window]
     client: PcoClient
+    patient: PatientClient
     database: Database
     in_flight: int
     part_records: int = 25_000
@@ -167,9 +169,14 @@ class SyncContext:
         return replace(self.run, window=replace(self.run.window, until=self.counters.corrected_until))
 
     @property
+    def delays(self) -> Sequence[float]:
+        """The waits between the tries of what is requested or written beside the pages."""
+        return self.patient.delays
+
+    @property
     def lane(self) -> str:
         """Under which name this sync takes its share of the rate budget."""
-        return f"{self.run.org_id}:{self.entity.name}"
+        return self.patient.lane
 
 
 _current: ContextVar[SyncContext] = ContextVar("pco_sync_context")
@@ -188,3 +195,8 @@ def entered(sync: SyncContext) -> Iterator[SyncContext]:
         yield sync
     finally:
         _current.reset(token)
+
+
+def lane_of(org_id: str, entity: Entity) -> str:
+    """Under which name syncs of an entity take their share of the rate budget."""
+    return f"{org_id}:{entity.name}"

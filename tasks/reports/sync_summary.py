@@ -111,7 +111,7 @@ def summarize(
         missing=deletions.missing,
         deleted=deletions.deleted,
         merged=merged,
-        requests=totals.requests + sync.counters.requests + deletions.requests,
+        requests=totals.requests + sync.counters.requests + sync.patient.requests,
         waited_seconds=round(totals.waited_seconds, 3),
         retries=sync.counters.retries,
         seconds=round(seconds, 3),

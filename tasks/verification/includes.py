@@ -22,7 +22,6 @@ from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.patience import patiently
-from tasks.retries import delays_of, retried
 from tasks.rows.sideloaded import divide_included
 
 OF_EACH: Final = 2
@@ -44,10 +43,7 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
         if column not in companion.table.columns:
             continue  # many owners share its records: none of them can be told to lack one
         for owner in await _owners(resources, sync, companion):
-            lacking = await retried(
-                lambda _, owner=owner, companion=companion: _lacking(resources, sync, companion, owner),  # type: ignore[misc]
-                delays=delays_of(resources.settings),
-            )
+            lacking = await sync.patient.patiently(partial(_lacking, resources, sync, companion, owner))
             if lacking:
                 reason = f"{include} of one record lacks {lacking} that its own list shows"
                 await patiently(
@@ -89,10 +85,10 @@ async def _lacking(resources: Resources, sync: SyncContext, companion: Companion
     try:
         own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
     except NOT_SHOWN as error:
-        sync.counters.requests += 1
+        sync.patient.requests += 1
         sync_logger().warning("%s: what came with one record is not compared: %s", sync.run.key, error.message)
         return 0
-    sync.counters.requests += own.requests
+    sync.patient.requests += own.requests
     known = await patiently(
         resources,
         partial(
@@ -114,10 +110,11 @@ async def _included_now(sync: SyncContext, companion: Companion, owner: str) -> 
     """What the owner's include shows when it is asked for alone."""
     path = f"{path_below(companion.sideload.owner_path, owner)}?include={companion.sideload.include}"
     try:
-        sync.counters.requests += 1
         document = await sync.client.fetch_document(path, api_version=sync.entity.api_version, lane=sync.lane)
     except SkipError:
+        sync.patient.requests += 1
         return frozenset()
+    sync.patient.requests += 1
     pairs = [
         (one.sideload, one.entity)
         for one in sync.companions.values()

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -14,7 +15,6 @@ from pco_client.documents import Json, Page
 from pco_client.errors import (
     BadRequest,
     NotFound,
-    PcoError,
     ServerFault,
     SkipError,
     UndecodableAnswer,
@@ -23,10 +23,10 @@ from pco_client.errors import (
 from pco_client.rate_limit import DEEP_OFFSET
 from pco_client.sansio import PageRequest
 from pco_walks.window import WHOLE, Window
+from tasks.lifespan import Resources
 from tasks.pages.own_list import read_own_list
-from tasks.retries import delays_of, retried
+from tasks.patient_client import PatientClient
 from tasks.rows.transform import raw_text, transform_page
-from tasks.settings import SyncSettings
 from tasks.verification.comparison import Shown
 
 T = TypeVar("T")
@@ -81,11 +81,15 @@ class OwnersRecords:
 class Listing:
     """The records of one kind of one church. The methods raise the client's errors."""
 
-    client: PcoClient
-    settings: SyncSettings
+    client: PatientClient
+    in_flight: int
     entity: Entity
     org_id: str
-    requests: int = 0
+
+    @property
+    def requests(self) -> int:
+        """What they have cost."""
+        return self.client.requests
 
     async def page(
         self, offset: int = 0, *, window: Window = WHOLE, per_page: int = PAGE, order: str | None = None
@@ -99,10 +103,7 @@ class Listing:
             where=window.where(),
             order=order,
         )
-        fetched = await self._retried(
-            lambda: self.client.fetch_page(request, expected_type=self.entity.resource, lane=self._lane)
-        )
-        self.requests += fetched.requests
+        fetched = await self.client.fetch_page(request, expected_type=self.entity.resource)
         return self._read(fetched.page, window)
 
     async def each(
@@ -115,12 +116,13 @@ class Listing:
             for window, offset in waiting:
                 await take(window, await self.page(offset, window=window))
 
-        await in_parallel([work() for _ in range(min(self.settings.pages_in_flight, len(places)))])
+        await in_parallel([work() for _ in range(min(self.in_flight, len(places)))])
 
     async def of_owner(self, path: str, owner: str) -> OwnersRecords:
         """The list at `path` below one owner, read exactly."""
-        own = await self._retried(lambda: read_own_list(self.client, self.entity, path, owner, lane=self._lane))
-        self.requests += own.requests
+        read = partial(read_own_list, self.client.client, self.entity, path, owner, lane=self.client.lane)
+        own = await self.client.patiently(read)
+        self.client.requests += own.requests
         shown, rejected = self._shown(own.records)
         return OwnersRecords(
             records=tuple(shown), rejected=frozenset(_key(own.records[place], place) for place in rejected)
@@ -133,32 +135,15 @@ class Listing:
         """
         path = f"{where or self.entity.list_path}/{quote(identity, safe='')}"
         try:
-            document = await self._retried(
-                lambda: self.client.fetch_document(path, api_version=self.entity.api_version, lane=self._lane)
-            )
+            document = await self.client.fetch_document(path, api_version=self.entity.api_version)
         except NotFound:
             return None
         except (SkipError, ServerFault, UndecodableAnswer, UnexpectedDocument, BadRequest) as error:
             raise UnclearError(str(error)) from None
-        self.requests += 1
         shown, _ = self._shown([document["data"]])
         if [one.id for one in shown] != [identity]:
             raise UnclearError("another record was shown")
         return shown[0]
-
-    async def _retried(self, ask: Callable[[], Awaitable[T]]) -> T:
-        async def counted(_: int) -> T:
-            try:
-                return await ask()
-            except PcoError:
-                self.requests += 1
-                raise
-
-        return await retried(counted, delays=delays_of(self.settings))
-
-    @property
-    def _lane(self) -> str:
-        return f"{self.org_id}:verify"
 
     def _read(self, page: Page, window: Window) -> ListedPage:
         shown, rejected = self._shown(page.records)
@@ -196,6 +181,16 @@ class Listing:
             return shown, []
         refused = {one.raw for one in transformed.rejected}
         return shown, [place for place, record in enumerate(records) if raw_text(record) in refused]
+
+
+def listing_of(resources: Resources, client: PcoClient, entity: Entity, org_id: str) -> Listing:
+    """The records of `entity`, with the share of the rate budget that verifying a church has."""
+    return Listing(
+        client=resources.patient_client(client, lane=f"{org_id}:verify"),
+        in_flight=resources.settings.pages_in_flight,
+        entity=entity,
+        org_id=org_id,
+    )
 
 
 async def in_parallel(steps: Sequence[Awaitable[T]]) -> list[T]:

@@ -34,7 +34,7 @@ from pco_store.mirror.tables import mirror_table
 from tasks.lifespan import Resources
 from tasks.patience import patiently
 from tasks.verification.comparison import Difference, Moment, Shown, compare, is_same, needs_values
-from tasks.verification.listing import ListedPage, Listing, OwnersRecords, UnclearError, in_parallel
+from tasks.verification.listing import ListedPage, Listing, OwnersRecords, UnclearError, in_parallel, listing_of
 from tasks.verification.mirrored import known_until, moment_of, read_mirror_state
 from tasks.verification.proof import Evidence, Method
 from tasks.verification.whole_list import WholeList
@@ -141,9 +141,7 @@ class OwnersCompared:
 
     def _listing(self, entity: Entity) -> Listing:
         if entity.name not in self._listings:
-            self._listings[entity.name] = Listing(
-                client=self.client, settings=self.resources.settings, entity=entity, org_id=self.org_id
-            )
+            self._listings[entity.name] = listing_of(self.resources, self.client, entity, self.org_id)
         return self._listings[entity.name]
 
     async def _some_owners(self, sample: int, chance: random.Random) -> tuple[list[str], int]:

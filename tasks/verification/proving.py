@@ -39,7 +39,7 @@ from tasks.patience import patiently
 from tasks.reports.counted import there_are
 from tasks.verification.comparison import Difference, Moment, Shown, are_in_order, compare, is_same, needs_values
 from tasks.verification.counting import Counted, Counting
-from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel
+from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel, listing_of
 from tasks.verification.mirrored import chain_read, known_until, moment_of, read_mirror_state
 from tasks.verification.owners import OwnersCompared
 from tasks.verification.proof import Evidence, Method, Proof, facts_of
@@ -68,7 +68,7 @@ async def prove(
     """
     began = time.monotonic()
     state = await read_mirror_state(resources, org_id, entity)
-    listing = Listing(client=client, settings=resources.settings, entity=entity, org_id=org_id)
+    listing = listing_of(resources, client, entity, org_id)
     if entity.list_path is None:
         below = OwnersCompared(
             resources=resources, client=client, org_id=org_id, chain=chain_read(entity, state), state=state

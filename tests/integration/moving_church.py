@@ -38,6 +38,7 @@ from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import companion_of
 from tasks.pages.sync_context import SyncContext, entered
+from tasks.patient_client import PatientClient
 
 RECORDS = 23
 PAGE = 4
@@ -124,6 +125,7 @@ class Church:
                 table=mirror_table(entity),
                 windows={0: window},
                 client=client,
+                patient=PatientClient(client=client, delays=(), lane=self.walked.entity),
                 database=self.store,
                 in_flight=3,
                 part_records=self.walked.part_records,
@@ -136,7 +138,7 @@ class Church:
                 return asdict(await apply_page(sync, page, attempt=1))
 
             with entered(sync):
-                await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once, delays=()))
+                await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once))
             await lease.release()
             return sync
 

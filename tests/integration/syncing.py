@@ -21,6 +21,7 @@ from tasks.pages.collection import read_collection
 from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import PageProcessing
 from tasks.pages.sync_context import SyncContext
+from tasks.patient_client import PatientClient
 from tests.integration.mirror import PEOPLE, PERSON
 from tests.integration.requests import run_request
 
@@ -51,6 +52,7 @@ async def people_sync(
             table=PEOPLE,
             windows={0: window or choose_window(PERSON, mode="full", until=now, watermark=None)},
             client=client,
+            patient=PatientClient(client=client, delays=(), lane="grace:people.Person"),
             database=store,
             in_flight=4,
         )
@@ -80,4 +82,4 @@ async def read_all(sync: SyncContext, *, page_size: int) -> None:
 
     walks = PartWalks([Part(number=0, window=sync.windows[0])], page_size=page_size)
     sync = replace(sync, run=replace(sync.run, page_size=page_size))
-    await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once, delays=()))
+    await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once))

@@ -197,6 +197,6 @@ async def test_a_disk_that_is_full_for_a_while_is_waited_out(full_store: Databas
                 return await retried(apply, delays=[0.001] * 5)
 
             walks = PartWalks([Part(number=0, window=sync.windows[0])], page_size=10)
-            await read_collection(walks, sync, processing=PageProcessing(whole=process, part=process, delays=()))
+            await read_collection(walks, sync, processing=PageProcessing(whole=process, part=process))
         assert set(await stored(full_store)) == {one["id"] for one in simulator.state("people.Person")}
     assert waited == 3

@@ -255,7 +255,7 @@ async def test_a_long_list_is_read_in_windows_of_time_and_no_offset_is_deep(
     assert set(await stored(store)) == {one["id"] for one in simulator.state("people.Person")}
     assert totals.distinct_ids == PEOPLE_COUNT
     assert max(one["offset"] for one in log) < 30
-    assert len(log) == totals.pages + sync.counters.requests
+    assert len(log) == totals.pages + sync.patient.requests
 
 
 async def test_a_full_walk_whose_bound_is_ignored_stores_and_no_longer_trusts_the_count(

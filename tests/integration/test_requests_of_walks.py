@@ -71,7 +71,7 @@ async def test_the_cost_of_a_list_that_is_divided_is_announced_as_an_estimate(
 ) -> None:
     settings = SyncSettings.model_construct(part_records=part_records)
     async with people_sync(store, people, epoch=f"plan-{part_records}") as sync:
-        plan = RequestPlan(client=sync.client, settings=settings, watermarks={})
+        plan = RequestPlan(client=sync.patient, settings=settings, watermarks={})
         (planned,) = await plan.plan([Way(entity=sync.entity)])
     assert (planned.records, planned.is_exact) == (PEOPLE, is_exact)
 

@@ -268,7 +268,7 @@ async def _read(sync: SyncContext, page_size: int) -> None:
 
     walks = PartWalks([Part(number=0, window=sync.windows[0])], page_size=page_size)
     sync = replace(sync, run=replace(sync.run, page_size=page_size))
-    await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once, delays=()))
+    await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once))
 
 
 def test_the_bounds_leave_room_for_what_happens() -> None:
