@@ -14,13 +14,13 @@ from weakref import WeakKeyDictionary
 
 import httpx
 from redis.asyncio import Redis
-from sqlalchemy import text
 
 from pco_client.client import PcoClient, user_agent
 from pco_client.oauth import OAuthClient
 from pco_client.redis_address import redis_address
 from pco_client.redis_governor import RedisGovernor
 from pco_network.proxies import prepare_proxies
+from pco_store.clock import database_clock
 from pco_store.database import Database
 from tasks.connections.oauth_credential import OAuthCredential
 from tasks.connections.opening import build_credential
@@ -96,7 +96,7 @@ class Resources:
         now = time.monotonic()
         if not self._clock or now - self._clock[0][0] > CLOCK_KEPT_SECONDS:
             async with self.database.transaction() as connection:
-                theirs = await connection.scalar(text("SELECT clock_timestamp()"))
+                theirs = await database_clock(connection)
             self._clock[:] = [(now, theirs - datetime.now(UTC))]
         return self._clock[0][1]
 

@@ -19,7 +19,8 @@ from deployments.waiting import waiting
 from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
-from pco_store.ledger.watermarks import database_time, read_watermarks
+from pco_store.clock import database_time
+from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, excluded_in_vain, ways_of
 from tasks.due.night import count_parents
 from tasks.lifespan import get_client_for_org, opened_resources

@@ -40,13 +40,6 @@ async def read_watermarks(connection: AsyncConnection, org_id: str) -> dict[str,
     return {row.entity: row.watermark for row in result}
 
 
-async def database_time(connection: AsyncConnection) -> datetime:
-    """When this transaction began, by the database's clock."""
-    result = await connection.execute(text("SELECT now()"))
-    now: datetime = result.scalar_one()
-    return now
-
-
 async def advance_watermark(connection: AsyncConnection, run: RunHandle) -> None:
     """Everything up to the end of the run's window is now known; in the transaction that completes the run."""
     await connection.execute(

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_store.churches.wall import refuse_removed
+from pco_store.clock import database_time
 from pco_store.due.choosing import Waiting, share_night, waiting_lists
 from pco_store.due.lists import DueKind, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
@@ -51,7 +51,7 @@ async def plan_shares(connection: AsyncConnection, run: RunHandle, below: Sequen
         return dict(kept)
     kinds = await _refreshed(connection, run.org_id, below)
     spent = sum(one.requests for one in await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
-    now = await connection.scalar(text("SELECT now()"))
+    now = await database_time(connection)
     shares = await share_night(connection, run.org_id, kinds, now=now, budget=max(budget - budget // ASIDE - spent, 0))
     requests = {entity: share.requests for entity, share in shares.items()}
     await save_parts(connection, run, {PARTS: requests})
@@ -61,7 +61,7 @@ async def plan_shares(connection: AsyncConnection, run: RunHandle, below: Sequen
 async def look_at_waiting(connection: AsyncConnection, org_id: str, below: Sequence[Way]) -> Waiting:
     """What is due by now and was not read."""
     kinds = await _refreshed(connection, org_id, below)
-    return await waiting_lists(connection, org_id, kinds, now=await connection.scalar(text("SELECT now()")))
+    return await waiting_lists(connection, org_id, kinds, now=await database_time(connection))
 
 
 async def _refreshed(connection: AsyncConnection, org_id: str, below: Sequence[Way]) -> list[DueKind]:

@@ -1,14 +1,13 @@
 """The children of a fan-out for parents that the mirror knows: all, those whose lists are due, or those that a full
 sync wants."""
 
-from datetime import datetime
 from typing import Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.chains import Chain
 from pco_catalog.due_lists import load_due_rules
+from pco_store.clock import database_time
 from pco_store.due.choosing import all_lists, choose_lists, wanted_lists
 from pco_store.due.lists import count_unnamed, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
@@ -55,7 +54,7 @@ async def insert_from_mirror(connection: AsyncConnection, root: RunHandle, chain
             unnamed,
             chain.names[-1],
         )
-    now: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
+    now = await database_time(connection)
     if root.mode == DUE and await has_children(connection, root):
         scopes: tuple[str, ...] = ()  # chosen by an earlier execution
     elif root.fan_out is not None and root.fan_out.wanted:

@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import load_catalog
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, SkipError, Unauthorized
+from pco_store.clock import database_time
 from pco_store.errors import StoreError
 from pco_store.ledger.leases import RunLease, open_beside
 from pco_store.ledger.members import read_traits
 from pco_store.ledger.openings import NotOpened, Opened, RunRequest
-from pco_store.ledger.watermarks import database_time, read_watermarks
+from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import Way
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.lifespan import Resources

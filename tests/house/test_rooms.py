@@ -39,6 +39,20 @@ def test_the_walks_ask_no_clock() -> None:
     assert asked == []
 
 
+def test_only_the_store_writes_sql() -> None:
+    """Those above pass its connections and tables on; what is said to Postgres stands beside what it is said for."""
+    written = [
+        f"{path}: {alias.name}"
+        for path in files(".py")
+        if path.parts[0] in {"tasks", "flows", "deployments"}
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in {"sqlalchemy", "asyncpg"}
+        for alias in node.names
+        if alias.name not in {"AsyncConnection", "Table"}
+    ]
+    assert written == []
+
+
 def test_a_path_or_module_that_a_document_names_exists() -> None:
     rooms = {path.parts[0] for path in files("")}
     missing = []
