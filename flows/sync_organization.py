@@ -33,8 +33,8 @@ from tasks.due.night import count_parents, look_at_waiting, plan_night
 from tasks.fan_out.submitting import check_children_can_run
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.lists.church_lists import read_church_lists
+from tasks.lists.readable_products import PRODUCTS, read_lately, unreadable_products
 from tasks.patience import patiently
-from tasks.readable_products import PRODUCTS, read_lately, unreadable_products
 from tasks.reports.organization_summary import (
     Ended,
     OrganizationSummary,

@@ -24,8 +24,8 @@ from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, excluded_in_vain, ways_of
 from tasks.due.night import count_parents
 from tasks.lifespan import get_client_for_org, opened_resources
+from tasks.lists.readable_products import PRODUCTS, unreadable_products
 from tasks.patience import patiently
-from tasks.readable_products import PRODUCTS, unreadable_products
 from tasks.reports.counted import counted
 from tasks.request_plan import Planned, RequestPlan
 from tasks.settings import read_settings
