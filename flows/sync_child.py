@@ -77,7 +77,7 @@ async def sync_child(
         if root is not None:
             await _push_on(resources, root)
     _log(entity, report, others)
-    tell_drift(report.noted, child_entity(entity))
+    tell_drift(report.drift, child_entity(entity))
     return _state(report, others)
 
 

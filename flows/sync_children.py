@@ -188,7 +188,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, run: Ru
         await finish_walk(walks, sync, await as_tasks(resources))
         pages = sync.known_pages
         await patiently(resources, partial(await_children, root=run, pages=pages))  # Prefect may be away
-    tell_drift(sync.counters, chain.root)
+    tell_drift(sync.drift, chain.root)
     return submitted.count
 
 

@@ -20,9 +20,10 @@ from pco_store.mirror.links import SharedList, shared_list, unlist
 from tasks.background import interrupt
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
+from tasks.pages.evidence import Drift
 from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import begin_walk, finish_walk
-from tasks.pages.sync_context import Counters, Spawn
+from tasks.pages.sync_context import Spawn
 from tasks.patience import patiently
 from tasks.runs.opening import reason_of, run_window
 from tasks.stopping import is_stopped_by_person
@@ -45,7 +46,7 @@ class ChildrenReport:
     pages: int = 0
     rows: int = 0
     quarantined: int = 0
-    noted: Counters = field(default_factory=Counters)
+    drift: Drift = field(default_factory=Drift)
     errors: dict[str, str] = field(default_factory=dict)
     ending: set[int] = field(default_factory=set)
     """Children whose end is being written: what they did stands, nothing interrupts them any more."""
@@ -210,10 +211,10 @@ async def _walk(work: ChildWork, run: RunHandle, report: ChildrenReport) -> int:
     try:
         await finish_walk(walks, sync, work.processing)
     finally:
-        report.pages += sync.counters.pages
-        report.rows += sync.counters.rows
-        report.quarantined += sync.counters.quarantined
-        report.noted.note_all(sync.counters)
+        report.pages += sync.tally.pages
+        report.rows += sync.tally.rows
+        report.quarantined += sync.tally.quarantined
+        report.drift.note_all(sync.drift)
     return sync.known_pages
 
 

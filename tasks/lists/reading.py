@@ -93,8 +93,8 @@ async def read_list(
             for one in sync.companions.values():
                 gone = await find_deletions_with_owners(resources, sync, one, many=many)
                 with_owners.append((one.run, gone))
-        if sync.counters.corrected_until is not None and run.window.until is not None:
-            resources.learn_pco_clock(sync.counters.corrected_until - run.window.until)
+        if sync.evidence.corrected_until is not None and run.window.until is not None:
+            resources.learn_pco_clock(sync.evidence.corrected_until - run.window.until)
 
         async def complete(connection: AsyncConnection) -> ListRead:
             totals, facts = await _complete(connection, sync, deletions, with_owners)
@@ -115,7 +115,7 @@ async def read_list(
     if not (is_one_of_many and read.is_uneventful):
         sync_logger().info("%s is complete: %s", run.key, read.summary.told)
         tell_synced(read.summary, mode=run.mode)
-    tell_drift(sync.counters, entity)
+    tell_drift(sync.drift, entity)
     return read
 
 

@@ -1,7 +1,7 @@
 """process_page: fetch a page, transform it, and commit its rows, links and checkpoint in one transaction."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 
-from pco_client.documents import Page
+from pco_client.client import FetchedPage
 from pco_client.sansio import PageRequest
 from pco_store.ledger.children import insert_children
 from pco_store.ledger.members import note_unnamed
@@ -18,7 +18,8 @@ from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
 from pco_store.ledger.runs import PageReceipt, page_receipt
 from pco_walks.walk import PageReading
-from tasks.pages.companions import take_companions
+from tasks.pages.companions import Brought, take_companions
+from tasks.pages.evidence import times_of
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import SyncContext, current_sync
 from tasks.retries import JITTER, is_worth_a_retry
@@ -66,6 +67,21 @@ async def process_page(page: PageRef) -> dict[str, Any]:
     return asdict(await apply_page(current_sync(), page, attempt=_attempt()))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """A page as it is to be committed: the rows that it has `shown`, and what was `brought` with them.
+
+    `unnamed` records did not name what was included for that.
+    """
+
+    fetched: FetchedPage
+    observed_at: datetime
+    shown: TransformedPage
+    brought: list[Brought]
+    quarantined: list[Quarantined]
+    unnamed: int
+
+
 async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageReceipt:
     """Fetch a page; commit its rows, what comes with them, its children, quarantine and checkpoint in one transaction.
 
@@ -75,12 +91,20 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     committed = await _committed(sync, page, attempt)
     if committed is not None:
         return committed
+    read = await _read(sync, page)
+    _note(sync, page, read)
+    receipt = await _commit(sync, page, read)
+    _count(sync, page, read, receipt)
+    return receipt
+
+
+async def _read(sync: SyncContext, page: PageRef) -> _Read:
     fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
     observed_at = fetched.sent_at + sync.clock_offset
     brought = []
     if sync.included:
         brought = await take_companions(sync, fetched, page, observed_at=observed_at, request=page_request)
-    transformed = transform_page(
+    shown = transform_page(
         fetched.page.records,
         entity=sync.entity,
         org_id=page.org_id,
@@ -88,44 +112,40 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
         observed_at=observed_at,
         parents=sync.parents,
     )
-    if sync.counters.answered_at is None:
-        sync.counters.answered_at = fetched.page.answered_at
-        sync.counters.answered_after = datetime.now(UTC) + sync.clock_offset - sync.run.started_at
-    sync.counters.unknown_attributes |= transformed.unknown_attributes
-    _check_answer(sync, page, fetched.page, transformed)
-    sync.counters.note(fetched.page, asked_version=sync.entity.api_version, included=bool(page.include))
-    unnamed = sum(not names_all(record, sync.naming) for record in fetched.page.records) if sync.naming else 0
-    sync.counters.unnamed += unnamed
-    if fetched.page.next_offset is not None:
-        sync.counters.alike.note(part=page.part, offset=page.offset, ids=transformed.ids)
-    quarantined = _quarantined(sync, page, transformed, observed_at)
-    children = sync.spawn.children_of(transformed.ids) if sync.spawn is not None and transformed.ids else None
-    receipt = PageReceipt(
-        reading=page.reading,
-        offset=page.offset,
-        page_size=page.size,
-        rows=len(fetched.page.records),
-        new=0,
-        changed=0,
-        unchanged=0,
-        stale=0,
-        misfits=transformed.misfits,
-        quarantined=len(quarantined),
-        next_offset=fetched.page.next_offset,
-        total_count=fetched.page.total_count,
-        requests=fetched.requests,
-        waited_seconds=fetched.waited_seconds,
-        part=page.part,
-        **_place_in_order(sync, page, transformed),
+    return _Read(
+        fetched=fetched,
+        observed_at=observed_at,
+        shown=shown,
+        brought=brought,
+        quarantined=[
+            *_quarantined(sync, page, shown, observed_at),
+            *(item for one in brought for item in one.quarantined),
+        ],
+        unnamed=sum(not names_all(record, sync.naming) for record in fetched.page.records) if sync.naming else 0,
     )
-    put_aside = [*quarantined, *(item for one in brought for item in one.quarantined)]
+
+
+def _note(sync: SyncContext, page: PageRef, read: _Read) -> None:
+    """What the answer shows of Planning Center itself. Raises `EndlessListError`."""
+    answered, window = read.fetched.page, sync.windows[page.part]
+    after = datetime.now(UTC) + sync.clock_offset - sync.run.started_at
+    sync.evidence.note(answered, read.shown, window, whole=page.whole, after=after)
+    sync.drift.note(answered, read.shown, asked_version=sync.entity.api_version, included=bool(page.include))
+    sync.drift.unnamed += read.unnamed
+    if answered.next_offset is not None:
+        sync.evidence.alike.note(part=page.part, offset=page.offset, ids=read.shown.ids)
+
+
+async def _commit(sync: SyncContext, page: PageRef, read: _Read) -> PageReceipt:
+    receipt = _receipt_of(sync, page, read)
+    children = sync.spawn.children_of(read.shown.ids) if sync.spawn is not None and read.shown.ids else None
     is_read_again = page.reading > 1 and (sync.has_quarantined or bool(sync.companions))
     # The page and what comes with it is one statement; with what else comes of it, it is a transaction of several.
-    is_alone = not (put_aside or children or is_read_again or unnamed)
+    is_alone = not (read.quarantined or children or is_read_again or read.unnamed)
     completes_run = sync.on_completing is not None and _is_whole_list(sync, page, receipt)
     with sync.completing(completes_run):
         async with sync.database.statement() if is_alone else sync.database.transaction() as connection:
-            if unnamed:
+            if read.unnamed:
                 await note_unnamed(connection, sync.run, sync.naming)
             if is_read_again:
                 for run in (sync.run, *(one.run for one in sync.companions.values())):
@@ -137,23 +157,49 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
                         offset=page.offset,
                         size=page.size,
                     )
-            await put_quarantined(connection, put_aside)
+            await put_quarantined(connection, read.quarantined)
             if children is not None:
                 await insert_children(connection, children)
-            receipt = await commit_page(
+            rows = PageOfRows(run=sync.run, table=sync.table, rows=read.shown.rows, receipt=receipt, ids=read.shown.ids)
+            return await commit_page(
                 connection,
-                PageOfRows(run=sync.run, table=sync.table, rows=transformed.rows, receipt=receipt, ids=transformed.ids),
-                [one.with_page(receipt) for one in brought],
+                rows,
+                [one.with_page(receipt) for one in read.brought],
                 completes_run=completes_run,
-                shared=None if sync.shared is None else (sync.shared, observed_at),
+                shared=None if sync.shared is None else (sync.shared, read.observed_at),
             )
+
+
+def _receipt_of(sync: SyncContext, page: PageRef, read: _Read) -> PageReceipt:
+    """As far as it is known before the mirror has taken the rows."""
+    answered = read.fetched.page
+    return PageReceipt(
+        reading=page.reading,
+        offset=page.offset,
+        page_size=page.size,
+        rows=len(answered.records),
+        new=0,
+        changed=0,
+        unchanged=0,
+        stale=0,
+        misfits=read.shown.misfits,
+        quarantined=len(read.shown.rejected),
+        next_offset=answered.next_offset,
+        total_count=answered.total_count,
+        requests=read.fetched.requests,
+        waited_seconds=read.fetched.waited_seconds,
+        part=page.part,
+        **_place_in_order(sync, page, read.shown),
+    )
+
+
+def _count(sync: SyncContext, page: PageRef, read: _Read, receipt: PageReceipt) -> None:
     if page.whole or (sync.windows[page.part].is_newest_first and (page.offset == 0 or receipt.seen_before)):
-        sync.seen.setdefault(page.part, set()).update(transformed.ids)
-    sync.counters.pages += 1
-    sync.counters.rows += receipt.rows
-    sync.counters.quarantined += len(put_aside)
-    sync.counters.waited_seconds += receipt.waited_seconds
-    return receipt
+        sync.seen.setdefault(page.part, set()).update(read.shown.ids)
+    sync.tally.pages += 1
+    sync.tally.rows += receipt.rows
+    sync.tally.quarantined += len(read.quarantined)
+    sync.tally.waited_seconds += receipt.waited_seconds
 
 
 def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
@@ -190,39 +236,18 @@ def reading_of(receipt: PageReceipt) -> PageReading:
     )
 
 
-def _check_answer(sync: SyncContext, page: PageRef, answered: Page, transformed: TransformedPage) -> None:
-    """PCO ignores a filter or an order that it does not know, with 200 and the whole collection.
-
-    What it answered is stored all the same; whoever keeps the walks then takes another one that needs neither.
-    """
-    window = sync.windows[page.part]
-    if window.is_newest_first:
-        times = _times(transformed)
-        known = answered.can_order_by is None or "updated_at" in answered.can_order_by
-        sync.counters.order_ignored |= not known or times != sorted(times, reverse=True)
-    elif window.attribute is not None:
-        known = answered.can_query_by is None or window.attributes <= answered.can_query_by
-        is_outside = not page.whole and not all(window.holds(row) for row in transformed.rows)
-        sync.counters.window_ignored |= not known or is_outside
-
-
-def _place_in_order(sync: SyncContext, page: PageRef, transformed: TransformedPage) -> dict[str, Any]:
+def _place_in_order(sync: SyncContext, page: PageRef, shown: TransformedPage) -> dict[str, Any]:
     """What a walk has to know of its page: of what it shows, what did proven or opening pages show before?"""
     window = sync.windows[page.part]
     seen = sync.seen.setdefault(page.part, set())
     if window.is_all_until and page.offset > 0 and not page.whole:
-        return {"seen_before": len(seen.intersection(transformed.ids))}
+        return {"seen_before": len(seen.intersection(shown.ids))}
     if not window.is_newest_first or window.since is None:
         return {}
     return {
-        "reached": any(at < window.since for at in _times(transformed)),
-        "seen_before": len(seen.intersection(transformed.ids)),
+        "reached": any(at < window.since for at in times_of(shown)),
+        "seen_before": len(seen.intersection(shown.ids)),
     }
-
-
-def _times(transformed: TransformedPage) -> list[datetime]:
-    times = (row.get("updated_at") for row in transformed.rows)
-    return [at for at in times if isinstance(at, datetime)]
 
 
 async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageReceipt | None:
@@ -234,7 +259,7 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
     known = sync.committed.get(page.place)
     if known is not None or attempt == 1:
         return known
-    sync.counters.retries += 1
+    sync.tally.retries += 1
     async with sync.database.transaction() as connection:
         return await page_receipt(
             connection,
@@ -246,9 +271,7 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
         )
 
 
-def _quarantined(
-    sync: SyncContext, page: PageRef, transformed: TransformedPage, observed_at: datetime
-) -> list[Quarantined]:
+def _quarantined(sync: SyncContext, page: PageRef, shown: TransformedPage, observed_at: datetime) -> list[Quarantined]:
     return [
         Quarantined(
             org_id=page.org_id,
@@ -262,7 +285,7 @@ def _quarantined(
             observed_at=observed_at,
             part=page.part,
         )
-        for rejected in transformed.rejected
+        for rejected in shown.rejected
     ]
 
 

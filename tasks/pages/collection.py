@@ -56,7 +56,7 @@ def _page(sync: SyncContext, part: int, turn: PageToRead) -> PageRef:
 
 
 async def _read(sync: SyncContext, page: PageRef, processing: PageProcessing) -> tuple[int, PageReading]:
-    most = sync.counters.most_at_a_time
+    most = sync.evidence.most_at_a_time
     if most is not None and page.size > most:
         return page.part, await read_in_parts(sync, page, most, processing.part)
     try:

@@ -126,11 +126,11 @@ async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
         try:
             own = await read_own_list(sync.client, kind.entity, kind.sideload.path, owner, lane=sync.lane)
         except NOT_SHOWN as error:
-            sync.counters.requests += 1
+            sync.patient.requests += 1
             reason = f"{kind.sideload.include} came in part with a record whose own list is not shown: {error.message}"
             await _drop(sync, kind.sideload.include, reason)
             return
-        sync.counters.requests += own.requests
+        sync.patient.requests += own.requests
         for record in own.records:
             kind.add(record, owner)
 
@@ -164,7 +164,7 @@ def _brought(sync: SyncContext, companion: Companion, kind: Sideloaded, observed
         observed_at=observed_at,
         parents_of_each=kind.parents(),
     )
-    sync.counters.unknown_attributes |= {f"{companion.entity.resource}.{name}" for name in rows.unknown_attributes}
+    sync.drift.unknown_attributes |= {f"{companion.entity.resource}.{name}" for name in rows.unknown_attributes}
     quarantined = [
         Quarantined(
             org_id=sync.run.org_id,

@@ -58,7 +58,7 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
         raise error
     whole = isolated_reading(page, halving.answered, elsewhere)
     await _commit(sync, page, whole, halving.places)
-    sync.counters.quarantined += len(halving.places)
+    sync.tally.quarantined += len(halving.places)
     return whole
 
 
@@ -72,13 +72,13 @@ async def read_in_parts(sync: SyncContext, page: PageRef, most: int, process_par
         raise halving.places[0][1]
     whole = isolated_reading(page, halving.answered)
     await _commit(sync, page, whole, halving.places)
-    sync.counters.quarantined += len(halving.places)
+    sync.tally.quarantined += len(halving.places)
     return whole
 
 
 async def _ask_for_less(sync: SyncContext, size: int) -> None:
     """Remember how many records PCO answers with, for the rest of this run and for those to come."""
-    sync.counters.most_at_a_time = size
+    sync.evidence.most_at_a_time = size
     sync_logger().warning("%s: more than %d records with what comes with them are too many", sync.run.key, size)
     async with sync.database.transaction() as connection:
         await note_page_size(connection, sync.run, size)
@@ -123,7 +123,7 @@ async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
         )
     except POISONOUS:
         return None
-    sync.counters.requests += fetched.requests
+    sync.patient.requests += fetched.requests
     return fetched.page if fetched.page.records else None
 
 

@@ -29,21 +29,21 @@ async def replan(walks: PartWalks, sync: SyncContext) -> bool:
     """
     if await _correct_window(walks, sync):
         return True
-    counters, only = sync.counters, walks.only_part
+    evidence, only = sync.evidence, walks.only_part
     walk = None if only is None else walks.walks[only.number]
     if isinstance(walk, BackToFront) and walk.opens_whole and walk.is_finished and walk.has_only_opened:
         return False  # the whole list was one page, and no filter has decided what it shows
-    if counters.order_ignored and any(part.window.is_newest_first for part in walks.parts.values()):
+    if evidence.order_ignored and any(part.window.is_newest_first for part in walks.parts.values()):
         await _read_whole(walks, sync, f"PCO does not order {sync.entity.name} by updated_at any more")
         return True
-    if counters.window_ignored and any(part.window.attributes for part in walks.parts.values()):
+    if evidence.window_ignored and any(part.window.attributes for part in walks.parts.values()):
         names = sorted(frozenset().union(*(part.window.attributes for part in walks.parts.values())))
         why = f"PCO does not filter {sync.entity.name} by {' and '.join(names)} any more"
         await _read_whole(walks, sync, why)
         return True
     if only is None or not only.window.attribute or not isinstance(walk, BackToFront):
         return False
-    if walk.opens_whole and walk.page_count is not None and not counters.nothing_hidden:
+    if walk.opens_whole and walk.page_count is not None and not evidence.nothing_hidden:
         why = await _why_not_by_window(walk, only.window, sync)
         if why:
             await _read_whole(walks, sync, why)
@@ -83,7 +83,7 @@ async def _why_not_by_window(walk: BackToFront, window: Window, sync: SyncContex
             return f"PCO's count of {sync.entity.name} cannot be relied on"
         if hidden:
             return f"PCO's filter by {window.attribute} leaves out {hidden} records of {sync.entity.name}"
-    sync.counters.nothing_hidden = True
+    sync.evidence.nothing_hidden = True
     return ""
 
 
@@ -92,14 +92,14 @@ async def _correct_window(walks: PartWalks, sync: SyncContext) -> bool:
 
     Not where that answer was the opening page: no other request has named the window's end yet.
     """
-    counters, only = sync.counters, walks.only_part
-    if counters.answered_at is None or counters.corrected_until is not None or only is None or only.number > 0:
+    evidence, only = sync.evidence, walks.only_part
+    if evidence.answered_at is None or evidence.corrected_until is not None or only is None or only.number > 0:
         return False
     run = sync.run
     until = corrected_until(
         run.window.until,
-        counters.answered_at,
-        took=counters.answered_after,
+        evidence.answered_at,
+        took=evidence.answered_after,
         is_new=run.is_new,
         is_child=run.parent_run_id is not None,
     )
@@ -107,7 +107,7 @@ async def _correct_window(walks: PartWalks, sync: SyncContext) -> bool:
         return False
     if walks.is_finished and sync.run.parent_run_id is not None:
         return False  # one page was the whole list, and nothing depends on where a child's window ends
-    counters.corrected_until = until
+    evidence.corrected_until = until
     window, walk = replace(only.window, until=until), walks.walks[only.number]
     has_only_opened = run.is_new and isinstance(walk, BackToFront) and walk.opens_whole and walk.has_only_opened
     is_later = not walks.is_finished or until > sync.run.window.until
@@ -174,7 +174,7 @@ async def _one_record(sync: SyncContext, where: tuple[Where, ...], offset: int) 
 
 async def _read_whole(walks: PartWalks, sync: SyncContext, why: str) -> None:
     sync_logger().warning("%s: %s; all of it is read instead", sync.run.key, why)
-    sync.counters.fallback = why
+    sync.evidence.fallback = why
     await _save(walks, sync, whole_again(list(walks.parts.values())), why)
 
 

@@ -78,7 +78,7 @@ async def begin_walk(
         seen=seen,
         committed={(one.part, one.reading, one.offset, one.page_size): one for one in committed},
     )
-    sync.counters.fallback = why
+    sync.evidence.fallback = why
     walks = PartWalks(parts, page_size=run.page_size)
     readings: dict[int, list[PageReading]] = defaultdict(list)
     for receipt in committed:

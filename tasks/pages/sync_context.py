@@ -4,66 +4,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Table
 
 from pco_catalog.catalog import Entity, Sideload
 from pco_catalog.chains import Level
 from pco_client.client import PcoClient
-from pco_client.documents import Page
 from pco_store.database import Database
 from pco_store.ledger.children import NewChildren
 from pco_store.ledger.runs import PageReceipt, RunHandle, RunWindow
 from pco_store.mirror.links import SharedList
-from pco_walks.alike import Alike
 from pco_walks.window import Window
+from tasks.pages.evidence import Drift, Evidence, Tally
 from tasks.patient_client import PatientClient
-
-
-@dataclass(kw_only=True)
-class Counters:
-    """What happened in this execution and is not in the ledger: it restarts with the process.
-
-    `requests` are those that brought no page: counts. `answered_at` is PCO's time in its first answer, `answered_after`
-    the time from the opening of the run to it, and `corrected_until` the end of the window that follows from both.
-    `nothing_hidden`: the window's filter hides no record. `fallback` says why not the best walk was taken.
-    `most_at_a_time` is how many records PCO answers with, if those of a whole page are too many. `unnamed` records did
-    not name what was included for that.
-    """
-
-    pages: int = 0
-    rows: int = 0
-    retries: int = 0
-    quarantined: int = 0
-    waited_seconds: float = 0.0
-    requests: int = 0
-    answered_at: datetime | None = None
-    answered_after: timedelta = timedelta()
-    corrected_until: datetime | None = None
-    window_ignored: bool = False
-    nothing_hidden: bool = False
-    order_ignored: bool = False
-    most_at_a_time: int | None = None
-    fallback: str = ""
-    alike: Alike = field(default_factory=Alike)
-    unknown_attributes: set[str] = field(default_factory=set)
-    processed_as_version: str | None = None
-    included_ignored: int = 0
-    unnamed: int = 0
-
-    def note(self, page: Page, *, asked_version: str, included: bool) -> None:
-        """What PCO did differently from what it was asked: another API version, records that nobody asked for."""
-        self.included_ignored += 0 if included else len(page.included)
-        if page.processed_as_version not in (None, asked_version):
-            self.processed_as_version = page.processed_as_version
-
-    def note_all(self, other: "Counters") -> None:
-        """The same of another sync of the entity."""
-        self.unknown_attributes |= other.unknown_attributes
-        self.included_ignored += other.included_ignored
-        self.unnamed += other.unnamed
-        self.processed_as_version = other.processed_as_version or self.processed_as_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +90,9 @@ class SyncContext:
     on_completing: Callable[[bool], None] | None = None
     seen: dict[int, set[str]] = field(default_factory=dict)
     committed: Mapping[tuple[int, int, int, int], PageReceipt] = field(default_factory=dict)
-    counters: Counters = field(default_factory=Counters)
+    evidence: Evidence = field(default_factory=Evidence)
+    drift: Drift = field(default_factory=Drift)
+    tally: Tally = field(default_factory=Tally)
 
     @contextmanager
     def completing(self, completes_run: bool) -> Iterator[None]:
@@ -154,7 +110,7 @@ class SyncContext:
     @property
     def has_quarantined(self) -> bool:
         """Something of the run is in quarantine, by this execution or an earlier one."""
-        return self.counters.quarantined > 0 or any(one.quarantined for one in self.committed.values())
+        return self.tally.quarantined > 0 or any(one.quarantined for one in self.committed.values())
 
     @property
     def known_pages(self) -> int:
@@ -164,9 +120,9 @@ class SyncContext:
     @property
     def settled_run(self) -> RunHandle:
         """The run with the window that it was read in, in the end."""
-        if self.counters.corrected_until is None:
+        if self.evidence.corrected_until is None:
             return self.run
-        return replace(self.run, window=replace(self.run.window, until=self.counters.corrected_until))
+        return replace(self.run, window=replace(self.run.window, until=self.evidence.corrected_until))
 
     @property
     def delays(self) -> Sequence[float]:

@@ -39,7 +39,7 @@ class OwnerSearch:
         fetched = await self.sync.client.fetch_page(
             self.request(self.sync, part), expected_type=self.sync.entity.resource, lane=self.sync.lane
         )
-        self.sync.counters.requests += fetched.requests
+        self.sync.patient.requests += fetched.requests
         shown = frozenset(key for one in fetched.page.included if (key := key_of(one)) in wanted and key is not None)
         if len(fetched.page.records) == 1 and (owner := key_of(fetched.page.records[0])) is not None:
             self.found |= dict.fromkeys(shown, owner[1])

@@ -39,7 +39,7 @@ def artifact_key(kind: str, org_id: str, entity: str) -> str:
 
 @dataclass(kw_only=True)
 class ProgressReport:
-    """Reads the walks and the counters, and tells others; with `only_long_lists` of lists of several pages only."""
+    """Reads the walks and the tally, and tells others; with `only_long_lists` of lists of several pages only."""
 
     sync: SyncContext
     walks: PartWalks
@@ -57,9 +57,9 @@ class ProgressReport:
 
     def snapshot(self, state: str) -> dict[str, str]:
         """The progress in numbers."""
-        counters = self.sync.counters
+        tally = self.sync.tally
         done_before = self.sync.committed.values()
-        pages = len(done_before) + counters.pages
+        pages = len(done_before) + tally.pages
         total_pages = self.walks.page_count
         seconds = time.monotonic() - self.started
         return {
@@ -69,11 +69,11 @@ class ProgressReport:
             "began_with_pages": str(len(done_before)),
             "pages": str(pages),
             "total_pages": "" if total_pages is None else str(max(total_pages, pages)),
-            "rows": str(sum(one.rows for one in done_before) + counters.rows),
-            "rows_per_second": f"{counters.rows / seconds if seconds > 0 else 0:.1f}",
-            "retries": str(counters.retries),
-            "quarantined": str(counters.quarantined),
-            "waited_seconds": f"{counters.waited_seconds:.1f}",
+            "rows": str(sum(one.rows for one in done_before) + tally.rows),
+            "rows_per_second": f"{tally.rows / seconds if seconds > 0 else 0:.1f}",
+            "retries": str(tally.retries),
+            "quarantined": str(tally.quarantined),
+            "waited_seconds": f"{tally.waited_seconds:.1f}",
             "seconds": f"{seconds:.1f}",
         }
 

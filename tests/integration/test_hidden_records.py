@@ -52,7 +52,7 @@ async def test_who_has_no_creation_time_is_mirrored_and_the_summary_says_why_all
         await read_all(sync, page_size=page_size)
 
     assert set(await stored(store)) == everybody(simulator)
-    assert sync.counters.fallback == f"PCO's filter by created_at leaves out {len(places)} records of people.Person"
+    assert sync.evidence.fallback == f"PCO's filter by created_at leaves out {len(places)} records of people.Person"
 
 
 async def test_a_list_of_one_page_is_read_without_any_filter_by_one_request(
@@ -67,7 +67,7 @@ async def test_a_list_of_one_page_is_read_without_any_filter_by_one_request(
 
     assert set(await stored(store)) == everybody(simulator)
     assert len(simulator.access_log()) == 1
-    assert sync.counters.fallback == ""
+    assert sync.evidence.fallback == ""
 
 
 async def test_a_long_list_is_not_divided_by_a_time_that_some_do_not_have(
@@ -78,7 +78,7 @@ async def test_a_long_list_is_not_divided_by_a_time_that_some_do_not_have(
         await read_all(replace(sync, part_records=30), page_size=10)
 
     assert set(await stored(store)) == everybody(simulator)
-    assert sync.counters.fallback == "PCO's filter by created_at leaves out 3 records of people.Person"
+    assert sync.evidence.fallback == "PCO's filter by created_at leaves out 3 records of people.Person"
 
 
 @pytest.mark.parametrize("part_records", [30, 25_000])
@@ -91,7 +91,7 @@ async def test_who_is_created_while_the_list_is_read_is_not_taken_for_hidden(
         await read_all(replace(sync, part_records=part_records), page_size=10)
 
     assert before <= set(await stored(store))
-    assert sync.counters.fallback == ""
+    assert sync.evidence.fallback == ""
 
 
 async def test_where_nothing_is_hidden_that_costs_no_request(store: Database, simulator: SimulatorProcess) -> None:
@@ -101,7 +101,7 @@ async def test_where_nothing_is_hidden_that_costs_no_request(store: Database, si
             totals = await run_totals(connection, sync.run)
 
     assert len(simulator.access_log()) == totals.pages == PEOPLE_COUNT / 10
-    assert sync.counters.fallback == ""
+    assert sync.evidence.fallback == ""
 
 
 async def test_a_count_that_contradicts_its_pages_is_not_believed_and_no_filter_is_relied_on(
@@ -113,4 +113,4 @@ async def test_a_count_that_contradicts_its_pages_is_not_believed_and_no_filter_
         await read_all(sync, page_size=10)
 
     assert set(await stored(store)) == everybody(simulator)
-    assert sync.counters.fallback == "PCO's count of people.Person cannot be relied on"
+    assert sync.evidence.fallback == "PCO's count of people.Person cannot be relied on"

@@ -63,7 +63,7 @@ async def test_how_long_a_run_has_waited_for_its_first_answer_is_known(
         opened_before = replace(sync, run=replace(sync.run, started_at=sync.run.started_at - timedelta(minutes=1)))
         await apply_page(opened_before, page_of(sync), attempt=1)
 
-    assert timedelta(minutes=1) <= opened_before.counters.answered_after < timedelta(minutes=2)
+    assert timedelta(minutes=1) <= opened_before.evidence.answered_after < timedelta(minutes=2)
 
 
 async def test_a_page_that_is_committed_is_not_asked_for_again(store: Database, simulator: SimulatorProcess) -> None:
@@ -92,7 +92,7 @@ async def test_an_answer_that_comes_a_minute_late_is_not_taken_for_a_clock_that_
     finally:
         simulator.clock(ahead_seconds=0)
 
-    assert (sync.counters.corrected_until is not None) == (took == 0)
+    assert (sync.evidence.corrected_until is not None) == (took == 0)
     assert len(await stored(store)) == PEOPLE_COUNT
 
 
@@ -210,7 +210,7 @@ async def test_a_delta_whose_filter_is_ignored_reads_everything_and_says_why(
             parts = await connection.scalar(text("SELECT parts FROM sync.runs"))
 
     assert len(await stored(store)) == PEOPLE_COUNT
-    assert sync.counters.fallback == parts["why"] == "PCO does not filter people.Person by not_a_filter any more"
+    assert sync.evidence.fallback == parts["why"] == "PCO does not filter people.Person by not_a_filter any more"
 
 
 async def test_a_list_that_is_not_in_the_order_asked_for_is_read_as_a_whole(
@@ -223,7 +223,7 @@ async def test_a_list_that_is_not_in_the_order_asked_for_is_read_as_a_whole(
         await read_all(sync, page_size=100)
 
     assert len(await stored(store)) == PEOPLE_COUNT
-    assert sync.counters.fallback == "PCO does not order people.Person by updated_at any more"
+    assert sync.evidence.fallback == "PCO does not order people.Person by updated_at any more"
 
 
 async def test_from_the_newest_record_on_no_more_is_read_than_the_window_holds(
@@ -239,7 +239,7 @@ async def test_from_the_newest_record_on_no_more_is_read_than_the_window_holds(
         mirrored
     )
     assert len(mirrored) < 60
-    assert sync.counters.fallback == ""
+    assert sync.evidence.fallback == ""
 
 
 async def test_a_long_list_is_read_in_windows_of_time_and_no_offset_is_deep(
@@ -265,5 +265,5 @@ async def test_a_full_walk_whose_bound_is_ignored_stores_and_no_longer_trusts_th
     async with people_sync(store, simulator, window=unknown) as sync:
         await read_all(sync, page_size=100)
 
-    assert sync.counters.window_ignored
+    assert sync.evidence.window_ignored
     assert len(await stored(store)) == PEOPLE_COUNT

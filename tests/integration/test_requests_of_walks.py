@@ -41,7 +41,7 @@ async def requests_of_a_sync(
     people.reset_log()
     async with people_sync(store, people, epoch=epoch, window=window) as sync:
         await read_all(replace(sync, part_records=part_records), page_size=page_size)
-        assert sync.counters.fallback == ""
+        assert sync.evidence.fallback == ""
     return len(people.access_log())
 
 

@@ -52,7 +52,7 @@ async def test_the_mirror_is_exact_whatever_happens_meanwhile(
     one.simulator.churn.waiting.clear()
     new, mirrored = one.state, await one.rows()
 
-    assert sync.counters.fallback == ""
+    assert sync.evidence.fallback == ""
     rows = {row["id"]: row for row in mirrored}
     assert len(rows) == len(mirrored), "nobody stands there twice"
     untouched = {identity for identity in old.keys() & new.keys() if old[identity] == new[identity]}
