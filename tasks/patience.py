@@ -14,12 +14,15 @@ T = TypeVar("T")
 
 
 class Patient(Protocol):
-    """Has the ledger, and waits so many seconds between tries."""
+    """Who waits for a ledger."""
 
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """Where the ledger is."""
+
     @property
-    def delays(self) -> Sequence[float]: ...
+    def delays(self) -> Sequence[float]:
+        """The seconds between the tries."""
 
 
 async def patiently(who: Patient, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -104,7 +104,6 @@ async def read_list(
                 deletions,
                 facts,
                 merged=merged,
-                continued=not run.is_new,
                 seconds=time.monotonic() - started,
                 finished_at=datetime.now(UTC),
             )

@@ -86,7 +86,6 @@ def summarize(
     facts: RunFacts,
     *,
     merged: int,
-    continued: bool,
     seconds: float,
     finished_at: datetime,
 ) -> SyncSummary:
@@ -115,7 +114,7 @@ def summarize(
         waited_seconds=round(totals.waited_seconds, 3),
         retries=sync.tally.retries,
         seconds=round(seconds, 3),
-        continued=continued,
+        continued=not sync.run.is_new,
         fallback=sync.evidence.fallback,
         unknown_attributes=tuple(sorted(sync.drift.unknown_attributes)),
         processed_as_version=sync.drift.processed_as_version,
