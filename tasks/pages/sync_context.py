@@ -115,7 +115,7 @@ class SyncContext:
     @property
     def known_pages(self) -> int:
         """How many pages of the run are committed, by this execution and those before it."""
-        return len(self.committed) + self.counters.pages
+        return len(self.committed) + self.tally.pages
 
     @property
     def settled_run(self) -> RunHandle:

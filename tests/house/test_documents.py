@@ -74,6 +74,21 @@ def test_a_make_command_in_a_document_exists() -> None:
     assert unknown == []
 
 
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len(read(Path("README.md")).splitlines()) <= 130
+
+
+def test_a_page_begins_with_what_it_is_for() -> None:
+    pages = [path for path in documents() if path.parent == Path("docs")]
+    begun = {path: read(path).split("\n\n", 2)[:2] for path in pages}
+    assert pages
+    assert [
+        path
+        for path, (title, first) in begun.items()
+        if title[:2] != "# " or first[:3] in {"```", "## "} or first[0] == "|"
+    ] == []
+
+
 def test_the_readme_tells_the_two_commands() -> None:
     _, code = prose_and_code(Path("README.md"))
     assert "make demo" in code
