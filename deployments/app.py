@@ -25,11 +25,20 @@ COMMANDS: Final = {
 }
 """By what they are for. Each is the function of its name in the module of its name, imported when it is called."""
 
+WINGS: Final = {"Try it": "trial", "Servers": "servers", "Churches": "reading", "Repairs": "repairs", "Shell": "shell"}
+"""Where the modules of each kind are."""
+
 WITH_COMMANDS: Final = ("churches",)
 """Those that have commands of their own: packages."""
 
 FORMER: Final = {"sync": ("organization", "fan-out")}
 """Commands that were one of their own; who types them is led to what does it now."""
+
+
+def module_of(title: str, name: str) -> str:
+    """Where a command is. Those that have commands of their own are packages beside the wings."""
+    wing = "" if name in WITH_COMMANDS else f"{WINGS[title]}."
+    return f"deployments.commands.{wing}{name.replace('-', '_')}"
 
 
 def _app() -> App:
@@ -47,7 +56,7 @@ def _app() -> App:
     for number, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=number)
         for name in commands:
-            path = "deployments.commands.{0}:{0}".format(name.replace("-", "_"))
+            path = f"{module_of(title, name)}:{name.replace('-', '_')}"
             of_a_function = {} if name in WITH_COMMANDS else {"synonym": FORMER.get(name)}
             made.command(path, name=name, group=group, **of_a_function)
     return made

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from deployments.app import COMMANDS, WITH_COMMANDS, main
-from deployments.commands.sync import flow_parameters
+from deployments.app import COMMANDS, WINGS, WITH_COMMANDS, main, module_of
+from deployments.commands.reading.sync import flow_parameters
 from deployments.exit_codes import DONE, FAILED, USAGE
 from deployments.parameters import WrongArgumentError
 from tests.house.project import ROOT
 
 pytestmark = pytest.mark.usefixtures("restored_signals", "nothing_runs")
 
-NAMES = [name for names in COMMANDS.values() for name in names]
+TITLES = {name: title for title, names in COMMANDS.items() for name in names}
+NAMES = list(TITLES)
 NO_REPORT = {"demo", "demo-crash", "up", "down", "env", "psql", "worker", "completion"}
 """They show, start or print something; there is no result for a program."""
 SLOW = ("prefect", "sqlalchemy", "asyncpg", "httpx", "redis", "embedded")
@@ -39,8 +40,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def function_of(name: str) -> Any:
-    module = name.replace("-", "_")
-    found = getattr(import_module(f"deployments.commands.{module}"), module)
+    found = getattr(import_module(module_of(TITLES[name], name)), name.replace("-", "_"))
     return found.default_command if isinstance(found, App) else found
 
 
@@ -60,8 +60,8 @@ def test_the_list_of_commands_has_each_with_a_line(capsys: pytest.CaptureFixture
     assert max(map(len, lines)) <= 80
     rows = {words[1]: words[2:-1] for line in lines if len(words := line.split()) > 3 and words[0] == "│"}
     assert all(rows[name][0][0].isupper() for name in NAMES), "a sentence each"
-    of_one = len(list(ROOT.glob("deployments/commands/*.py"))) - 1
-    assert of_one + len(WITH_COMMANDS) == len(NAMES), "a file for each command"
+    of_one = [path for wing in WINGS.values() for path in ROOT.glob(f"deployments/commands/{wing}/[a-z]*.py")]
+    assert len(of_one) + len(WITH_COMMANDS) == len(NAMES), "a file for each command"
 
 
 @pytest.mark.parametrize("name", ["add", "rename", "pause", "resume", "remove", "reader"])

@@ -1,8 +1,8 @@
 """`up`: the embedded servers."""
 
-from deployments.commands.deploy import deploy
-from deployments.commands.migrate import migrate
-from deployments.commands.status import status
+from deployments.commands.servers.deploy import deploy
+from deployments.commands.servers.migrate import migrate
+from deployments.commands.servers.status import status
 from deployments.environment import embedded_services, find_servers
 from deployments.exit_codes import DONE, INCOMPLETE
 from deployments.terminal import terminal

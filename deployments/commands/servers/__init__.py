@@ -1,0 +1,1 @@
+"""Commands about what runs: the embedded servers, the worker, deployments and tables. None of them reads a church."""
