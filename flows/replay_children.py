@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId
-from pco_store.ledger.children import revive_children
-from pco_store.ledger.fan_outs import find_fan_out, let_continue
+from pco_store.ledger.fan_out.children import revive_children
+from pco_store.ledger.fan_out.fan_outs import find_fan_out, let_continue
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle

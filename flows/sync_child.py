@@ -13,7 +13,7 @@ from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain, child_entity
 from pco_store.churches.wall import refuse_removed
 from pco_store.errors import StoreUnavailable
-from pco_store.ledger.children import (
+from pco_store.ledger.fan_out.children import (
     Claim,
     NewChildren,
     child_key,
@@ -21,7 +21,7 @@ from pco_store.ledger.children import (
     insert_children,
     reopen_for_children,
 )
-from pco_store.ledger.fan_outs import find_fan_out
+from pco_store.ledger.fan_out.fan_outs import find_fan_out
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.runs import RunHandle
 from tasks.fan_out.children import ChildrenReport, ChildWork, run_children

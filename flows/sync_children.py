@@ -28,7 +28,7 @@ from pco_catalog.chains import Chain, spread_for
 from pco_catalog.due_lists import cheapest_chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
-from pco_store.ledger.fan_outs import await_children, cancel_fan_out, find_fan_out
+from pco_store.ledger.fan_out.fan_outs import await_children, cancel_fan_out, find_fan_out
 from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, WANTED, NotOpened
 from pco_store.ledger.run_facts import RunFacts, run_facts
 from pco_store.ledger.runs import FanOutPlan, RunHandle

@@ -19,7 +19,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
-from pco_store.ledger.fan_outs import find_fan_out
+from pco_store.ledger.fan_out.fan_outs import find_fan_out
 from pco_store.ledger.leases import RunLease
 from pco_store.ledger.members import read_traits
 from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, ORGANIZATION, NotOpened, RunRequest, sync_key

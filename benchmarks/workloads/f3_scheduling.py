@@ -10,7 +10,7 @@ from benchmarks.figures import Goal
 from benchmarks.fleet import ORG, fleet
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.ledger.children import NewChildren, claim_children, insert_children
+from pco_store.ledger.fan_out.children import NewChildren, claim_children, insert_children
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened, RunRequest
 from pco_store.ledger.runs import FanOutPlan, RunWindow

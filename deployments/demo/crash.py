@@ -17,7 +17,7 @@ from deployments.transaction import transaction
 from deployments.waiting import SIGN_EVERY
 from deployments.watching.fan_outs import FanOutView
 from embedded.services import Services
-from pco_store.ledger.fan_outs import count_repeats
+from pco_store.ledger.fan_out.fan_outs import count_repeats
 from tasks.deployment_runs import start_fan_out
 from tasks.reports.fan_out_summary import FanOutSummary
 

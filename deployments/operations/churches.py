@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.ledger.comparable import find_comparable, known_churches
+from pco_store.ledger.proving.comparable import find_comparable, known_churches
 
 MOST_SHOWN: Final = 10
 

@@ -8,8 +8,8 @@ from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.operations.churches import check_church
 from deployments.transaction import transaction
-from pco_store.ledger.children import list_dead
-from pco_store.ledger.fan_outs import cancel_fan_out, find_fan_out
+from pco_store.ledger.fan_out.children import list_dead
+from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, find_fan_out
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.run_facts import fan_out_facts
 from pco_store.ledger.runs import RunHandle

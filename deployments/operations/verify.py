@@ -20,8 +20,8 @@ from deployments.watching.followed import FollowedFlowRun
 from deployments.watching.following import Look, follow
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
-from pco_store.ledger.comparable import Comparable, find_comparable, known_churches
-from pco_store.ledger.proofs import proof_of_flow_run
+from pco_store.ledger.proving.comparable import Comparable, find_comparable, known_churches
+from pco_store.ledger.proving.proofs import proof_of_flow_run
 from tasks.deployment_runs import start_deployment
 from tasks.reports.counted import counted
 from tasks.verification.proof import Proof

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from deployments.watching.followed import Followed
 from deployments.watching.following import Look
-from pco_store.ledger.fan_outs import FanOutCounts, count_children, count_committed
+from pco_store.ledger.fan_out.fan_outs import FanOutCounts, count_children, count_committed
 from pco_store.ledger.run_facts import run_facts
 from tasks.reports.counted import counted
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pco_client.errors import NotFound, SkipError
-from pco_store.ledger.answers import read_answers, record_answers
+from pco_store.ledger.deletions.answers import read_answers, record_answers
 from pco_store.ledger.runs import RunHandle
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger

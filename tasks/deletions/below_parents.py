@@ -11,16 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
-from pco_store.ledger.answers import forget_answers
-from pco_store.ledger.members import members_of
-from pco_store.ledger.missing import ReadLists
-from pco_store.ledger.missing_below import (
+from pco_store.ledger.deletions.answers import forget_answers
+from pco_store.ledger.deletions.missing import ReadLists
+from pco_store.ledger.deletions.missing_below import (
     find_missing_below,
     former_lists,
     is_complete,
     settle,
     settled_deletions,
 )
+from pco_store.ledger.members import members_of
 from pco_store.ledger.results import keep_deletions
 from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
-from pco_store.ledger.answers import Found, settle_run
-from pco_store.ledger.missing import find_missing
-from pco_store.ledger.missing_below import settled_deletions
+from pco_store.ledger.deletions.answers import Found, settle_run
+from pco_store.ledger.deletions.missing import find_missing
+from pco_store.ledger.deletions.missing_below import settled_deletions
 from pco_store.ledger.runs import RunHandle
 from tasks.deletions.absence import Asking, Checkpoints
 from tasks.deletions.deleted_filter import find_shown_as_deleted

@@ -16,8 +16,8 @@ from functools import partial
 from types import MappingProxyType
 
 from pco_catalog.ancestors import ids_in, is_shared, path_below
-from pco_store.ledger.answers import settle_run
-from pco_store.ledger.missing import (
+from pco_store.ledger.deletions.answers import settle_run
+from pco_store.ledger.deletions.missing import (
     MissingRecords,
     ReadLists,
     find_missing,
@@ -25,7 +25,7 @@ from pco_store.ledger.missing import (
     read_owners,
     shown_before,
 )
-from pco_store.ledger.missing_below import settled_deletions
+from pco_store.ledger.deletions.missing_below import settled_deletions
 from tasks.deletions.absence import Asking, Checkpoints
 from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
 from tasks.lifespan import Resources

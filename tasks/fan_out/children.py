@@ -14,7 +14,7 @@ from pco_catalog.chains import Chain, chain_to
 from pco_client.client import PcoClient
 from pco_client.errors import Forbidden, NotFound, PlanLacksFeature, Unauthorized
 from pco_store.errors import LeaseLost, StoreUnavailable
-from pco_store.ledger.children import ChildEnd, end_child, fail_child, give_back_children, renew_children
+from pco_store.ledger.fan_out.children import ChildEnd, end_child, fail_child, give_back_children, renew_children
 from pco_store.ledger.runs import RunHandle
 from pco_store.mirror.links import SharedList, shared_list, unlist
 from tasks.background import interrupt

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pco_store.errors import StoreUnavailable
-from pco_store.ledger.fan_outs import FanOutCounts, count_children
+from pco_store.ledger.fan_out.fan_outs import FanOutCounts, count_children
 from pco_store.ledger.runs import RunHandle
 from tasks.background import interrupt
 from tasks.fan_out.submitting import submit_unanswered, top_up

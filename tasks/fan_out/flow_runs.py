@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient
 
-from pco_store.ledger.submissions import Submission
+from pco_store.ledger.fan_out.submissions import Submission
 from tasks.logs import sync_logger
 from tasks.run_names import run_name
 

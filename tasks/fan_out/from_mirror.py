@@ -11,8 +11,8 @@ from pco_store.clock import database_time
 from pco_store.due.choosing import all_lists, choose_lists, wanted_lists
 from pco_store.due.lists import count_unnamed, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
-from pco_store.ledger.children import NewChildren, insert_children
-from pco_store.ledger.fan_outs import await_children, has_begun, has_children, parents_are_complete
+from pco_store.ledger.fan_out.children import NewChildren, insert_children
+from pco_store.ledger.fan_out.fan_outs import await_children, has_begun, has_children, parents_are_complete
 from pco_store.ledger.openings import DUE
 from pco_store.ledger.runs import RunHandle
 from tasks.logs import sync_logger

@@ -11,9 +11,8 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
-from pco_store.ledger.fan_outs import complete_if_done
-from pco_store.ledger.runs import RunHandle
-from pco_store.ledger.submissions import (
+from pco_store.ledger.fan_out.fan_outs import complete_if_done
+from pco_store.ledger.fan_out.submissions import (
     Submission,
     look_at,
     record_flow_runs,
@@ -21,6 +20,7 @@ from pco_store.ledger.submissions import (
     take_pending,
     unanswered_submissions,
 )
+from pco_store.ledger.runs import RunHandle
 from tasks.fan_out.flow_runs import PER_REQUEST, make_flow_runs
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger

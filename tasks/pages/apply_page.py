@@ -12,7 +12,7 @@ from prefect.serializers import JSONSerializer
 
 from pco_client.client import FetchedPage
 from pco_client.sansio import PageRequest
-from pco_store.ledger.children import insert_children
+from pco_store.ledger.fan_out.children import insert_children
 from pco_store.ledger.members import note_unnamed
 from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again

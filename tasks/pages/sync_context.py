@@ -12,7 +12,7 @@ from pco_catalog.catalog import Entity, Sideload
 from pco_catalog.chains import Level
 from pco_client.client import PcoClient
 from pco_store.database import Database
-from pco_store.ledger.children import NewChildren
+from pco_store.ledger.fan_out.children import NewChildren
 from pco_store.ledger.runs import PageReceipt, RunHandle, RunWindow
 from pco_store.mirror.links import SharedList
 from pco_walks.window import Window

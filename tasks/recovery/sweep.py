@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pco_store.alone import alone
 from pco_store.ledger.abandoned import abandoned_runs
-from pco_store.ledger.fan_outs import unfinished_fan_outs
-from pco_store.ledger.missing_below import unsettled_fan_outs
+from pco_store.ledger.deletions.missing_below import unsettled_fan_outs
+from pco_store.ledger.fan_out.fan_outs import unfinished_fan_outs
 from pco_store.ledger.runs import RunHandle
 from tasks.deployment_runs import continue_fan_out
 from tasks.fan_out.submitting import deployments_read_once, submit_unanswered, top_up

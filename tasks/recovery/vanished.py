@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from pco_store.ledger.fan_out.submissions import take_back_submitted, waiting_flow_runs
 from pco_store.ledger.runs import RunHandle
-from pco_store.ledger.submissions import take_back_submitted, waiting_flow_runs
 from tasks.lifespan import Resources
 from tasks.recovery.looking import look_at_flow_runs
 from tasks.stopping import mark_crashed

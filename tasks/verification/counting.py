@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pco_catalog.changes import can_be_ranged
-from pco_store.ledger.proofs import MirrorCounts
+from pco_store.ledger.proving.proofs import MirrorCounts
 from pco_walks.hidden import looks_capped
 from pco_walks.window import ONE_SECOND, Window
 from tasks.verification.comparison import Moment

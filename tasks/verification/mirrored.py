@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level, NoChainError, chain_to
-from pco_store.ledger.proofs import MirrorState, mirror_state
+from pco_store.ledger.proving.proofs import MirrorState, mirror_state
 from tasks.lifespan import Resources
 from tasks.patience import patiently
 from tasks.verification.comparison import Moment

@@ -20,7 +20,7 @@ from pco_catalog.catalog import Entity
 from pco_catalog.chains import Chain, Level
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
-from pco_store.ledger.proofs import (
+from pco_store.ledger.proving.proofs import (
     MirroredRow,
     MirrorState,
     count_mirror,

@@ -19,7 +19,7 @@ from pco_catalog.changes import can_be_ranged
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
 from pco_client.rate_limit import DEEP_OFFSET
-from pco_store.ledger.proofs import (
+from pco_store.ledger.proving.proofs import (
     MirrorCounts,
     MirroredRow,
     MirrorState,

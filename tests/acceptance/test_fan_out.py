@@ -18,7 +18,7 @@ from flows.replay_children import replay_children
 from flows.sync_children import sync_children
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
-from pco_store.ledger.children import list_dead
+from pco_store.ledger.fan_out.children import list_dead
 from tasks.deployment_runs import Started, start_fan_out, start_sync
 from tasks.fan_out.submitting import NotDeployedError, check_children_can_run
 from tasks.reports.fan_out_summary import FanOutSummary

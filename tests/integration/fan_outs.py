@@ -9,19 +9,19 @@ from sqlalchemy import text
 
 from pco_catalog import load_catalog
 from pco_store.database import Database
-from pco_store.ledger.children import (
+from pco_store.ledger.fan_out.children import (
     Claim,
     NewChildren,
     child_key,
     claim_children,
     insert_children,
 )
+from pco_store.ledger.fan_out.submissions import Submission, record_flow_runs, take_back_submitted, take_pending
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, ConflictPolicy, Opened, RunRequest
 from pco_store.ledger.page_commit import PageOfRows
 from pco_store.ledger.page_commit import commit_page as commit_rows
 from pco_store.ledger.runs import FanOutPlan, PageReceipt, RunHandle, RunWindow
-from pco_store.ledger.submissions import Submission, record_flow_runs, take_back_submitted, take_pending
 from pco_store.mirror.tables import mirror_table
 
 MEMBERSHIPS = "groups.Membership"

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from pco_catalog import load_catalog
 from pco_store.database import Database
 from pco_store.ledger.ancestors import Filled, fill_ancestors
-from pco_store.ledger.children import end_child
+from pco_store.ledger.fan_out.children import end_child
 from pco_store.mirror.tables import mirror_table
 from tasks.rows.transform import transform_page
 from tests.integration.fan_outs import claim, commit_page, insert, open_fan_out

@@ -7,7 +7,7 @@ import pytest
 
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.ledger.children import (
+from pco_store.ledger.fan_out.children import (
     end_child,
     fail_child,
     give_back_children,
@@ -16,10 +16,10 @@ from pco_store.ledger.children import (
     renew_children,
     revive_children,
 )
-from pco_store.ledger.fan_outs import cancel_fan_out
+from pco_store.ledger.fan_out.fan_outs import cancel_fan_out
+from pco_store.ledger.fan_out.submissions import take_back_expired
 from pco_store.ledger.openings import sync_key
 from pco_store.ledger.runs import RunHandle, check_fence
-from pco_store.ledger.submissions import take_back_expired
 from tests.integration.fan_outs import (
     be_due,
     children,

@@ -26,7 +26,7 @@ from pco_store.database import Database
 from pco_store.errors import ChurchRemoved, LeaseLost
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import NotOpened, Opened
-from pco_store.ledger.proofs import put_proof
+from pco_store.ledger.proving.proofs import put_proof
 from pco_store.ledger.runs import check_fence
 from tasks.churches.forgetting import forget_in_redis
 from tasks.pages.page_ref import PAGES

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from pco_simulator.testing import SimulatorProcess
-from pco_store.ledger.children import revive_children
-from pco_store.ledger.fan_outs import complete_if_done
-from pco_store.ledger.missing_below import settled_deletions, unsettled_fan_outs
+from pco_store.ledger.deletions.missing_below import settled_deletions, unsettled_fan_outs
+from pco_store.ledger.fan_out.children import revive_children
+from pco_store.ledger.fan_out.fan_outs import complete_if_done
 from pco_store.ledger.run_facts import run_facts
 from tasks.deletions.from_a_list import Deletions
 from tasks.reports.outcomes import end_of

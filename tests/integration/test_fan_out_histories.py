@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.ledger.children import (
+from pco_store.ledger.fan_out.children import (
     ChildEnd,
     end_child,
     fail_child,
@@ -29,15 +29,15 @@ from pco_store.ledger.children import (
     reopen_for_children,
     revive_children,
 )
-from pco_store.ledger.fan_outs import await_children, cancel_fan_out, complete_if_done, count_children
-from pco_store.ledger.runs import RunHandle
-from pco_store.ledger.submissions import (
+from pco_store.ledger.fan_out.fan_outs import await_children, cancel_fan_out, complete_if_done, count_children
+from pco_store.ledger.fan_out.submissions import (
     Submission,
     record_flow_runs,
     take_back_expired,
     take_back_submitted,
     unanswered_submissions,
 )
+from pco_store.ledger.runs import RunHandle
 from tests.integration.fan_outs import (
     answer,
     be_due,

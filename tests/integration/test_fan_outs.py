@@ -9,7 +9,7 @@ from sqlalchemy import text
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.ledger.abandoned import abandoned_runs
-from pco_store.ledger.children import (
+from pco_store.ledger.fan_out.children import (
     child_key,
     claim_children,
     end_child,
@@ -18,7 +18,7 @@ from pco_store.ledger.children import (
     reopen_for_children,
     revive_children,
 )
-from pco_store.ledger.fan_outs import (
+from pco_store.ledger.fan_out.fan_outs import (
     await_children,
     cancel_fan_out,
     complete_if_done,

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from pco_store.database import Database
-from pco_store.ledger.children import end_child
-from pco_store.ledger.fan_outs import await_children, complete_if_done, count_children
+from pco_store.ledger.fan_out.children import end_child
+from pco_store.ledger.fan_out.fan_outs import await_children, complete_if_done, count_children
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import Opened
 from pco_store.ledger.quarantine import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items

@@ -10,7 +10,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_store.database import Database
 from pco_store.freshness.reading import read_tables
-from pco_store.ledger.missing import shown_before
+from pco_store.ledger.deletions.missing import shown_before
 from pco_store.ledger.openings import open_new
 from pco_store.retention import removing, turns
 from pco_store.retention.lifetimes import Lifetimes

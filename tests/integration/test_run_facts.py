@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from pco_simulator.testing import SimulatorProcess
-from pco_store.ledger.children import revive_children
-from pco_store.ledger.fan_outs import cancel_fan_out, complete_if_done, count_children, let_continue
+from pco_store.ledger.fan_out.children import revive_children
+from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, complete_if_done, count_children, let_continue
 from pco_store.ledger.results import list_unshown, note_unshown, show_later, was_shown
 from pco_store.ledger.run_facts import RunFacts, epoch_facts, fan_out_facts, run_facts
 from pco_store.ledger.runs import RunHandle

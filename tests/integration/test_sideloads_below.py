@@ -9,8 +9,8 @@ import pytest
 
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
-from pco_store.ledger.comparable import readings_below
 from pco_store.ledger.openings import close_run
+from pco_store.ledger.proving.comparable import readings_below
 from pco_store.ledger.run_facts import run_facts
 from pco_store.ledger.runs import RunHandle
 from tasks.deletions.from_a_list import Deletions

@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.ledger.children import (
+from pco_store.ledger.fan_out.children import (
     child_key,
     claim_children,
     end_child,
@@ -22,9 +22,8 @@ from pco_store.ledger.children import (
     insert_children,
     renew_children,
 )
-from pco_store.ledger.fan_outs import complete_if_done, count_children
-from pco_store.ledger.runs import RunHandle
-from pco_store.ledger.submissions import (
+from pco_store.ledger.fan_out.fan_outs import complete_if_done, count_children
+from pco_store.ledger.fan_out.submissions import (
     Submission,
     look_at,
     take_back_expired,
@@ -32,6 +31,7 @@ from pco_store.ledger.submissions import (
     unanswered_submissions,
     waiting_flow_runs,
 )
+from pco_store.ledger.runs import RunHandle
 from tests.integration.fan_outs import (
     MEMBERSHIPS,
     answer,

@@ -7,9 +7,9 @@ from sqlalchemy import text
 
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.ledger.answers import settle_run
+from pco_store.ledger.deletions.answers import settle_run
+from pco_store.ledger.deletions.missing import find_missing
 from pco_store.ledger.leases import RunLease, open_run
-from pco_store.ledger.missing import find_missing
 from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined
 from pco_store.ledger.runs import PageReceipt

@@ -12,8 +12,8 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain, chain_to
 from pco_catalog.due_lists import cheapest_chain
 from pco_simulator.testing import SimulatorProcess
-from pco_store.ledger.children import claim_children
-from pco_store.ledger.fan_outs import await_children, complete_if_done
+from pco_store.ledger.fan_out.children import claim_children
+from pco_store.ledger.fan_out.fan_outs import await_children, complete_if_done
 from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened
 from pco_store.ledger.runs import FanOutPlan, RunHandle

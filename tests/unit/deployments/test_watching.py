@@ -8,7 +8,7 @@ from rich.console import Console
 from deployments.watching.churches import church_line
 from deployments.watching.fan_outs import FanOutView
 from deployments.watching.following import Look, follow
-from pco_store.ledger.fan_outs import FanOutCounts
+from pco_store.ledger.fan_out.fan_outs import FanOutCounts
 from tasks.reports.counted import counted, there_are
 from tests.unit.tasks.run_facts import run_facts
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.ledger.children import FIRST_PENDING, STOPPED
+from pco_store.ledger.fan_out.children import FIRST_PENDING, STOPPED
 
 MOST_BUNDLED: Final = 2
 """So often a child may lose its process in a bundle; then it is read alone, for it may be what ends them."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.due.readings import note_fan_out
 from pco_store.errors import LeaseLost
-from pco_store.ledger.children import FIRST_PENDING
+from pco_store.ledger.fan_out.children import FIRST_PENDING
 from pco_store.ledger.openings import handle_of
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import HAS_PAGES, OURS, RunHandle, ours

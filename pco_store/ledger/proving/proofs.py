@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity
 from pco_store.churches.wall import refuse_removed
-from pco_store.ledger.comparable import readings_below
+from pco_store.ledger.proving.comparable import readings_below
 from pco_store.mirror.owners import placed_rows
 from pco_store.mirror.tombstones import quoted_name
 
