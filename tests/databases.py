@@ -11,33 +11,32 @@ from contextlib import contextmanager
 from embedded.postgres import Postgres
 
 _OURS = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
-_EMPTY = f"""
-DO $$
-DECLARE filled text;
-BEGIN
-    SELECT string_agg(c.oid::regclass::text, ', ') INTO filled
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE relkind = 'r' AND {_OURS} AND c.oid <> 'sync.migrations'::regclass AND pg_relation_size(c.oid) > 0;
-    IF filled IS NOT NULL THEN EXECUTE 'TRUNCATE ' || filled || ' CASCADE'; END IF;
-    PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
-END $$
-"""
+_MADE_ONCE = ("pg_attribute", "pg_attrdef", "pg_constraint", "pg_rewrite", "pg_proc", "pg_trigger")
+"""Catalogues of which a row is written when something is made or changed, and never by emptying a table."""
+_WRITTEN = " ".join(
+    f"UNION ALL SELECT concat('{one}', count(*), '/', sum(xmin::text::bigint)) FROM {one}" for one in _MADE_ONCE
+)
 _SCHEMA = f"""
 SELECT md5(string_agg(one, ',' ORDER BY one)) FROM (
-    SELECT nspname || coalesce(nspacl::text, '') AS one FROM pg_namespace
-    UNION ALL SELECT nspname || c::text FROM (
-        SELECT relnamespace, relname, relkind, relacl, attname, atttypid, attnotnull, atthasdef
-        FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 WHERE relkind <> 't'
-    ) AS c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OURS}
-    UNION ALL SELECT pg_get_constraintdef(oid) || conname FROM pg_constraint
-    UNION ALL SELECT ev_action::text FROM pg_rewrite JOIN pg_class c ON c.oid = ev_class
-        JOIN pg_namespace n ON n.oid = relnamespace WHERE {_OURS}
-    UNION ALL SELECT proname || prosrc FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace WHERE {_OURS}
-    UNION ALL SELECT tgname FROM pg_trigger
+    SELECT concat_ws(',', nspname, nspacl, relname, relkind, relacl) AS one
+    FROM pg_namespace n LEFT JOIN pg_class ON relnamespace = n.oid AND relkind <> 't' WHERE {_OURS}
+    {_WRITTEN}
     UNION ALL SELECT setconfig::text FROM pg_db_role_setting
         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
     UNION ALL SELECT migrations::text FROM sync.migrations
 ) AS everything
+"""
+_EMPTY = """
+DO $$
+DECLARE filled text;
+BEGIN
+    IF ({schema}) <> '{expected}' THEN RAISE EXCEPTION 'it is not as it was made'; END IF;
+    SELECT string_agg(c.oid::regclass::text, ', ') INTO filled
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE relkind = 'r' AND {ours} AND c.oid <> 'sync.migrations'::regclass AND pg_relation_size(c.oid) > 0;
+    IF filled IS NOT NULL THEN EXECUTE 'TRUNCATE ' || filled || ' CASCADE'; END IF;
+    PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
+END $$
 """
 
 
@@ -54,28 +53,32 @@ class Databases:
     @contextmanager
     def one(self) -> Iterator[str]:
         """The address of an empty one; afterwards nobody can reach it under this name any more."""
-        number = next(self._numbers)
-        name = f"t{number}"
-        if self._spare:
-            self._run(f"ALTER DATABASE {self._spare.pop()} RENAME TO {name}")
-        else:
-            self._run(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
+        name = self._spare.pop() if self._spare else self._copied()
         yield self._postgres.url(name)
-        if self._take_back(name, f"spare{number}"):
-            self._spare.append(f"spare{number}")
+        spare = self._unused()
+        if self._take_back(name, spare):
+            self._spare.append(spare)
         else:
             self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            self._run(f"DROP DATABASE IF EXISTS spare{number} WITH (FORCE)")
+            self._run(f"DROP DATABASE IF EXISTS {spare} WITH (FORCE)")
+
+    def _copied(self) -> str:
+        name = self._unused()
+        self._run(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
+        return name
+
+    def _unused(self) -> str:
+        return f"t{next(self._numbers)}"
 
     def _take_back(self, name: str, spare: str) -> bool:
         """Whether it is empty again and otherwise as it was made."""
         try:
-            self._run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
-            self._run(f"ALTER DATABASE {name} RENAME TO {spare}")
-            if self._postgres.psql(spare, _SCHEMA) != self._schema:
-                return False
-            self._postgres.psql(spare, _EMPTY)
-        except subprocess.CalledProcessError:  # somebody was back too soon, or a table of ours is gone
+            self._run(
+                f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'; "
+                f"ALTER DATABASE {name} RENAME TO {spare}"
+            )
+            self._postgres.psql(spare, _EMPTY.format(schema=_SCHEMA, expected=self._schema, ours=_OURS))
+        except subprocess.CalledProcessError:  # somebody was back too soon, or it is not as it was made
             return False
         return True
 

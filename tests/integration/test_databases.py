@@ -34,6 +34,11 @@ def test_rows_are_gone_when_it_is_lent_again(postgres: Postgres, databases: Data
         "ALTER TABLE people.person ALTER COLUMN first_name SET DEFAULT 'told'",
         "UPDATE sync.migrations SET version_num = 'told'",
         "DROP TABLE sync.migrations",
+        "CREATE INDEX told ON people.person (first_name)",
+        "ALTER TABLE people.person DROP COLUMN first_name CASCADE",
+        "GRANT SELECT ON people.person TO PUBLIC",
+        "CREATE FUNCTION told() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE VIEW people.merged_person AS SELECT * FROM people.merged_person",
     ],
 )
 def test_one_that_is_not_as_it_was_made_is_not_lent_again(
