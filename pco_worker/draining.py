@@ -24,7 +24,9 @@ async def drain(
         return
     left = running.active()
     tell(f"{len(left)} runs did not stop in {cleanup_seconds:g} s and are cut off")
-    await asyncio.gather(*(running.give_back(one) for one in left))
+    told = await asyncio.gather(*(running.give_back(one, seconds=cleanup_seconds) for one in left))
+    if silent := told.count(False):
+        tell(f"The Prefect API did not take back {silent} of them; the recovery continues those")
 
 
 async def _is_idle(running: Running, seconds: float) -> bool:

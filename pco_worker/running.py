@@ -94,10 +94,15 @@ class Running:
         """Ask a run to stop at its next task boundary."""
         active.suspend(state)
 
-    async def give_back(self, active: ActiveRun) -> None:
-        """Report a run that does not end though it was stopped, from the worker's loop."""
-        async with get_client() as client:
-            await _report(client, active, AwaitingRetry(message=DRAINED_MESSAGE))
+    async def give_back(self, active: ActiveRun, *, seconds: float) -> bool:
+        """Report a run that does not end though it was stopped, from the worker's loop; whether Prefect heard it.
+
+        A worker that ends cannot wait for an API that is away; whoever finds the run silent continues it then.
+        """
+        with anyio.move_on_after(seconds):
+            async with get_client() as client:
+                return await _report(client, active, AwaitingRetry(message=DRAINED_MESSAGE), is_shielded=False)
+        return False
 
     async def _end_residents(self) -> None:
         for resident in self._residents:
@@ -219,12 +224,14 @@ async def _report_stopped(client: PrefectClient, active: ActiveRun) -> None:
         await _report(client, active, AwaitingRetry(message=DRAINED_MESSAGE))
 
 
-async def _report(client: PrefectClient, active: ActiveRun, state: State[Any]) -> None:
-    """Set a state that the engine could not set itself."""
-    with anyio.CancelScope(shield=True):
+async def _report(client: PrefectClient, active: ActiveRun, state: State[Any], *, is_shielded: bool = True) -> bool:
+    """Set a state that the engine could not set itself; whether Prefect heard it."""
+    with anyio.CancelScope(shield=is_shielded):
         try:
             await until_told(lambda: client.set_flow_run_state(active.flow_run.id, state, force=state.is_cancelled()))
         except ObjectNotFound:
-            return
+            return True
         except httpx.HTTPError as error:
             flow_run_logger(active.flow_run).error("Could not report the state %s: %s", state.name, error)
+            return False
+    return True

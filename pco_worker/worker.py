@@ -149,6 +149,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             if error.response.status_code == 404:  # the pool is gone; the next heartbeat makes it again or warns
                 return []
             raise
+        self._note_presence()
         return [WorkerFlowRunResponse.model_validate(one) for one in answer.json()]
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
@@ -202,16 +203,17 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
     async def _patiently(self, request: Coroutine[Any, Any, T]) -> T | None:
         """What the request returns, or nothing while the API is away. Other refusals of the API are raised."""
         try:
-            answer = await request
+            return await request
         except httpx.HTTPError as error:
             if not is_away(error):
                 raise
             self._note_absence(error)
             return None
+
+    def _note_presence(self) -> None:
         if self._is_api_away:
             self._is_api_away = False
             self._logger.info("The Prefect API answers again")
-        return answer
 
     def _note_absence(self, error: httpx.HTTPError) -> None:
         if not self._is_api_away:

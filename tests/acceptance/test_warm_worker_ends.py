@@ -1,9 +1,11 @@
 """What happens to the runs of a warm worker when it is told to end, or when the server goes away."""
 
+import json
 import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from embedded import prefect_server
@@ -50,6 +52,23 @@ def test_a_worker_that_is_told_to_end_drains(
     with warm_worker(stack, own_pool.name):
         for run in (runs["long"], runs["sync"], runs["deaf"], late):
             own_pool.wait_for(run, "Completed")
+
+
+def test_a_worker_ends_though_prefect_does_not_answer(stack: Stack, own_pool: Pool, tmp_path: Path) -> None:
+    """What cannot be told is not waited for: a service manager would kill the worker, a person press Ctrl-C again."""
+    server = psutil.Process(json.loads((stack.home / "prefect-server.json").read_text())["pid"])
+    run = own_pool.start(own_pool.deploy("deaf"), parameters={"folder": str(tmp_path), "name": "deaf"})
+    brief = {"PCO_WORKER_DRAIN_SECONDS": "1", "PCO_WORKER_CLEANUP_SECONDS": "1"}
+    with warm_worker(stack, own_pool.name, **brief) as worker:
+        wait_until((tmp_path / "deaf began").exists, "it began", seconds=60)
+        own_pool.wait_for(run, "Running")
+        server.suspend()
+        try:
+            worker.send(signal.SIGTERM)
+            assert worker.end() == 0, worker.said()
+        finally:
+            server.resume()
+    assert "The Prefect API did not take back 1 of them" in worker.said()
 
 
 def test_a_second_signal_ends_a_worker_at_once(stack: Stack, own_pool: Pool, tmp_path: Path) -> None:
