@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test test-unit crash nightly check lint types layers format up down status migrate views deploy worker sync plan explain verify connect reader psql bench screenshots lock try-prefect clean _arguments
+.PHONY: help setup demo demo-crash test test-unit crash nightly check lint types layers format up down status service migrate views deploy worker sync plan explain verify connect reader psql bench screenshots lock try-prefect clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -109,6 +109,9 @@ down: _arguments $(READY) ## stop what `make up` started
 
 status: _arguments $(READY) ## show what runs, where, and whether it answers
 	@exec $(BIN)/pco-sync status
+
+service: _arguments $(READY) ## let the machine start servers and worker by itself, now and after a reboot
+	@exec $(BIN)/pco-sync service install
 
 migrate: _arguments $(READY) ## bring the tables of the mirror up to date
 	@exec $(BIN)/pco-sync migrate

@@ -18,7 +18,7 @@ from deployments.terminal import terminal
 
 COMMANDS: Final = {
     "Try it": ("demo", "demo-crash"),
-    "Servers": ("up", "down", "status", "env", "psql", "migrate", "deploy", "worker"),
+    "Servers": ("up", "down", "status", "service", "env", "psql", "migrate", "deploy", "worker"),
     "Churches": ("churches", "connect", "plan", "sync", "verify", "views", "explain"),
     "Repairs": ("fan-outs", "replay", "cancel", "quarantine", "replay-quarantine", "reproject"),
     "Shell": ("completion",),
@@ -28,7 +28,7 @@ COMMANDS: Final = {
 WINGS: Final = {"Try it": "trial", "Servers": "servers", "Churches": "reading", "Repairs": "repairs", "Shell": "shell"}
 """Where the modules of each kind are."""
 
-WITH_COMMANDS: Final = ("churches",)
+WITH_COMMANDS: Final = ("churches", "service")
 """Those that have commands of their own: packages."""
 
 FORMER: Final = {"sync": ("organization", "fan-out")}

@@ -12,6 +12,8 @@ from typing import Any, Final
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.flows import Flow, load_flow_from_entrypoint
 
+from pco_worker.installed_code import ENTER, CodeNotFoundError, installed_code
+
 SET_WORKING_DIRECTORY: Final = "prefect.deployments.steps.set_working_directory"
 ITS_OTHER_NAME: Final = "prefect.deployments.steps.pull.set_working_directory"
 
@@ -79,17 +81,27 @@ class FlowCode:
 def code_directory(deployment: DeploymentResponse) -> Path:
     """Where the deployment's entry point is to be found on this machine. Raises `FlowCodeError`.
 
-    `set_working_directory` is the one pull step that is understood: the code must be there already.
+    Of pull steps only `set_working_directory` and our own are understood: the code must be there already.
     """
     if deployment.storage_document_id is not None:
         raise FlowCodeError(f"The deployment {deployment.name!r} keeps its code in a storage block. {_NOT_FETCHED}")
     directory = Path(deployment.path).expanduser() if deployment.path else Path.cwd()
     for step in deployment.pull_steps or []:
         for name, inputs in step.items():
+            if name == ENTER:
+                directory = _installed_code()
+                continue
             if name not in (SET_WORKING_DIRECTORY, ITS_OTHER_NAME):
                 raise FlowCodeError(f"The deployment {deployment.name!r} has the pull step {name}. {_NOT_FETCHED}")
             directory = directory / Path(str(inputs["directory"])).expanduser()
     return directory.resolve()
+
+
+def _installed_code() -> Path:
+    try:
+        return installed_code()
+    except CodeNotFoundError as error:
+        raise FlowCodeError(str(error)) from error
 
 
 def check_job_variables(owner: str, variables: dict[str, Any] | None) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,9 +15,11 @@ from deployments.exit_codes import DONE, FAILED
 from deployments.interrupts import SIGNALS
 from deployments.terminal import terminal
 from deployments.waiting import waiting
-from embedded.services import Services
 
-Demo = Callable[[Services, Console, ExitStack], bool]
+if TYPE_CHECKING:
+    from embedded.services import Services
+
+Demo = Callable[["Services", Console, ExitStack], bool]
 
 
 class DemoRunsError(Exception):
@@ -48,7 +51,7 @@ def demonstrate(load: Callable[[], Demo]) -> int:
 
 
 @contextmanager
-def _only_demo(services: Services) -> Iterator[None]:
+def _only_demo(services: "Services") -> Iterator[None]:
     """Nobody else's demo runs meanwhile; the kernel gives the lock back however this process ends."""
     with (services.home / "demo.lock").open("a+") as lock:
         try:
@@ -66,7 +69,7 @@ def _only_demo(services: Services) -> Iterator[None]:
         yield
 
 
-def stop_servers(services: Services, console: Console) -> None:
+def stop_servers(services: "Services", console: Console) -> None:
     """Stop them unless `make up` wants them, whether or not anybody still reads what is printed about it."""
     if services.is_kept:
         console.print("the servers stay up, because `make up` was run meanwhile; `make down` stops them", style="dim")

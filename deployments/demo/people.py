@@ -21,7 +21,7 @@ from deployments.operations.mirror import show_mirror
 from deployments.operations.sync import Summary, watch_to_the_end
 from deployments.provisioning.declared import declared_deployments, declared_pool
 from deployments.provisioning.provision import provision, save_credentials
-from deployments.provisioning.worker import worker_command, worker_environment, worker_process
+from deployments.provisioning.worker import worker_command, worker_environment
 from deployments.transaction import transaction
 from deployments.waiting import SIGN_EVERY, waiting
 from deployments.watching.announced import Failure
@@ -56,7 +56,7 @@ def run_demo(services: Services, console: Console, running: ExitStack) -> bool:
     console.print()
     run, result = interrupts.run(_sync(console))
     if exit_code(result.outcome) != DONE:
-        log = worker_process(services.home).log
+        log = ServerProcess(name="worker", home=services.home).log
         console.print(f"\n[red]the sync did not complete[/]: {result.reason}\n  worker's log: {log}", soft_wrap=True)
         return False
     ok = interrupts.run(demo_fan_outs(ORG, console))
@@ -89,7 +89,7 @@ def prepare_demo(
 
 def start_worker(services: Services, running: ExitStack, *, name: str, limit: int) -> int:
     """A warm worker with a short lease, so that what dies goes on soon; its pid."""
-    process = worker_process(services.home, name)
+    process = ServerProcess(name=name, home=services.home)
     running.callback(process.stop)
     process.stop()
     environment = worker_environment({**BRISK, **os.environ})

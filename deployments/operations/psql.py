@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from embedded.services import MIRROR_DATABASE, Services
+from deployments.environment import ServersNotFoundError, embedded_services
 from pco_store.connecting import libpq_environment
 from pco_store.database_url import parse_database_url
 
@@ -23,13 +23,24 @@ def psql_for(url: str, environment: Mapping[str, str]) -> tuple[list[str], dict[
     return [program], {**environment, **libpq_environment(parse_database_url(url))}
 
 
-def open_psql(services: Services, statement: str | None) -> int:
-    """Run it; its exit code. Works after `down` and after the demo too: then PostgreSQL runs as long as psql does."""
+def open_psql(statement: str | None) -> int:
+    """Run it; its exit code. Works after `down` and after the demo too: then PostgreSQL runs as long as psql does.
+
+    Raises `PsqlMissingError`, `ServersNotFoundError`.
+    """
     words = () if statement is None else ("-c", statement)
     address = os.environ.get("PCO_SYNC_DATABASE_URL", "")
-    if address and str(services.postgres.data) not in address:
+    try:
+        services = embedded_services()
+    except ServersNotFoundError:
+        if not address:
+            raise
+        services = None
+    if services is None or (address and str(services.postgres.data) not in address):
         command, environment = psql_for(address, os.environ)
         return _run([*command, *words], environment)
+    from embedded.services import MIRROR_DATABASE
+
     was_up = services.postgres.is_running
     if not was_up:
         services.postgres.start()

@@ -2,12 +2,10 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from deployments.provisioning.declared import declared_pool
 from deployments.provisioning.names import WORK_POOL_TYPE
-from embedded.server_process import ServerProcess
 
 RESIDENT: Final = "tasks.recovery.resident:stay"
 """What stays in our workers beside their runs: open connections, and the recovery of what died elsewhere."""
@@ -23,14 +21,13 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**ours, **environment}
 
 
-def worker_command(limit: int) -> list[str]:
-    """The command line of a worker that runs at most `limit` flow runs at a time. Raises `DeclarationError`."""
+def worker_command(limit: int, *, health: bool = False) -> list[str]:
+    """The command line of a worker that runs at most `limit` flow runs at a time. Raises `DeclarationError`.
+
+    With `health` it answers `GET /health`, with 503 when it has ceased to look for runs.
+    """
     return [
         sys.executable, "-m", "prefect", "worker", "start",
         "--pool", declared_pool(), "--type", WORK_POOL_TYPE, "--limit", str(limit),
+        *(("--with-healthcheck",) if health else ()),
     ]  # fmt: skip
-
-
-def worker_process(home: Path, name: str = "worker") -> ServerProcess:
-    """A worker that a demo keeps in the background."""
-    return ServerProcess(name=name, home=home)

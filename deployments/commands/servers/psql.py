@@ -4,8 +4,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from deployments.environment import embedded_services
-
 
 def psql(
     *, command: Annotated[str | None, Parameter(name=["--command", "-c"], help="Run one statement.")] = None
@@ -13,4 +11,4 @@ def psql(
     """Open psql on the mirror."""
     from deployments.operations.psql import open_psql
 
-    return open_psql(embedded_services(), command)
+    return open_psql(command)

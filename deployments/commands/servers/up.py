@@ -1,5 +1,9 @@
 """`up`: the embedded servers."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from deployments.commands.servers.deploy import deploy
 from deployments.commands.servers.migrate import migrate
 from deployments.commands.servers.status import status
@@ -9,8 +13,24 @@ from deployments.terminal import terminal
 from deployments.waiting import waiting
 
 
-def up() -> int:
+def up(
+    *,
+    foreground: Annotated[
+        bool, Parameter(show_default=False, help="Stay, start again what ends, and stop them when this is stopped.")
+    ] = False,
+) -> int:
     """Start PostgreSQL, Redis and the Prefect server, migrate, deploy, and leave them running."""
+    services = embedded_services()
+    if foreground:
+        from deployments.service.foreground import stay
+
+        return stay(services, _start)
+    _start()
+    code = status()
+    return DONE if code == INCOMPLETE else code  # the servers are up: now the data can become current
+
+
+def _start() -> None:
     services = embedded_services()
     with waiting(terminal()) as shown:
         services.start(shown.show)
@@ -20,5 +40,3 @@ def up() -> int:
         migrate()
         shown.show("deploying the flows")
         deploy()
-    code = status()
-    return DONE if code == INCOMPLETE else code  # the servers are up: now the data can become current

@@ -11,7 +11,12 @@ from deployments.parameters import WrongArgumentError
 
 
 def worker(
-    *, limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="Flow runs at a time.")] = 10
+    *,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="Flow runs at a time.")] = 10,
+    health: Annotated[
+        bool,
+        Parameter(show_default=False, help="Answer GET /health on port 8080, or PREFECT_WORKER_WEBSERVER_PORT."),
+    ] = False,
 ) -> int:
     """Run a worker of the work pool until Ctrl-C."""
     find_servers()
@@ -26,5 +31,5 @@ def worker(
             f"the work pool {pool} of prefect.yaml is of the type {kind}; "
             f"its worker is started by: .venv/bin/prefect worker start --pool {pool}"
         )
-    command = worker_command(limit)
+    command = worker_command(limit, health=health)
     os.execve(command[0], command, worker_environment(os.environ))
