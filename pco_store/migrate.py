@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -15,7 +16,20 @@ from pco_store.database import Database
 from pco_store.errors import SchemaNewer, StoreInUse, StoreUnavailable
 from pco_store.freshness.kinds import publish_kinds
 from pco_store.ledger.ancestors import Filled, fill_ancestors
-from pco_store.schema_check import VERSIONS, found_migration, known_migrations, newest_migration
+from pco_store.schema_check import (
+    OLDEST_PROGRAM,
+    VERSIONS,
+    found_migration,
+    known_migrations,
+    newest_migration,
+    oldest_program,
+)
+
+TELL_OLDEST_PROGRAM: Final = f"""
+    ALTER TABLE sync.migrations ADD COLUMN IF NOT EXISTS oldest_program text;
+    UPDATE sync.migrations SET oldest_program = '{OLDEST_PROGRAM}'
+    WHERE coalesce(oldest_program, '') < '{OLDEST_PROGRAM}'
+"""  # noqa: S608 - own constant
 
 
 async def migrate(url: str) -> str:
@@ -29,16 +43,28 @@ async def migrate(url: str) -> str:
     try:
         async with database.transaction() as connection:
             found = await found_migration(connection)
+        if found in known_migrations():
+            await _tell_oldest_program(database)  # before a table loses anything
         for columns in _ahead_of(found):
             await add_columns_ahead(database, columns)
         known = known_migrations()
         for revision in known[-1:] if found is None else known:
             await _apply(database, revision)
+        await _tell_oldest_program(database)
         await publish_kinds(database)
         await wall_off(database)
     finally:
         await database.aclose()
     return newest_migration()
+
+
+async def _tell_oldest_program(database: Database) -> None:
+    """Let programs of other versions know whether they work on these tables; never less strictly than before."""
+    async with database.transaction() as connection:
+        if (await oldest_program(connection) or "") >= OLDEST_PROGRAM:
+            return
+        for statement in TELL_OLDEST_PROGRAM.split(";"):
+            await connection.exec_driver_sql(statement)
 
 
 async def fill_from_ledger(url: str, report: Callable[[Filled], None]) -> Filled:

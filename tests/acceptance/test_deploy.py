@@ -1,18 +1,29 @@
 """`deploy` on a real server: what older versions called otherwise goes, and children wait for what a person starts."""
 
 import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
 from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from deployments.app import main
 from deployments.provisioning.names import DEPLOYMENTS, FORMER_NAME, TAG, WORK_POOL
 from tasks.deployment_runs import start_sync
 from tasks.settings import SYNC_CHILD
+from tests.acceptance.warm_workers import ROOT
 from tests.church import PEOPLE
 from tests.fleet import Fleet
 
@@ -81,3 +92,88 @@ def test_what_a_person_starts_comes_before_the_rest_of_a_fan_out(fleet: Fleet) -
             return ours
 
     assert asyncio.run(order())[0] == "prior: people.Person"
+
+
+async def deployed(ending: str = "") -> dict[str, DeploymentResponse]:
+    """Our deployments as Prefect's server has them, by the name of their flow."""
+    async with get_client() as client:
+        flows = {one.id: one.name for one in await client.read_flows()}
+        return {
+            flows[one.flow_id]: one
+            for one in await client.read_deployments()
+            if f"{flows[one.flow_id]}/{one.name.removesuffix(ending)}" in DEPLOYMENTS and one.name.endswith(ending)
+        }
+
+
+def assert_of_no_machine(deployments: dict[str, DeploymentResponse]) -> None:
+    """Nothing of it is true on one machine only, or secret."""
+    for flow, one in deployments.items():
+        told = one.model_dump_json()
+        for local in (str(ROOT), str(Path.home()) + "/", socket.gethostname(), sys.prefix, "CANARY"):
+            assert local not in told, f"{flow} carries {local}: {told}"
+        assert one.pull_steps == [{"pco_worker.installed_code.enter": {}}]
+        assert not Path(one.path or "").is_absolute()
+        assert one.description
+        assert one.enforce_parameter_schema
+
+
+def test_no_deployment_carries_a_path_of_the_machine_that_deployed_it(fleet: Fleet) -> None:
+    found = asyncio.run(deployed())
+    assert len(found) == len(DEPLOYMENTS)
+    assert_of_no_machine(found)
+
+
+def default_template(kind: str) -> dict[str, Any]:
+    """What a work pool of this type begins with, by the metadata that Prefect's server brings."""
+    metadata = files("prefect.server.api.collections_data.views") / "aggregate-worker-metadata.json"
+    (found,) = (one[kind] for one in json.loads(metadata.read_text(encoding="utf-8")).values() if kind in one)
+    template: dict[str, Any] = found["default_base_job_configuration"]
+    return template
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_deployments_for_containers_are_the_same_without_a_secret(fleet: Fleet, kind: str) -> None:
+    pool, template = f"pco-sync-{kind}", default_template(kind)
+
+    async def prepare() -> None:
+        async with get_client() as client:
+            await client.create_work_pool(WorkPoolCreate(name=pool, type=kind, base_job_template=template))
+        for name in ("pco-sync-database-url", "pco-sync-redis-url", "pco-sync-token-keys"):
+            await Secret(value="CANARY").save(name, overwrite=True)
+
+    asyncio.run(prepare())
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file",
+             f"deployments/prefect.{kind}.yaml"],
+            cwd=ROOT, env={**os.environ, "PCO_SYNC_IMAGE": "registry.example.org/pco-sync:1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        ours, theirs = asyncio.run(deployed()), asyncio.run(deployed(f"-{kind}"))
+        assert set(ours) == set(theirs)
+        assert_of_no_machine(theirs)
+        for flow, one in theirs.items():
+            assert one.parameter_openapi_schema == ours[flow].parameter_openapi_schema
+            assert one.entrypoint == ours[flow].entrypoint
+            assert [each.schedule for each in one.schedules] == [each.schedule for each in ours[flow].schedules]
+            assert [each.parameters for each in one.schedules] == [each.parameters for each in ours[flow].schedules]
+            assert one.work_pool_name == pool
+            assert one.job_variables["image"] == "registry.example.org/pco-sync:1"
+            assert set(one.job_variables) <= set(template["variables"]["properties"]), "the pool knows each of them"
+            secrets = {name: value for name, value in one.job_variables["env"].items() if "{{" in value}
+            assert secrets == {
+                "PCO_SYNC_DATABASE_URL": "{{ prefect.blocks.secret.pco-sync-database-url }}",
+                "PCO_SYNC_REDIS_URL": "{{ prefect.blocks.secret.pco-sync-redis-url }}",
+                "PCO_SYNC_TOKEN_KEYS": "{{ prefect.blocks.secret.pco-sync-token-keys }}",
+            }
+    finally:
+
+        async def clear() -> None:
+            async with get_client() as client:
+                for one in (await deployed(f"-{kind}")).values():
+                    await client.delete_deployment(one.id)
+                await client.delete_work_pool(pool)
+
+        asyncio.run(clear())

@@ -13,7 +13,7 @@ from deployments.app import COMMANDS
 from deployments.service.programs import programs
 from tests.house.project import ROOT
 from tests.house.test_locks import locked
-from tests.image import copy, instructions
+from tests.image import UID, copy, instructions
 
 AS_IN_THE_IMAGE = """
 import importlib.metadata, importlib.abc, os, pathlib, pkgutil, re, sys
@@ -96,13 +96,13 @@ def test_the_image_runs_as_somebody_without_rights_and_installs_with_hashes() ->
     assert all("--require-hashes" in one or "--no-deps" in one for one in installs)
 
 
-def manifests() -> list[dict[str, Any]]:
-    text = (ROOT / "deployments" / "kubernetes.yaml").read_text(encoding="utf-8")
-    return list(yaml.safe_load_all(text))
+def read(name: str) -> dict[str, Any]:
+    told: dict[str, Any] = yaml.safe_load((ROOT / "deployments" / name).read_text(encoding="utf-8"))
+    return told
 
 
 def test_a_worker_in_a_container_is_asked_whether_it_is_well_and_has_time_to_stop() -> None:
-    job, worker = manifests()
+    worker = read("kubernetes.yaml")
     pod = worker["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     needed = max(one.stop_seconds for one in programs({}) if one.name == "pco-sync-worker")
@@ -111,12 +111,11 @@ def test_a_worker_in_a_container_is_asked_whether_it_is_well_and_has_time_to_sto
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"] == {"path": "/health", "port": "health"}
     assert worker["spec"]["selector"]["matchLabels"].items() <= worker["spec"]["template"]["metadata"]["labels"].items()
-    before = job["spec"]["template"]["spec"]
-    commands = [one["command"] for one in (*before["initContainers"], *before["containers"])]
-    assert commands == [["pco-sync", "migrate"], ["pco-sync", "deploy"]]
-    assert all(one["securityContext"]["runAsUser"] == 10001 for one in (pod, before))
+    assert [one["command"] for one in pod["initContainers"]] == [["pco-sync", "migrate"]]
+    assert pod["securityContext"]["runAsUser"] == UID
+    assert len({one["image"] for one in (*pod["initContainers"], container)}) == 1
 
-    compose = yaml.safe_load((ROOT / "deployments" / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    assert [one["command"][1] for one in compose.values()] == ["migrate", "deploy", "worker"]
+    compose = read("compose.yaml")["services"]
+    assert [one["command"][1] for one in compose.values()] == ["migrate", "worker", "deploy"]
     assert int(compose["worker"]["stop_grace_period"].removesuffix("s")) >= needed
     assert compose["worker"]["command"] == container["command"]

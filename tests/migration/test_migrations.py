@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,7 +19,15 @@ from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, Stateme
 from pco_store.ledger.tables import LEDGER_SCHEMA
 from pco_store.migrate import migrate
 from pco_store.mirror.tables import all_mirror_tables, metadata
-from pco_store.schema_check import VERSIONS, check_schema, known_migrations, newest_migration
+from pco_store.schema_check import (
+    OLDEST_PROGRAM,
+    VERSIONS,
+    check_schema,
+    known_migrations,
+    newest_migration,
+    oldest_program,
+)
+from tests.migration.old_mirror import upgrade_to
 
 MIGRATIONS_TABLE = "migrations"
 
@@ -109,9 +118,12 @@ async def test_two_who_migrate_at_once_both_succeed(empty_database_url: str) -> 
     await database.aclose()
 
 
-async def pretend(database: Database, migration: str) -> None:
+async def pretend(database: Database, migration: str, *, oldest_program: str | None = OLDEST_PROGRAM) -> None:
     async with database.transaction() as connection:
-        await connection.execute(text(f"UPDATE sync.{MIGRATIONS_TABLE} SET version_num = :v"), {"v": migration})
+        await connection.execute(
+            text(f"UPDATE sync.{MIGRATIONS_TABLE} SET version_num = :migration, oldest_program = :oldest"),
+            {"migration": migration, "oldest": oldest_program},
+        )
 
 
 async def check(database: Database) -> None:
@@ -137,8 +149,10 @@ async def test_an_older_database_says_how_to_bring_it_up_to_date(database: Datab
         await check(database)
 
 
-async def test_a_newer_database_is_refused_and_not_touched(database: Database, database_url: str) -> None:
-    await pretend(database, "9999")
+async def test_a_newer_database_that_this_program_does_not_fit_is_refused_and_not_touched(
+    database: Database, database_url: str
+) -> None:
+    await pretend(database, "9999", oldest_program="9998")
     before = await contents(database)
     with pytest.raises(SchemaNewer, match=r"at migration 9999, which this program .* does not know; update pco-sync"):
         await check(database)
@@ -164,3 +178,58 @@ def test_the_files_tell_the_same_order_as_alembic() -> None:
     scripts = ScriptDirectory(str(VERSIONS.parent))
     newest_first = [script.revision for script in scripts.walk_revisions()]
     assert known_migrations() == newest_first[::-1]
+
+
+async def test_a_newer_database_that_only_got_more_will_do_for_a_worker_that_still_runs(database: Database) -> None:
+    await pretend(database, "9999", oldest_program=newest_migration())
+    await check(database)
+    await pretend(database, "9999", oldest_program=None)
+    with pytest.raises(SchemaNewer):
+        await check(database)
+
+
+async def test_what_programs_may_know_is_told_before_tables_change_and_never_less_strictly(
+    database: Database, database_url: str
+) -> None:
+    await pretend(database, known_migrations()[-2], oldest_program="0001")
+    with suppress(StatementRefused):  # what the last migration makes is there already
+        await migrate(database_url)
+    async with database.transaction() as connection:
+        assert await oldest_program(connection) == OLDEST_PROGRAM
+    await pretend(database, newest_migration(), oldest_program="9998")
+    await migrate(database_url)
+    async with database.transaction() as connection:
+        assert await oldest_program(connection) == "9998"
+
+
+COLUMNS_OF_TABLES = """
+    SELECT table_schema || '.' || table_name AS table_name, column_name, data_type,
+        is_nullable = 'NO' AND column_default IS NULL
+            AND is_identity = 'NO' AND is_generated = 'NEVER' AS has_to_be_given
+    FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+    WHERE table_type = 'BASE TABLE' AND table_schema !~ '^(pg_|information_schema)' AND table_name <> 'migrations'
+"""
+
+
+async def test_migrations_only_add_to_what_the_oldest_program_knows(empty_database_url: str) -> None:
+    """Or `OLDEST_PROGRAM` is raised, and the upgrade is one for which workers have to be stopped."""
+
+    async def columns() -> dict[tuple[str, str], tuple[str, bool]]:
+        async with database.transaction() as connection:
+            found = await connection.execute(text(COLUMNS_OF_TABLES))
+            return {(row.table_name, row.column_name): (row.data_type, row.has_to_be_given) for row in found}
+
+    database = Database(empty_database_url)
+    async with database.transaction() as connection:
+        await connection.run_sync(upgrade_to, OLDEST_PROGRAM)
+    before = await columns()
+    await migrate(empty_database_url)
+    after = await columns()
+    await database.aclose()
+    tables = {table for table, _ in before}
+    assert len(before) > 1000
+    changed = [name for name, (kind, _) in before.items() if name not in after or after[name][0] != kind]
+    assert changed == [], "an older program reads and writes them"
+    given_before = {name for name, (_, has_to_be_given) in before.items() if has_to_be_given}
+    demanded = {name for name, (_, has_to_be_given) in after.items() if has_to_be_given and name[0] in tables}
+    assert demanded - given_before == set(), "an older program does not write them"
