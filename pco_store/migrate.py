@@ -25,6 +25,7 @@ from pco_store.schema_check import (
     oldest_program,
 )
 
+ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"
 TELL_OLDEST_PROGRAM: Final = f"""
     ALTER TABLE sync.migrations ADD COLUMN IF NOT EXISTS oldest_program text;
     UPDATE sync.migrations SET oldest_program = '{OLDEST_PROGRAM}'
@@ -61,6 +62,7 @@ async def migrate(url: str) -> str:
 async def _tell_oldest_program(database: Database) -> None:
     """Let programs of other versions know whether they work on these tables; never less strictly than before."""
     async with database.transaction() as connection:
+        await connection.execute(text(ONE_AT_A_TIME))
         if (await oldest_program(connection) or "") >= OLDEST_PROGRAM:
             return
         for statement in TELL_OLDEST_PROGRAM.split(";"):
@@ -85,7 +87,7 @@ async def _apply(database: Database, revision: str) -> None:
     while True:
         try:
             async with database.transaction() as connection:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"))
+                await connection.execute(text(ONE_AT_A_TIME))
                 found = await found_migration(connection)
                 if found is not None and found not in known_migrations():
                     raise SchemaNewer(found, newest_migration())
