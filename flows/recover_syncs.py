@@ -2,6 +2,7 @@
 
 from flows.call_from_anywhere import flow_from_anywhere
 from tasks.lifespan import opened_resources
+from tasks.recovery.missed_runs import drop_missed_runs
 from tasks.recovery.sweep import Recovered, recover
 from tasks.run_names import own_run_name
 from tasks.settings import read_settings
@@ -17,5 +18,6 @@ async def recover_syncs() -> Recovered:
 
     Raises `NotDeployedError`, and the errors of settings and store.
     """
+    await drop_missed_runs()
     async with opened_resources(read_settings()) as resources:
         return await recover(resources)

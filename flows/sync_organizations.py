@@ -13,6 +13,7 @@ from tasks.credentials import scheduled_organizations
 from tasks.deployment_runs import start_organization
 from tasks.lifespan import opened_resources
 from tasks.patience import patiently
+from tasks.recovery.missed_runs import drop_missed_runs
 from tasks.run_names import own_run_name
 from tasks.runs.opening import checked_schema, reason_of
 from tasks.settings import read_settings
@@ -49,6 +50,7 @@ async def sync_organizations(
     Raises `NotDeployedError`, the errors of settings and store, and `NotStartedError` at the end.
     """
     settings = read_settings()
+    await drop_missed_runs()
     started, refused = [], {}
     async with opened_resources(settings) as resources:
         await checked_schema(resources)

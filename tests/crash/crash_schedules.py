@@ -1,13 +1,18 @@
-"""Random schedules of what dies while a fan-out runs, drawn from a seed, and what each event does."""
+"""Random schedules of what happens while a fan-out runs, drawn from a seed, and what each event does."""
 
+import asyncio
 import random
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from redis import Redis
 
+from pco_store.database import Database
+from pco_store.retention.lifetimes import Lifetimes
+from pco_store.retention.removing import remove_what_is_over
 from tests.acceptance.warm_workers import Worker
 from tests.fleet import GROUPS, LEASE_SECONDS, LIMIT, FanOuts, Fleet
 from tests.stack import wait_until
@@ -107,11 +112,26 @@ def _restart_prefect(fleet: Fleet, _: FanOuts, __: random.Random) -> None:
     fleet.restart_prefect()
 
 
+def _clear_ledger(fleet: Fleet, fan_out: FanOuts, _: random.Random) -> None:
+    """What is over goes at once, however young, and none of it stays as the newest."""
+    fan_out.church.sql("INSERT INTO sync.backfills VALUES ('ancestors', 1, now()) ON CONFLICT DO NOTHING")
+
+    async def clear() -> None:
+        database = Database(fleet.database_url, pool_size=1)
+        try:
+            await remove_what_is_over(database, Lifetimes(turns=timedelta(), newest_turns=0))
+        finally:
+            await database.aclose()
+
+    asyncio.run(clear())
+
+
 EVENTS: Mapping[str, Callable[[Fleet, FanOuts, random.Random], None]] = {
     "a worker is killed": _kill_worker,
     "the parent's worker is killed": _kill_parent,
     "a worker oversleeps": _put_to_sleep,
     "a worker is drained": _drain_worker,
+    "the ledger is cleared": _clear_ledger,
     "Redis is emptied": _empty_redis,
     "PostgreSQL restarts": _restart_postgres,
     "the Prefect server restarts": _restart_prefect,

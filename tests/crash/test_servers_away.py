@@ -90,3 +90,23 @@ def test_the_prefect_server_restarts(
     assert running.result()["state"] == "Completed"
     assert sorted(church.reads().values()) == [1] * PAGES
     assert church.differences() == []
+
+
+def test_the_disk_of_postgres_is_full_and_has_room_again(church: Church, stack: Stack, tmp_path: Path) -> None:
+    """The kernel says so, to a real PostgreSQL: the file of the checkpoints is on a device that is always full."""
+    (found,) = church.sql("SELECT pg_relation_filepath('sync.pages') AS path")
+    file = stack.postgres.data / found.path
+    assert file.stat().st_size == 0
+    file.unlink()
+    file.symlink_to("/dev/full")
+    try:
+        with SyncProcess({**church.environment(), **PATIENT}, tmp_path, org_id="grace", entity=PEOPLE) as process:
+            wait_until(lambda: "DiskFullError" in process.told_so_far(), process.told_so_far)
+            assert church.rows() == []
+            church.sql("TRUNCATE sync.pages")  # another file, and with it the disk that has room
+            assert process.result()["state"] == "Completed"
+    except BaseException:
+        church.sql("TRUNCATE sync.pages")  # the next test gets this database
+        raise
+    assert church.differences() == []
+    assert len(church.committed()) == PAGES
