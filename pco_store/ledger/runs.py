@@ -92,16 +92,16 @@ class PageReceipt:
     offset: int
     page_size: int
     rows: int
-    new: int
-    changed: int
-    unchanged: int
-    stale: int
-    misfits: int
-    quarantined: int
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    stale: int = 0
+    misfits: int = 0
+    quarantined: int = 0
     next_offset: int | None
     total_count: int | None
-    requests: int
-    waited_seconds: float
+    requests: int = 0
+    waited_seconds: float = 0.0
     part: int = 0
     reached: bool = False
     seen_before: int = 0

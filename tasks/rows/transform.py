@@ -72,7 +72,6 @@ class TransformedPage:
     rows: list[dict[str, object]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     misfits: int = 0
-    duplicates: int = 0
     unknown_attributes: set[str] = field(default_factory=set)
 
     @property
@@ -115,11 +114,8 @@ def transform_page(
         if absent or from_path:
             _tell(row, from_path, shape, absent=absent)
         known = by_id.get(resource.id)
-        if known is not None:
-            page.duplicates += 1
-            if _is_older(row, known):
-                continue
-        by_id[resource.id] = row
+        if known is None or not _is_older(row, known):
+            by_id[resource.id] = row
     page.rows = list(by_id.values())
     return page
 

@@ -143,7 +143,6 @@ def test_a_row_says_whose_it_is_and_when_it_was_observed() -> None:
 def test_a_number_as_id_is_the_same_id_as_text() -> None:
     page = transformed(record(5), record("5"))
     assert page.ids == ["5"]
-    assert page.duplicates == 1
 
 
 @pytest.mark.parametrize(
@@ -179,7 +178,6 @@ def test_of_a_record_that_occurs_twice_the_newer_one_is_kept(newer_first: bool) 
     older = record("1", title="older", updated_at="2026-01-01T00:00:00Z")
     page = transformed(*([newer, older] if newer_first else [older, newer]))
     assert only_row(page)["title"] == "newer"
-    assert page.duplicates == 1
 
 
 def test_of_two_of_the_same_age_the_later_one_is_kept() -> None:
