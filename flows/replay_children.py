@@ -15,7 +15,7 @@ from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle
 from tasks.deployment_runs import continue_fan_out
-from tasks.fan_out.submitting import top_up
+from tasks.fan_out.submitting import submit_more
 from tasks.lifespan import opened_resources
 from tasks.patience import patiently
 from tasks.reports.children_replay import ChildrenReplay
@@ -46,7 +46,7 @@ async def replay_children(org_id: OrgId, entity: ChildEntityName, epoch: Epoch) 
         if summary.is_continued:
             await continue_fan_out(root, deployment=resources.settings.children_deployment)
         else:
-            await top_up(resources, root)
+            await submit_more(resources, root)
     get_run_logger().info("%s: %s", key, summary.told)
     return Completed(message=summary.told, data=summary)
 

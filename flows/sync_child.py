@@ -25,7 +25,7 @@ from pco_store.ledger.fan_out.fan_outs import find_fan_out
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.runs import RunHandle
 from tasks.fan_out.children import ChildrenReport, ChildWork, run_children
-from tasks.fan_out.submitting import top_up
+from tasks.fan_out.submitting import submit_more
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks, directly
 from tasks.patience import patiently
@@ -141,7 +141,7 @@ def _children(
 async def _push_on(resources: Resources, root: RunHandle) -> None:
     """Children that ended make room for others. If that fails, ours are done all the same, and the recovery does it."""
     try:
-        await top_up(resources, root)
+        await submit_more(resources, root)
     except (StoreUnavailable, httpx.HTTPError) as error:
         get_run_logger().warning("%s is pushed on later: %s", root.key, error)
 

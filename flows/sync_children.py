@@ -28,7 +28,7 @@ from pco_catalog.chains import Chain, spread_for
 from pco_catalog.due_lists import cheapest_chain
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
-from pco_store.ledger.fan_out.fan_outs import await_children, cancel_fan_out, find_fan_out
+from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, find_fan_out, mark_awaiting_children
 from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, WANTED, NotOpened
 from pco_store.ledger.run_facts import RunFacts, run_facts
 from pco_store.ledger.runs import FanOutPlan, RunHandle
@@ -37,7 +37,7 @@ from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.driving import keep_submitting, wait_for_children
 from tasks.fan_out.flow_runs import fan_out_tag
 from tasks.fan_out.from_mirror import insert_from_mirror, reads_from_mirror
-from tasks.fan_out.submitting import check_children_can_run, top_up
+from tasks.fan_out.submitting import check_children_can_run, submit_more
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks
 from tasks.pages.run_walk import begin_walk, finish_walk
@@ -144,7 +144,7 @@ async def sync_children(
                 chain = child_chain(entity, run.fan_out.below)
                 async with tagged(org_id, entity, fan_out_tag(run.run_id)):
                     submitted = await _write_down_children(resources, client, chain, run)
-            submitted += await top_up(resources, run)
+            submitted += await submit_more(resources, run)
         except LeaseLost:
             if run is None or (await _looked_at(resources, run)).state != "cancelled":
                 raise
@@ -187,7 +187,7 @@ async def _spread(resources: Resources, client: PcoClient, chain: Chain, run: Ru
     async with shown(report), keep_submitting(resources, run) as submitted:
         await finish_walk(walks, sync, await as_tasks(resources))
         pages = sync.known_pages
-        await patiently(resources, partial(await_children, root=run, pages=pages))  # Prefect may be away
+        await patiently(resources, partial(mark_awaiting_children, root=run, pages=pages))  # Prefect may be away
     tell_drift(sync.drift, chain.root)
     return submitted.count
 
@@ -249,5 +249,5 @@ async def _join(
     async with resources.database.transaction() as connection:
         run = await find_fan_out(connection, opened.key)
     assert run is not None, "it was found a moment ago"
-    await top_up(resources, run)
+    await submit_more(resources, run)
     return await _end(resources, client, run, wait=wait, started=started, joined=message)

@@ -36,7 +36,7 @@ from tasks.lists.church_lists import read_church_lists
 from tasks.lists.readable_products import PRODUCTS, read_lately, unreadable_products
 from tasks.patience import patiently
 from tasks.reports.organization_summary import (
-    Ended,
+    EntityEnd,
     OrganizationSummary,
     WaitingLists,
     facts_of,
@@ -175,7 +175,7 @@ def _reasons(summary: OrganizationSummary) -> str:
 
 async def _read_all(
     resources: Resources, client: PcoClient, lease: RunLease, plan: Mapping[str, Any]
-) -> tuple[dict[str, Ended], WaitingLists | None]:
+) -> tuple[dict[str, EntityEnd], WaitingLists | None]:
     catalog, run, mode = load_catalog(), lease.run, plan["mode"]
     entities = select_entities(catalog, plan["include"], plan["exclude"])
     known = await patiently(resources, lambda connection: read_watermarks(connection, run.org_id))
@@ -197,7 +197,7 @@ async def _read_all(
         products -= read_lately(known, now=run.started_at)
     refused = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
     ended = {
-        way.entity.name: Ended(outcome="unreadable", reason=refused[way.entity.product])
+        way.entity.name: EntityEnd(outcome="unreadable", reason=refused[way.entity.product])
         for way in (*top, *below)
         if way.entity.product in refused
     }
@@ -247,10 +247,10 @@ async def _waiting(resources: Resources, org_id: str, nightly: Sequence[Way]) ->
 
 async def _fan_out(
     resources: Resources, run: RunHandle, ways: Sequence[Way], plan: Mapping[str, Any], shares: Mapping[str, int]
-) -> dict[str, Ended]:
+) -> dict[str, EntityEnd]:
     """Each as a flow run of its own, a few at a time; how they ended. `shares` are the requests of each in a night."""
     room = asyncio.Semaphore(FAN_OUTS_AT_A_TIME)
-    ended: dict[str, Ended] = {}
+    ended: dict[str, EntityEnd] = {}
 
     async def one(way: Way) -> None:
         async with room:
@@ -282,20 +282,20 @@ async def _reads(resources: Resources, run: RunHandle, way: Way) -> Literal["ful
     return "full" if way.is_whole or (begun is not None and begun.mode != DUE) else "wanted"
 
 
-async def _ended(state: State[Any]) -> Ended:
+async def _ended(state: State[Any]) -> EntityEnd:
     """What the flow run itself says; the ledger is asked first."""
     if state.is_completed():
         named = state.name or ""
         if named in (SPREADING, "AlreadyRunning"):
-            return Ended(outcome="spreading", reason=state.message or "")
-        return Ended(outcome="incomplete" if named.startswith("CompletedWith") else "completed")
+            return EntityEnd(outcome="spreading", reason=state.message or "")
+        return EntityEnd(outcome="incomplete" if named.startswith("CompletedWith") else "completed")
     result = await state.aresult(raise_on_failure=False)
     if state.is_cancelled():
-        return Ended(outcome="cancelled", reason=state.message or "cancelled")
+        return EntityEnd(outcome="cancelled", reason=state.message or "cancelled")
     if isinstance(result, SkipError):
-        return Ended(outcome="unreadable", reason=reason_of(result))
+        return EntityEnd(outcome="unreadable", reason=reason_of(result))
     reason = reason_of(result) if isinstance(result, Exception) else state.message or str(state.name)
-    return Ended(outcome="failed", reason=reason)
+    return EntityEnd(outcome="failed", reason=reason)
 
 
 async def _not_started(

@@ -14,7 +14,7 @@ from pco_store.ledger.fan_out.children import NewChildren, claim_children, inser
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened, RunRequest
 from pco_store.ledger.runs import FanOutPlan, RunWindow
-from tasks.fan_out.submitting import top_up
+from tasks.fan_out.submitting import submit_more
 from tasks.lifespan import opened_resources
 from tasks.settings import read_settings
 
@@ -97,7 +97,7 @@ def _children(scopes: tuple[str, ...]) -> NewChildren:
 
 
 async def _submission_rate(database_url: str) -> float:
-    """Flow runs made a second by one `top_up`. No worker runs: what is submitted stays with the Prefect server."""
+    """Flow runs made a second by one `submit_more`. No worker runs: what is submitted stays with the Prefect server."""
     os.environ["PCO_SYNC_DATABASE_URL"] = database_url
     async with opened_resources(read_settings()) as resources:
         request = RunRequest(
@@ -121,7 +121,7 @@ async def _submission_rate(database_url: str) -> float:
             scopes = tuple(str(1_000_000 + number) for number in range(SUBMITTED))
             await insert_children(connection, replace(_children(scopes), root_id=opened.run.run_id))
         began = time.monotonic()
-        made = await top_up(resources, opened.run)
+        made = await submit_more(resources, opened.run)
         seconds = time.monotonic() - began
         await lease.release()
     assert made == SUBMITTED, f"{made} of {SUBMITTED} were submitted"

@@ -11,7 +11,7 @@ from pco_store.errors import StoreUnavailable
 from pco_store.ledger.fan_out.fan_outs import FanOutCounts, count_children
 from pco_store.ledger.runs import RunHandle
 from tasks.background import interrupt
-from tasks.fan_out.submitting import submit_unanswered, top_up
+from tasks.fan_out.submitting import submit_more, submit_unanswered
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 
@@ -48,7 +48,7 @@ async def wait_for_children(resources: Resources, root: RunHandle) -> FanOutCoun
     told = time.monotonic()
     while True:
         try:
-            await top_up(resources, root)
+            await submit_more(resources, root)
             await submit_unanswered(resources, root)
             async with resources.database.transaction() as connection:
                 counts = await count_children(connection, root.run_id)
@@ -72,7 +72,7 @@ async def wait_for_children(resources: Resources, root: RunHandle) -> FanOutCoun
 async def _keep(resources: Resources, root: RunHandle, submitted: Submitted, enough: asyncio.Event) -> None:
     while not enough.is_set():
         try:
-            submitted.count += await top_up(resources, root)
+            submitted.count += await submit_more(resources, root)
         except StoreUnavailable as error:
             sync_logger().warning("nothing was submitted: %s", error)
         with suppress(TimeoutError):

@@ -12,7 +12,7 @@ from pco_store.due.choosing import all_lists, choose_lists, wanted_lists
 from pco_store.due.lists import count_unnamed, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier
 from pco_store.ledger.fan_out.children import NewChildren, insert_children
-from pco_store.ledger.fan_out.fan_outs import await_children, has_begun, has_children, parents_are_complete
+from pco_store.ledger.fan_out.fan_outs import has_begun, has_children, mark_awaiting_children, parents_are_complete
 from pco_store.ledger.openings import DUE
 from pco_store.ledger.runs import RunHandle
 from tasks.logs import sync_logger
@@ -79,5 +79,5 @@ async def insert_from_mirror(connection: AsyncConnection, root: RunHandle, chain
                 page_size=root.page_size,
             ),
         )
-    await await_children(connection, root)
+    await mark_awaiting_children(connection, root)
     return len(scopes)

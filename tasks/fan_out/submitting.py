@@ -91,7 +91,7 @@ async def check_children_can_run(name: str) -> str | None:
     return None
 
 
-async def top_up(resources: Resources, root: RunHandle) -> int:
+async def submit_more(resources: Resources, root: RunHandle) -> int:
     """Submit what may be under way, take back what fell silent, complete what is done; how many were submitted.
 
     Prefect being away is no error here: what is written down and not answered is submitted again later.

@@ -25,7 +25,7 @@ from tasks.lists.reading import read_list
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing, first_directly
 from tasks.patience import patiently, while_the_ledger_is_away
-from tasks.reports.organization_summary import Ended
+from tasks.reports.organization_summary import EntityEnd
 from tasks.runs.opening import current_flow_run_id, owner, reason_of, run_window
 from tasks.runs.working import working_beside
 from tasks.stopping import mark_crashed
@@ -38,7 +38,7 @@ Opening = Opened | NotOpened | Exception
 
 async def read_church_lists(
     resources: Resources, client: PcoClient, lease: RunLease, ways: Sequence[Way], *, many_deletions: ManyDeletions
-) -> dict[str, Ended]:
+) -> dict[str, EntityEnd]:
     """Read these lists under the church's `lease`, in its epoch; how each of them ended.
 
     What another execution reads under the same key is waited for, and taken over when it fell silent. Raises
@@ -72,7 +72,7 @@ class _Reader:
     ways: Sequence[Way]
     many_deletions: ManyDeletions
     processing: PageProcessing
-    ended: dict[str, Ended] = field(default_factory=dict)
+    ended: dict[str, EntityEnd] = field(default_factory=dict)
     not_accepted: Unauthorized | None = None
     _refused: dict[str, str] | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,19 +97,19 @@ class _Reader:
             except Unauthorized as error:
                 self.ended[name] = await self._refusal(way, error)
             except SkipError as error:
-                self.ended[name] = Ended(outcome="unreadable", reason=reason_of(error))
+                self.ended[name] = EntityEnd(outcome="unreadable", reason=reason_of(error))
             except Exception as error:  # noqa: BLE001 - one list's trouble, whatever it is, must not stop the others
                 is_known = isinstance(error, PcoError | StoreError)
                 sync_logger().error("%s: %s", name, reason_of(error), exc_info=None if is_known else error)
-                self.ended[name] = Ended(outcome="failed", reason=reason_of(error))
+                self.ended[name] = EntityEnd(outcome="failed", reason=reason_of(error))
 
-    async def _read(self, way: Way, opening: Opening | None) -> Ended:
+    async def _read(self, way: Way, opening: Opening | None) -> EntityEnd:
         while opening is None or (isinstance(opening, NotOpened) and opening.why == "running"):
             if opening is not None:
                 await asyncio.sleep(LOOK_SECONDS)
             opening = (await self.open([way]))[way.entity.name]
         if isinstance(opening, NotOpened):
-            return Ended(outcome="completed")
+            return EntityEnd(outcome="completed")
         if isinstance(opening, Exception):
             raise opening
         if self.not_accepted is not None:
@@ -119,9 +119,9 @@ class _Reader:
             read = await read_list(
                 self.resources, self.client, way.entity, run, processing=self.processing, is_one_of_many=True
             )
-        return Ended(outcome=read.end.outcome, reason=read.end.reason)
+        return EntityEnd(outcome=read.end.outcome, reason=read.end.reason)
 
-    async def _refusal(self, way: Way, error: Unauthorized) -> Ended:
+    async def _refusal(self, way: Way, error: Unauthorized) -> EntityEnd:
         """A 401 may be about the product (#845) or about the credential: then each product is requested, once."""
         async with self._asking:
             if self._refused is None:
@@ -135,8 +135,8 @@ class _Reader:
                 except PcoError as other:
                     sync_logger().warning("it is not known which products may be read: %s", reason_of(other))
         if why := self._refused.get(way.entity.product):
-            return Ended(outcome="unreadable", reason=why)
-        return Ended(outcome="failed", reason=reason_of(error))
+            return EntityEnd(outcome="unreadable", reason=why)
+        return EntityEnd(outcome="failed", reason=reason_of(error))
 
     async def _requests(self, connection: AsyncConnection, *, ways: Sequence[Way]) -> list[RunRequest]:
         run, settings = self.lease.run, self.resources.settings

@@ -18,7 +18,7 @@ from pco_store.ledger.deletions.missing_below import unsettled_fan_outs
 from pco_store.ledger.fan_out.fan_outs import unfinished_fan_outs
 from pco_store.ledger.runs import RunHandle
 from tasks.deployment_runs import continue_fan_out
-from tasks.fan_out.submitting import deployments_read_once, submit_unanswered, top_up
+from tasks.fan_out.submitting import deployments_read_once, submit_more, submit_unanswered
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.recovery.restarting import restart_all
@@ -123,7 +123,7 @@ class _Sweep:
     async def _push_on(self, root: RunHandle) -> tuple[int, int]:
         taken_back = await take_back_vanished(self._resources, root)
         submitted = await submit_unanswered(self._resources, root)
-        return submitted + await top_up(self._resources, root), taken_back
+        return submitted + await submit_more(self._resources, root), taken_back
 
     async def _let_settle(self, root: RunHandle) -> None:
         """A run that joins the complete fan-out finds out what was deleted: it may have to ask for many records."""

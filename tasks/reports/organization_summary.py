@@ -25,7 +25,7 @@ ORDER: Final[tuple[Outcome, ...]] = ("completed", "incomplete", "cancelled", "sp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class EntityEnd:
     """How the flow run of one entity ended, and why if not well: what is known where the ledger shows no end."""
 
     outcome: Outcome
@@ -129,7 +129,7 @@ class OrganizationSummary(BaseModel):
 
 def summarize_organization(
     run: LedgerRun,
-    ended: Mapping[str, Ended],
+    ended: Mapping[str, EntityEnd],
     facts: Sequence[RunFacts],
     *,
     seconds: float = 0.0,
@@ -153,12 +153,12 @@ def summarize_organization(
     )
 
 
-def ended_in(result: Mapping[str, Any] | None) -> dict[str, Ended]:
+def ended_in(result: Mapping[str, Any] | None) -> dict[str, EntityEnd]:
     """What a church's run wrote down at its end of the entities that the ledger may know nothing of."""
-    return {name: Ended(**told) for name, told in (result or {}).get("ended", {}).items()}
+    return {name: EntityEnd(**told) for name, told in (result or {}).get("ended", {}).items()}
 
 
-def result_of(ended: Mapping[str, Ended], *, seconds: float, waiting: WaitingLists | None = None) -> dict[str, Any]:
+def result_of(ended: Mapping[str, EntityEnd], *, seconds: float, waiting: WaitingLists | None = None) -> dict[str, Any]:
     """The same, to be written down."""
     told = {name: {"outcome": end.outcome, "reason": end.reason} for name, end in ended.items()}
     return {
@@ -200,7 +200,7 @@ async def read_organization(
     return organization_of(run, facts_of(known, facts) if known else facts, joined=joined)
 
 
-def facts_of(ended: Mapping[str, Ended], facts: Sequence[RunFacts]) -> list[RunFacts]:
+def facts_of(ended: Mapping[str, EntityEnd], facts: Sequence[RunFacts]) -> list[RunFacts]:
     """Of an epoch's facts those of what a church's run has read, and of what came with it."""
     catalog = load_catalog()
     came_with = {one.entity for name in ended for one in catalog.sideloads.get(name, ())}
@@ -222,13 +222,13 @@ def _worst(outcomes: set[Outcome]) -> Outcome:
     return "spreading" if "spreading" in outcomes else "completed"
 
 
-def _end_of_list(entity: str, ended: Mapping[str, Ended]) -> Ended | None:
+def _end_of_list(entity: str, ended: Mapping[str, EntityEnd]) -> EntityEnd | None:
     """How the list ended with which an entity is read."""
     described = load_catalog().by_name.get(entity)
     return None if described is None or described.sideload is None else ended.get(described.sideload.owner)
 
 
-def _summarize(entity: str, ended: Ended | None, facts: RunFacts | None) -> EntitySummary:
+def _summarize(entity: str, ended: EntityEnd | None, facts: RunFacts | None) -> EntitySummary:
     if facts is None:
         assert ended is not None, "an entity has an end or a run"
         return EntitySummary(entity=entity, outcome=ended.outcome, reason=ended.reason)

@@ -11,7 +11,7 @@ from tasks.logs import sync_logger
 
 
 @asynccontextmanager
-async def held(lease: RunLease) -> AsyncIterator[None]:
+async def lease_kept(lease: RunLease) -> AsyncIterator[None]:
     """The lease is renewed while the block runs. Raises `LeaseLost` out of the block when somebody took over."""
     worker = asyncio.current_task()
     assert worker is not None

@@ -7,7 +7,7 @@ from pco_store.ledger.leases import RunLease
 from pco_store.ledger.openings import NotOpened, RunRequest
 from pco_store.ledger.runs import RunHandle
 from tasks.lifespan import Resources
-from tasks.runs.holding import held
+from tasks.runs.holding import lease_kept
 from tasks.runs.opening import close_unfinished, opened_run
 
 
@@ -23,7 +23,7 @@ async def working(resources: Resources, request: RunRequest) -> AsyncIterator[Ru
         yield opened
         return
     assert lease is not None, "what is opened is held"
-    async with held(lease):
+    async with lease_kept(lease):
         try:
             yield lease
         except BaseException as error:

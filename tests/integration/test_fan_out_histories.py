@@ -29,7 +29,7 @@ from pco_store.ledger.fan_out.children import (
     reopen_for_children,
     revive_children,
 )
-from pco_store.ledger.fan_out.fan_outs import await_children, cancel_fan_out, complete_if_done, count_children
+from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, complete_if_done, count_children, mark_awaiting_children
 from pco_store.ledger.fan_out.submissions import (
     Submission,
     record_flow_runs,
@@ -107,7 +107,7 @@ class Histories(RuleBasedStateMachine):
 
     async def _await(self) -> None:
         async with self.store.transaction() as connection:
-            await await_children(connection, self.root)
+            await mark_awaiting_children(connection, self.root)
         self.is_reading = False
 
     @precondition(lambda self: self.is_reading)

@@ -19,11 +19,11 @@ from pco_store.ledger.fan_out.children import (
     revive_children,
 )
 from pco_store.ledger.fan_out.fan_outs import (
-    await_children,
     cancel_fan_out,
     complete_if_done,
     count_children,
     find_fan_out,
+    mark_awaiting_children,
     unfinished_fan_outs,
 )
 from pco_store.ledger.leases import open_run
@@ -51,7 +51,7 @@ async def end(store: Database, root: RunHandle, *scopes: object) -> None:
 
 async def await_all(store: Database, root: RunHandle) -> None:
     async with store.transaction() as connection:
-        await await_children(connection, root)
+        await mark_awaiting_children(connection, root)
 
 
 async def is_completed(store: Database, root: RunHandle) -> bool:

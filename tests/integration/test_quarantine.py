@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from pco_store.database import Database
 from pco_store.ledger.fan_out.children import end_child
-from pco_store.ledger.fan_out.fan_outs import await_children, complete_if_done, count_children
+from pco_store.ledger.fan_out.fan_outs import complete_if_done, count_children, mark_awaiting_children
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import Opened
 from pco_store.ledger.quarantine import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items
@@ -183,7 +183,7 @@ async def complete(store: Database, root: RunHandle, *done: RunHandle) -> None:
             text("UPDATE sync.runs SET state = 'dead' WHERE parent_run_id = :id AND state = 'running'"),
             {"id": root.run_id},
         )
-        await await_children(connection, root)
+        await mark_awaiting_children(connection, root)
         assert await complete_if_done(connection, root.run_id)
 
 

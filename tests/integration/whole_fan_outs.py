@@ -13,7 +13,7 @@ from pco_catalog.chains import Chain, chain_to
 from pco_catalog.due_lists import cheapest_chain
 from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.fan_out.children import claim_children
-from pco_store.ledger.fan_out.fan_outs import await_children, complete_if_done
+from pco_store.ledger.fan_out.fan_outs import complete_if_done, mark_awaiting_children
 from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.openings import FAN_OUT_SCOPE, Opened
 from pco_store.ledger.runs import FanOutPlan, RunHandle
@@ -55,7 +55,7 @@ class FanOutChurch:
         )
         await finish_walk(walks, sync, directly(resources.settings))
         async with resources.database.transaction() as connection:
-            await await_children(connection, root)
+            await mark_awaiting_children(connection, root)
         await lease.release()
         meanwhile()
         await self.run_children(root)

@@ -155,7 +155,7 @@ async def parents_are_complete(
     )
 
 
-async def await_children(connection: AsyncConnection, root: RunHandle, *, pages: int = 0) -> None:
+async def mark_awaiting_children(connection: AsyncConnection, root: RunHandle, *, pages: int = 0) -> None:
     """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`, also if
     the ledger has not all `pages` that were committed to it.
 

@@ -7,7 +7,7 @@ import pytest
 from pco_store.ledger.results import LedgerRun
 from tasks.reports.fan_out_summary import summarize_fan_out
 from tasks.reports.organization_summary import (
-    Ended,
+    EntityEnd,
     WaitingLists,
     organization_of,
     organization_state,
@@ -126,7 +126,7 @@ def church(state: str = "completed", **more: Any) -> LedgerRun:
     )
 
 
-REFUSED = Ended(outcome="unreadable", reason="403")
+REFUSED = EntityEnd(outcome="unreadable", reason="403")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ REFUSED = Ended(outcome="unreadable", reason="403")
 def test_a_church_is_as_good_as_the_worst_of_its_resources_by_the_ledger(
     ended: Any, known: dict[str, Any], outcome: str, name: str | None
 ) -> None:
-    ends = {"groups.Membership": Ended(outcome=ended, reason="")}
+    ends = {"groups.Membership": EntityEnd(outcome=ended, reason="")}
     summary = summarize_organization(church(), ends, [run_facts(**known)])
     assert summary.outcome == outcome
     assert organization_state(summary, "").name == (name or "Completed")
@@ -160,7 +160,7 @@ def test_a_product_that_refuses_in_the_middle_is_named_with_how_far_it_was_read(
 
 
 def test_what_is_repaired_after_a_church_ended_is_true_for_whoever_asks_later() -> None:
-    dead = {"groups.Membership": Ended(outcome="incomplete"), "giving.Fund": REFUSED}
+    dead = {"groups.Membership": EntityEnd(outcome="incomplete"), "giving.Fund": REFUSED}
     run = church(result=result_of(dead, seconds=2.0))
     (fund, memberships) = organization_of(run, [run_facts()]).entities
     assert (fund.outcome, fund.reason, memberships.outcome) == ("unreadable", "403", "completed")
@@ -178,19 +178,19 @@ def test_what_is_repaired_after_a_church_ended_is_true_for_whoever_asks_later() 
     ],
 )
 def test_a_church_that_is_joined_is_told_as_it_stands(state: str, outcome: str) -> None:
-    run = church(state, error="no", result=result_of({"groups.Membership": Ended(outcome="completed")}, seconds=1))
+    run = church(state, error="no", result=result_of({"groups.Membership": EntityEnd(outcome="completed")}, seconds=1))
     assert organization_of(run, [run_facts()], joined=True).outcome == outcome
 
 
 def test_what_a_night_left_is_said_with_its_age_to_whoever_asks_later() -> None:
     left = WaitingLists(lists=1020, never_read=300, longest_days=9)
-    run = church(result=result_of({"groups.Membership": Ended(outcome="completed")}, seconds=2.0, waiting=left))
+    run = church(result=result_of({"groups.Membership": EntityEnd(outcome="completed")}, seconds=2.0, waiting=left))
     summary = organization_of(run, [run_facts(lists=412)])
     assert summary.waiting == left
     assert "; 412 lists read, 1020 wait (300 of them were never read), the oldest for 9 days" in summary.told
 
 
 def test_a_night_that_left_nothing_says_so_and_a_delta_says_nothing_of_lists() -> None:
-    ends = {"groups.Membership": Ended(outcome="completed")}
+    ends = {"groups.Membership": EntityEnd(outcome="completed")}
     assert "none waits" in summarize_organization(church(), ends, [run_facts()], waiting=WaitingLists()).told
     assert "wait" not in summarize_organization(church(), ends, [run_facts()]).told
