@@ -55,6 +55,16 @@ class Window:
         return self.attribute is None and self.since is not None
 
     @property
+    def order(self) -> str | None:
+        """What to order by; None for ids, PCO's default, in which a record never changes its place while it lives."""
+        return "-updated_at" if self.is_newest_first else None
+
+    @property
+    def remembers_records(self) -> bool:
+        """Its pages are compared by the records that they have shown."""
+        return self.is_newest_first or self.is_all_until
+
+    @property
     def attributes(self) -> frozenset[str]:
         """What PCO has to be able to filter by."""
         own = frozenset(() if self.attribute is None else (self.attribute,))

@@ -27,7 +27,6 @@ from tasks.rows.sideloaded import names_all
 from tasks.rows.transform import TransformedPage, transform_page
 
 PROCESS_PAGE: Final = "process-page"
-NEWEST_FIRST: Final = "-updated_at"
 
 
 def _cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -199,7 +198,7 @@ def _count(sync: SyncContext, page: PageRef, read: _Read, receipt: PageReceipt) 
 
 
 def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
-    """What to ask PCO for. By id, PCO's default order, a record never changes its place while it lives."""
+    """What to ask PCO for."""
     window = sync.windows[page.part]
     return PageRequest(
         path=sync.path,
@@ -207,7 +206,7 @@ def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
         offset=page.offset,
         per_page=page.size,
         where=() if page.whole else window.where(),
-        order=NEWEST_FIRST if window.is_newest_first else None,
+        order=window.order,
         include=page.include,
     )
 

@@ -51,7 +51,7 @@ class Evidence:
         """
         if self.answered_at is None:
             self.answered_at, self.answered_after = answered.answered_at, after
-        if window.is_newest_first:
+        if window.order is not None:
             times = times_of(shown)
             known = answered.can_order_by is None or "updated_at" in answered.can_order_by
             self.order_ignored |= not known or times != sorted(times, reverse=True)

@@ -33,7 +33,7 @@ async def replan(walks: PartWalks, sync: SyncContext) -> bool:
     walk = None if only is None else walks.walks[only.number]
     if isinstance(walk, BackToFront) and walk.opens_whole and walk.is_finished and walk.has_only_opened:
         return False  # the whole list was one page, and no filter has decided what it shows
-    if evidence.order_ignored and any(part.window.is_newest_first for part in walks.parts.values()):
+    if evidence.order_ignored and any(part.window.order for part in walks.parts.values()):
         await _read_whole(walks, sync, f"PCO does not order {sync.entity.name} by updated_at any more")
         return True
     if evidence.window_ignored and any(part.window.attributes for part in walks.parts.values()):

@@ -54,7 +54,7 @@ async def begin_walk(
         async with resources.database.transaction() as connection:
             committed = await committed_pages(connection, run)
             for part in parts:
-                if part.window.is_newest_first or part.window.is_all_until:
+                if part.window.remembers_records:
                     seen[part.number] = await seen_ids(connection, run, part.number)
     sync = SyncContext(
         run=run,

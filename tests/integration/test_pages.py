@@ -217,7 +217,8 @@ async def test_a_list_that_is_not_in_the_order_asked_for_is_read_as_a_whole(
     store: Database, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PCO ignores an order it does not know, and answers by id."""
-    monkeypatch.setattr("tasks.pages.apply_page.NEWEST_FIRST", "-not_an_order")
+    unknown = property(lambda window: "-not_an_order" if window.is_newest_first else None)
+    monkeypatch.setattr(Window, "order", unknown)
     newest = Window(attribute=None, since=at(0), until=at(1))
     async with people_sync(store, simulator, window=newest) as sync:
         await read_all(sync, page_size=100)
