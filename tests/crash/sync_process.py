@@ -15,10 +15,14 @@ from typing import Any, Final, Self
 
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
+from tests.stack import wait_until
+
 _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(["tests.crash.sync_process", "flows.sync_entity", "prefect.events.clients"])
 
 PATIENCE: Final = 60.0
+START_PATIENCE: Final = 180.0
+"""The first one waits for all that is imported, on a machine that may be busy with something else."""
 
 
 class SyncProcess:
@@ -33,6 +37,7 @@ class SyncProcess:
 
     def __enter__(self) -> Self:
         self._process.start()
+        wait_until(self.log.exists, "the process has begun", seconds=START_PATIENCE)
         return self
 
     def __exit__(
