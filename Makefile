@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-crash test test-unit crash nightly check lint types layers format up down status service migrate views deploy worker sync plan explain verify connect reader psql bench screenshots lock try-prefect clean _arguments
+.PHONY: help setup demo demo-crash test test-unit crash nightly check lint types layers format up down status service migrate views deploy worker sync plan explain verify connect doctor reader psql bench screenshots lock try-prefect clean _arguments
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VARIABLES := ORG ENTITY EPOCH MODE METHOD INCLUDE EXCLUDE SQL VERSION
 takes-views := ORG
 takes-connect := ORG
+takes-doctor := ORG
 takes-reader := ORG
 takes-sync := ORG ENTITY MODE INCLUDE EXCLUDE EPOCH
 takes-plan := ORG MODE INCLUDE EXCLUDE
@@ -127,6 +128,9 @@ worker: _arguments $(READY) ## run a worker of the work pool until Ctrl-C
 
 connect: _arguments $(READY) ## store a church's credentials with Prefect: ORG=my-church
 	@exec $(BIN)/pco-sync connect -- "$$ORG"
+
+doctor: _arguments $(READY) ## check what syncs rely on at a church's Planning Center: ORG=my-church
+	@exec $(BIN)/pco-sync doctor -- "$${ORG:-demo}"
 
 reader: _arguments $(READY) ## make a login that reads one church with SQL: ORG=my-church
 	@exec $(BIN)/pco-sync churches reader -- "$$ORG"

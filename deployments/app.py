@@ -19,7 +19,7 @@ from deployments.terminal import terminal
 COMMANDS: Final = {
     "Try it": ("demo", "demo-crash"),
     "Servers": ("up", "down", "status", "service", "env", "psql", "migrate", "deploy", "worker"),
-    "Churches": ("churches", "connect", "plan", "sync", "verify", "views", "explain"),
+    "Churches": ("churches", "connect", "doctor", "plan", "sync", "verify", "views", "explain"),
     "Repairs": ("fan-outs", "replay", "cancel", "quarantine", "replay-quarantine", "reproject"),
     "Shell": ("completion",),
 }

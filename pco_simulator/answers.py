@@ -26,7 +26,7 @@ class Answer:
     """An HTTP answer, without the headers that every answer of its origin has.
 
     `processed_as`: the API version that it claims; left out, the one that was asked for. `rate_count`: the number of
-    requests that it claims; left out, the true one.
+    requests that it claims; left out, the true one. `left_out`: headers that begin so are not sent.
     """
 
     status: int = 200
@@ -37,6 +37,7 @@ class Answer:
     delivery: Delivery = "whole"
     processed_as: bytes | None = None
     rate_count: int | None = None
+    left_out: bytes | None = None
 
 
 def html_page(title: str) -> bytes:

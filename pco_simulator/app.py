@@ -76,6 +76,8 @@ async def _deliver(
     asked = dict(scope["headers"])
     headers = _headers(reply, version)
     headers.append((b"date", format_datetime(simulator.world.now(), usegmt=True).encode()))
+    if answer.left_out is not None:
+        headers = [one for one in headers if not one[0].startswith(answer.left_out)]
     if simulator.settings.gzip and body and b"gzip" in asked.get(b"accept-encoding", b""):
         body = gzip.compress(body, compresslevel=1)
         headers.append((b"content-encoding", b"gzip"))

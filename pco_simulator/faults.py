@@ -5,11 +5,17 @@ import re
 from collections import Counter
 from collections.abc import Collection as Ids
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from pco_simulator import lapses
 from pco_simulator.poison import POISONS
+from pco_simulator.query import ListQuery
 from pco_simulator.spoiling import KINDS, Rule
+
+MISREADINGS: Final = ("where-ignored", "order-ignored", "filter-ignored", "short-page")
+"""A list ignores filters by the attribute `name`, or orders by it, though it says that it knows them; it ignores what
+asks for deleted records; it shows no more than `number` records at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +23,7 @@ class Fault(Rule):
     """A rule. What is left out matches everything.
 
     `kind`: a bad answer (`spoiling.py`), a poison (`poison.py`) for the record `record_id` wherever it is listed, or a
-    lapse of `include` (`lapses.py`).
+    lapse of `include` (`lapses.py`), or what a list misreads (`MISREADINGS`).
     `path`: the path exactly; `*` in it is any id, as in `/groups/v2/groups/*/memberships`. `product`: all its paths.
     `offset`: the offset asked for. `probability`: of each request that matches otherwise.
     `at_request`: not before this request, counted from 1; and once, unless `times` or `permanent` say otherwise.
@@ -36,8 +42,9 @@ class Fault(Rule):
     permanent: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in (*KINDS, *POISONS, *lapses.KINDS):
-            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join((*KINDS, *POISONS, *lapses.KINDS))}")
+        known = (*KINDS, *POISONS, *lapses.KINDS, *MISREADINGS)
+        if self.kind not in known:
+            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(known)}")
         if self.include is not None and self.kind not in lapses.KINDS:
             raise ValueError(f"the fault {self.kind!r} has nothing to do with the include {self.include!r}")
         if self.record_id is not None and self.kind == lapses.UNKNOWN:
@@ -78,6 +85,18 @@ class FaultPlan:
     def replace(self, faults: list[Fault]) -> None:
         """Put other faults in force, with nothing used up."""
         self._armed = [_Armed(fault=fault, left=fault.allowed, spared=fault.after) for fault in faults]
+
+    def misread(self, query: ListQuery, *, number: int, path: str) -> ListQuery:
+        """The request as the list at `path` reads it."""
+        met = [
+            armed.fault
+            for armed in self._armed
+            if armed.fault.kind in MISREADINGS and self._meets(armed, number, path, query.offset, ())
+        ]
+        for fault in met:
+            self.use(fault)
+            query = _misread(query, fault)
+        return query
 
     def bad_answer(self, *, number: int, path: str, offset: int, ids: Ids[int]) -> Fault | None:
         """The fault that the answer to this request becomes; the first one that matches."""
@@ -132,6 +151,17 @@ class FaultPlan:
             armed.spared -= 1
             return False
         return is_met
+
+
+def _misread(query: ListQuery, rule: Rule) -> ListQuery:
+    match rule.kind:
+        case "where-ignored":
+            return replace(query, where=tuple(one for one in query.where if one.attribute != rule.name))
+        case "order-ignored":
+            return replace(query, order=tuple(one for one in query.order if one.removeprefix("-") != rule.name))
+        case "filter-ignored":
+            return replace(query, shows_deleted=False)
+    return replace(query, per_page=min(query.per_page, rule.number))
 
 
 @dataclass(slots=True)

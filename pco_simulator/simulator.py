@@ -95,7 +95,7 @@ class Simulator:
         query = ListQuery()
         if isinstance(place, ListPlace | RecordPlace):
             query = read_query(request.query, place.facts, clock=self.world.now)
-        query = query.without(self.settings.ignores)
+        query = self.faults.misread(query.without(self.settings.ignores), number=n, path=request.path)
         window = self.windows.setdefault(credential, RateWindow())
         verdict = window.count(now, self.settings.rules, deep=query.offset > DEEP)
         fault = ""
@@ -193,7 +193,7 @@ class Simulator:
     def _page(
         self, request: Request, place: ListPlace, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"
     ) -> bytes:
-        key = (request.path, request.query, query.where)
+        key = (request.path, request.query, query)
         is_of_one_kind = place.ids is None and not query.include
         version = place.listing.version if is_of_one_kind else self.world.version
         known = self._pages.get(key)

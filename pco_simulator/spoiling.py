@@ -32,8 +32,9 @@ class Rule:
     """A bad answer to give.
 
     `retry_after` is what a 429 says, `hint` what a 401 says; `number` where a `capped-total` stops, to what a
-    `rounded-total` is rounded down, what a `rate-count` says, and how many records an `include-...` shows. `include`
-    is the edge that is included, `record_id` a record of the answer.
+    `rounded-total` is rounded down, what a `rate-count` says, and how many records a `short-page` or an `include-...`
+    shows. `include` is the edge that is included, `record_id` a record of the answer, `name` what is left out or
+    ignored.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Rule:
     retry_after: int = 1
     hint: str = "BABOON"
     number: int = 10_000
+    name: str = ""
 
 
 def bad_answer(rule: Rule, good: Answer, *, verdict: Verdict, offset: int) -> Answer:
@@ -128,6 +130,24 @@ def _with_included(document: Document, *_: Any) -> None:
     document["included"] = [{"type": "SomethingElse", "id": "1", "attributes": {}}]
 
 
+def _with_ids_out_of_order(document: Document, *_: Any) -> None:
+    if isinstance(document["data"], list):
+        document["data"].reverse()
+
+
+def _without_attribute(document: Document, _: int, rule: Rule) -> None:
+    for record in document["data"] if isinstance(document["data"], list) else [document["data"]]:
+        record["attributes"].pop(rule.name, None)
+
+
+def _not_offering(document: Document, _: int, rule: Rule) -> None:
+    """The list does what it did, and does not say so."""
+    meta = document["meta"]
+    for name in ("can_query_by", "can_order_by", "can_include", "can_filter"):
+        if name in meta:
+            meta[name] = [one for one in meta[name] if one != rule.name]
+
+
 _CHANGES: Final[dict[str, Callable[[Document, int, Rule], None]]] = {
     "object": _with_object,
     "wrong-type": _with_other_types,
@@ -141,6 +161,9 @@ _CHANGES: Final[dict[str, Callable[[Document, int, Rule], None]]] = {
     "no-next": _without_next,
     "no-next-no-total": _without_next_and_total,
     "included": _with_included,
+    "ids-unordered": _with_ids_out_of_order,
+    "attribute-missing": _without_attribute,
+    "not-offered": _not_offering,
 }
 
 _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, Rule], Answer]]] = {
@@ -152,6 +175,8 @@ _RESPONSES: Final[dict[str, Callable[[Answer, Verdict, Rule], Answer]]] = {
     "half-body": lambda good, verdict, rule: replace(good, delivery="cut"),
     "rate-count": lambda good, verdict, rule: replace(good, rate_count=rule.number),
     "older-version": lambda good, verdict, rule: replace(good, processed_as=OLDEST_VERSION),
+    "no-date": lambda good, verdict, rule: replace(good, left_out=b"date"),
+    "no-rate": lambda good, verdict, rule: replace(good, left_out=b"x-pco-api-request-rate-"),
     "empty": lambda good, verdict, rule: replace(good, body=b""),
     "reset": lambda good, verdict, rule: replace(good, status=0, delivery="reset"),
     "hang": lambda good, verdict, rule: replace(good, status=0, delivery="hang"),

@@ -1,6 +1,6 @@
 """The window of a walk: which part of a collection it reads, written as PCO's `where[...]` filters. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -103,16 +103,29 @@ WHOLE = Window(attribute=None, since=None, until=None)
 """All that the list shows."""
 
 
-def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: datetime | None) -> Window:
+def choose_window(
+    entity: Entity,
+    *,
+    mode: Mode,
+    until: datetime,
+    watermark: datetime | None,
+    distrusted: Set[tuple[str, str]] = frozenset(),
+) -> Window:
     """The window that `mode` reads of `entity`, from what the catalogue says PCO can filter.
 
     full: everything created until now, so that nothing enters while it is read; without such a filter, everything.
     delta: everything changed since the watermark, less the lookback; by filter, or from the newest record on where PCO
-    can only order by the time. Raises `ModeNotPossibleError`.
+    can only order by the time. `distrusted` are the filters, orders and counts (`total_count`) to which PCO was seen
+    not to keep, each with its list: another window is chosen where one does without. Raises `ModeNotPossibleError`.
     """
     until = last_closed_second(until - SKEW)
+
+    def is_kept(*names: str) -> bool:
+        return distrusted.isdisjoint((entity.name, name) for name in names)
+
     if mode == "full":
-        return Window(attribute="created_at" if can_be_ranged(entity, "created_at") else None, since=None, until=until)
+        is_windowed = can_be_ranged(entity, "created_at") and is_kept("where[created_at]", "total_count")
+        return Window(attribute="created_at" if is_windowed else None, since=None, until=until)
     attribute = delta_attribute(entity)
     if attribute is None:
         raise ModeNotPossibleError(
@@ -123,7 +136,8 @@ def choose_window(entity: Entity, *, mode: Mode, until: datetime, watermark: dat
         raise ModeNotPossibleError(
             f"mode 'delta': {entity.name} has no watermark yet; let one sync with mode 'full' complete first"
         )
-    is_asked_for = can_be_ranged(entity, attribute)
+    is_ordered = "updated_at" in entity.can_order_by and is_kept("order=updated_at")
+    is_asked_for = can_be_ranged(entity, attribute) and (is_kept(f"where[{attribute}]") or not is_ordered)
     return Window(attribute=attribute if is_asked_for else None, since=watermark - LOOKBACK, until=until)
 
 

@@ -63,12 +63,13 @@ class RequestPlan:
     """Asks PCO for counts, each list once; `done` is how many ways.
 
     `is_nightly`: of the lists below parents, what one night's part comes to. `now` is what a sync
-    would take for the time.
+    would take for the time, `distrusted` what PCO was seen not to keep to.
     """
 
     client: PatientClient
     settings: SyncSettings
     watermarks: dict[str, datetime]
+    distrusted: Set[tuple[str, str]] = frozenset()
     is_nightly: bool = False
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -130,7 +131,7 @@ class RequestPlan:
         entity = way.entity
         assert entity.list_path is not None, "a way without a chain leads to a list at top level"
         watermark = self.watermarks.get(entity.name)
-        window = choose_window(entity, mode=way.mode, until=self.now, watermark=watermark)
+        window = choose_window(entity, mode=way.mode, until=self.now, watermark=watermark, distrusted=self.distrusted)
         counted = None if window.is_newest_first else await self._count(entity, entity.list_path, window)
         return Planned(
             entity=entity.name,

@@ -20,6 +20,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_catalog.patterns import PatternMatchesNothingError, select_entities
 from pco_store.clock import database_time
+from pco_store.ledger.members import read_traits
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, excluded_in_vain, ways_of
 from tasks.due.night import count_parents
@@ -115,7 +116,16 @@ async def make_plan(
         watermarks = await patiently(resources, lambda connection: read_watermarks(connection, org_id))
         now = await patiently(resources, database_time)
         counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=org_id))
-        choose = partial(ways_of, catalog, entities, known=watermarks.keys(), counts=counts, include=include)
+        traits = await patiently(resources, partial(read_traits, org_id=org_id))
+        choose = partial(
+            ways_of,
+            catalog,
+            entities,
+            known=watermarks.keys(),
+            distrusted=traits.distrusted,
+            counts=counts,
+            include=include,
+        )
         top, below = choose(mode=mode)
         ways = [*top, *below]
         read = {way.entity.name for way in ways}
@@ -124,7 +134,12 @@ async def make_plan(
         refused = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
         counting = resources.patient_client(client, lane="plan")
         plan = RequestPlan(
-            client=counting, settings=settings, watermarks=watermarks, is_nightly=mode == "rest", now=now
+            client=counting,
+            settings=settings,
+            watermarks=watermarks,
+            distrusted=traits.distrusted,
+            is_nightly=mode == "rest",
+            now=now,
         )
         readable = [way for way in ways if way.entity.product not in refused]
         async with _reported(plan, len(readable), report):

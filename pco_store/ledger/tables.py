@@ -178,8 +178,9 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class ListTraitsRow(SQLModel, table=True):
-    """What a church's list was found to be: `page_size`, if no larger page is answered, and the includes that PCO was
-    seen not to keep to, each with the reason and the time (`distrusted`)."""
+    """What a church's list was found to be: `page_size`, if no larger page is answered, and what PCO was seen not to
+    keep to, each with the reason and the time (`distrusted`): includes by their names, and, if `by` says doctor, also
+    filters, orders and counts as `Traits` has them."""
 
     __tablename__ = "list_traits"
     __table_args__ = {"schema": LEDGER_SCHEMA}

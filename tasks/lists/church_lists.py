@@ -154,6 +154,7 @@ class _Reader:
                     mode=way.mode,
                     until=now + self.resources.pco_ahead,
                     watermark=known.get(way.entity.name),
+                    distrusted=traits.distrusted,
                 ),
                 page_size=traits.page_size(way.entity.name, settings.page_size),
                 owner=owner(),

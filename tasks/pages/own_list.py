@@ -32,8 +32,8 @@ async def read_own_list(client: PcoClient, entity: Entity, path: str, owner: str
     found, where = OwnList(), path_below(path, owner)
     try:
         if path in entity.single_paths:
-            found.requests += 1
             document = await client.fetch_document(where, api_version=entity.api_version, lane=lane)
+            found.requests += 1
             found.records.append(document["data"])
         else:
             await _walk(client, entity, where, found, lane=lane)

@@ -1,6 +1,6 @@
 """What a flow asks the ledger for, and what it tells it at the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -34,9 +34,16 @@ def current_flow_run_id() -> str | None:
     return None if run is None else str(run.id)
 
 
-def run_window(entity: Entity, *, mode: Mode, until: datetime, watermark: datetime | None) -> RunWindow:
+def run_window(
+    entity: Entity,
+    *,
+    mode: Mode,
+    until: datetime,
+    watermark: datetime | None,
+    distrusted: Set[tuple[str, str]] = frozenset(),
+) -> RunWindow:
     """The window of a run of `entity`, as the ledger keeps it. Raises `ModeNotPossibleError`."""
-    window = choose_window(entity, mode=mode, until=until, watermark=watermark)
+    window = choose_window(entity, mode=mode, until=until, watermark=watermark, distrusted=distrusted)
     return RunWindow(attribute=window.attribute, since=window.since, until=window.until)
 
 
@@ -60,11 +67,9 @@ async def run_request(
     Raises `SchemaMissing`, `SchemaOutdated`, `SchemaNewer`, `StoreUnavailable`, `ModeNotPossibleError`.
     """
 
-    brings = bool(load_catalog().brought_by(entity.name, path=path))
-
     async def read(connection: AsyncConnection) -> tuple[WatermarkReading, Traits]:
         await check_schema(connection)
-        traits = await read_traits(connection, org_id) if brings else Traits(page_sizes={}, distrusted=frozenset())
+        traits = await read_traits(connection, org_id)
         return await read_watermark(connection, org_id=org_id, entity=entity.name), traits
 
     known, traits = await patiently(resources, read)
@@ -75,14 +80,20 @@ async def run_request(
         epoch=epoch,
         mode=mode,
         on_conflict=on_conflict,
-        window=run_window(read_entity, mode=mode, until=known.now + resources.pco_ahead, watermark=known.watermark),
+        window=run_window(
+            read_entity,
+            mode=mode,
+            until=known.now + resources.pco_ahead,
+            watermark=known.watermark,
+            distrusted=traits.distrusted,
+        ),
         page_size=traits.page_size(entity.name, resources.settings.page_size),
         owner=owner(),
         flow_run_id=current_flow_run_id(),
         lease_seconds=resources.settings.lease_seconds,
         fan_out=fan_out,
         plan=plan,
-        sideloads=load_catalog().brought_by(entity.name, traits.distrusted, path=path) if brings else (),
+        sideloads=load_catalog().brought_by(entity.name, traits.distrusted, path=path),
     )
 
 

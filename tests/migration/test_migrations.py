@@ -27,6 +27,7 @@ from pco_store.schema_check import (
     newest_migration,
     oldest_program,
 )
+from pco_store.verdicts.tables import AssumptionRow
 from tests.migration.old_mirror import upgrade_to
 
 MIGRATIONS_TABLE = "migrations"
@@ -50,10 +51,11 @@ INDEXES = """
 
 
 def create_from_models(connection: Connection) -> None:
-    assert {one.__tablename__ for one in (ConnectionRow, ChurchRow, ReaderRow)} == {
+    assert {one.__tablename__ for one in (ConnectionRow, ChurchRow, ReaderRow, AssumptionRow)} == {
         "connections",
         "churches",
         "readers",
+        "assumptions",
     }
     tables = all_mirror_tables()
     for schema in sorted({LEDGER_SCHEMA, *(str(table.schema) for table in tables)}):
