@@ -31,6 +31,7 @@ from tasks.doctor.findings import (
     Finding,
     date_named,
     refusal,
+    verdict_of,
 )
 from tasks.doctor.first_page import judge_attributes, judge_count, judge_id_order, judge_offers, resources_of
 from tasks.doctor.owners import OwnersExam
@@ -112,8 +113,7 @@ class _Exam:
         try:
             page = await self._asker.page(entity, path)
         except PcoError as error:
-            is_refused = error.status is not None and 400 <= error.status < 500
-            self._add(entity.name, READABLE, "fails" if is_refused else "unseen", refusal(error))
+            self._add(entity.name, READABLE, verdict_of(error), refusal(error))
             return None
         self._add(entity.name, READABLE, "holds", "")
         self._pages[path] = page
@@ -150,7 +150,7 @@ class _Exam:
             answer = await self._asker.page(entity, entity.list_path or "", per_page=1, offset=total)
         except PcoError as error:
             self.findings.append(judged)
-            self._add(entity.name, END, "unseen" if error.status is None else "fails", refusal(error))
+            self._add(entity.name, END, verdict_of(error), refusal(error))
             return
         if answer.records and (answer.total_count is None or answer.total_count <= total):
             self._add(entity.name, COUNT, "fails", f"it says {total}, and the list goes on")
@@ -171,12 +171,12 @@ class _Exam:
             other = await self._single(entity, resources[-1].id)
             self._add(entity.name, BY_ID, "holds" if other == resources[-1].id else "fails", refusal(shown))
         else:
-            self._add(entity.name, BY_ID, "fails" if shown.status else "unseen", refusal(shown))
+            self._add(entity.name, BY_ID, verdict_of(shown), refusal(shown))
         answered = await self._single(entity, NO_RECORD)
         if isinstance(answered, NotFound):
             self._add(entity.name, UNKNOWN_ID, "holds", "")
         elif isinstance(answered, PcoError):
-            self._add(entity.name, UNKNOWN_ID, "fails" if answered.status else "unseen", refusal(answered))
+            self._add(entity.name, UNKNOWN_ID, verdict_of(answered), refusal(answered))
         else:
             self._add(entity.name, UNKNOWN_ID, "fails", "it shows a record")
 
@@ -245,9 +245,10 @@ class _Exam:
                     try:
                         shown = self._pages[path] = await self._asker.page(level.entity, path)
                     except PcoError as error:
-                        is_refused = level.entity is entity and error.status is not None and 400 <= error.status < 500
-                        told = refusal(error) if level.entity is entity else f"{level.entity.name} is not shown"
-                        self._add(entity.name, READABLE, "fails" if is_refused else "unseen", told)
+                        if level.entity is entity:
+                            self._add(entity.name, READABLE, verdict_of(error), refusal(error))
+                        else:
+                            self._add(entity.name, READABLE, "unseen", f"{level.entity.name} is not shown")
                         return None
                 best = (path, scope, shown)
                 if shown.records:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pco_client.errors import PcoError
+from pco_client.errors import PcoError, SkipError, StopError
 
 Verdict = Literal["holds", "fails", "unseen"]
 
@@ -119,6 +119,11 @@ def refusal(error: PcoError) -> str:
     """An error without the words of the answer, which might hold anything."""
     status = f"status {error.status}" if error.status is not None else "no answer"
     return f"{status} ({type(error).__name__})"
+
+
+def verdict_of(error: PcoError) -> Verdict:
+    """Whether an error is PCO's last word: what may be otherwise the next time has not been seen."""
+    return "fails" if isinstance(error, SkipError | StopError) and error.status is not None else "unseen"
 
 
 def date_named(text: str | None) -> str:

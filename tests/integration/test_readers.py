@@ -38,6 +38,7 @@ FORBIDDEN = (
     "SELECT * FROM sync.connections",
     "SELECT * FROM sync.freshness",
     "SELECT * FROM sync.churches",
+    "SELECT * FROM sync.assumptions",
     "UPDATE sync.readers SET org_id = 'hope'",
     "INSERT INTO sync.readers VALUES (current_user, 'hope')",
     "SET ROLE postgres",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from deployments.app import main
 from deployments.churches.doctor import examine_church
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE
 from flows.sync_organization import sync_organization
@@ -220,10 +221,13 @@ def test_a_program_gets_every_finding_in_a_document(world: Church, capsys: pytes
     }
 
 
-def test_a_dead_token_is_an_error_and_nothing_is_kept(world: Church) -> None:
-    done = command(world, world.org_id, PCO_SYNC_SECRET="wrong")
-    assert done.returncode == FAILED
-    assert "error: PCO does not accept the credential" in " ".join(done.stderr.split())
+@pytest.mark.usefixtures("restored_signals")
+def test_a_dead_token_is_an_error_and_nothing_is_kept(
+    world: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_SECRET", "wrong")
+    assert main(["doctor", world.org_id]) == FAILED
+    assert "error: PCO does not accept the credential" in " ".join(capsys.readouterr().err.split())
     assert world.sql("SELECT count(*) FROM sync.assumptions") == [(0,)]
 
 

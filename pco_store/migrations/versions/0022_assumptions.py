@@ -16,13 +16,8 @@ ASSUMPTIONS = """
         CONSTRAINT assumptions_pkey PRIMARY KEY (org_id, subject, assumption)
     )
 """
-COMMENT = """
-    COMMENT ON TABLE sync.assumptions IS
-    'Whether a church''s Planning Center keeps to what the design rests on, as the doctor last saw it. docs/doctor.md'
-"""
 
 
 def upgrade() -> None:
     """A new table."""
-    for statement in (ASSUMPTIONS, COMMENT):
-        op.get_bind().exec_driver_sql(statement)
+    op.get_bind().exec_driver_sql(ASSUMPTIONS)

@@ -20,17 +20,20 @@ STATUS = {
     "reset": 0,
     "hang": 0,
     "older-version": 200,
+    "no-date": 200,
+    "no-rate": 200,
 }
 CHANGED = {
     *("object", "wrong-type", "stuck-next", "links-only", "included"),
     *("no-total", "wrong-total", "no-next", "no-next-no-total", "capped-total", "rounded-total", "empty-list"),
+    *("ids-unordered", "attribute-missing", "not-offered"),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_fault_spoils_the_answer(kind: str) -> None:
     good = ask(simulator(), PEOPLE).answer
-    one = simulator(faults=(Fault(kind=kind, number=100),))
+    one = simulator(faults=(Fault(kind=kind, number=100, name="status"),))
     bad = ask(one, PEOPLE).answer
     assert bad != good
     expected = 200 if kind in CHANGED else STATUS.get(kind)
@@ -53,6 +56,20 @@ def test_changed_documents_are_changed_as_they_say() -> None:
     assert not {"next", "total_count"} & spoilt("no-next-no-total")["meta"].keys()
     assert spoilt("no-total") == good | {"meta": {k: v for k, v in good["meta"].items() if k != "total_count"}}
     assert spoilt("included") == good | {"included": [{"type": "SomethingElse", "id": "1", "attributes": {}}]}
+
+
+def test_a_list_may_ignore_what_it_says_that_it_knows() -> None:
+    def shown(query: str, *, people: int = 60, **fault: Any) -> list[str]:
+        faults = (Fault(**fault),) if fault else ()
+        return ids(page(simulator(people=people, faults=faults), query=query))
+
+    everything = shown("per_page=100")
+    assert shown("where[id]=7&per_page=100", kind="where-ignored", name="id") == everything
+    newest = shown("order=-created_at&per_page=100")
+    assert newest != everything
+    assert shown("order=-created_at&per_page=100", kind="order-ignored", name="created_at") == everything
+    assert shown("order=-created_at&per_page=100", kind="order-ignored", name="updated_at") == newest
+    assert shown("per_page=100", kind="short-page", number=10) == everything[:10]
 
 
 def test_a_total_may_be_capped_or_rounded_while_the_list_goes_on() -> None:
