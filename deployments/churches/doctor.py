@@ -21,7 +21,9 @@ from tasks.doctor.examination import examine
 from tasks.doctor.findings import CONSEQUENCES, EVERYWHERE, INCLUDE, MEANINGS, Examination, Finding
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.patience import patiently
+from tasks.patient_client import PatientClient
 from tasks.reports.counted import counted
+from tasks.retries import part_delays
 from tasks.settings import read_settings
 
 SUBJECTS_NAMED: Final = 3
@@ -39,7 +41,11 @@ async def examine_church(
     async with opened_resources(settings) as resources:
         await patiently(resources, check_schema)
         client = await get_client_for_org(org_id, resources)
-        asker = Asker(client=client, settings=settings, clock_offset=await resources.clock_offset())
+        asker = Asker(
+            client=PatientClient(client=client, delays=part_delays(first=settings.retry_first_seconds), lane="doctor"),
+            at_once=settings.pages_in_flight,
+            clock_offset=await resources.clock_offset(),
+        )
         with waiting(console) as shown:
             examination = await examine(asker, catalog or load_catalog(), report=shown.show)
         kept = [kept_of(one) for one in examination.findings]

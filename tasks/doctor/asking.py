@@ -3,19 +3,16 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pco_catalog.catalog import Entity
-from pco_client.client import FetchedPage, PcoClient
+from pco_client.client import FetchedPage
 from pco_client.documents import Json, Page
-from pco_client.errors import PcoError
 from pco_client.rate_limit import RateReading
 from pco_client.sansio import MOST_PER_PAGE, PageRequest
 from tasks.pages.own_list import OwnList, read_own_list
-from tasks.retries import part_delays, retried
-from tasks.settings import SyncSettings
-
-LANE = "doctor"
+from tasks.patient_client import PatientClient
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,63 +28,37 @@ class Heard:
 
 @dataclass(kw_only=True)
 class Asker:
-    """Asks, as many at a time as a sync has pages in flight. `clock_offset` is the database's clock less ours."""
+    """Asks for so many things `at_once`. `clock_offset` is the database's clock less this machine's."""
 
-    client: PcoClient
-    settings: SyncSettings
+    client: PatientClient
+    at_once: int
     clock_offset: timedelta = timedelta()
-    requests: int = 0
     heard: list[Heard] = field(default_factory=list)
     _room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self._room = asyncio.Semaphore(self.settings.pages_in_flight)
+        self._room = asyncio.Semaphore(self.at_once)
 
     async def page(self, entity: Entity, path: str, *, per_page: int = MOST_PER_PAGE, **what: Any) -> Page:
         """One page of a list; `what` are other fields of a `PageRequest`. Raises the client's errors."""
         request = PageRequest(path=path, api_version=entity.api_version, per_page=per_page, **what)
-
-        async def ask(_: int) -> FetchedPage:
-            try:
-                fetched = await self.client.fetch_page(request, expected_type=entity.resource, lane=LANE)
-            except PcoError:
-                self.requests += 1
-                raise
-            self.requests += fetched.requests
-            self._hear(entity, fetched)
-            return fetched
-
         async with self._room:
-            return (await retried(ask, delays=self._delays)).page
+            fetched = await self.client.fetch_page(request, expected_type=entity.resource)
+        self._hear(entity, fetched)
+        return fetched.page
 
     async def document(self, entity: Entity, path: str) -> Json:
         """A single record. Raises the client's errors."""
-
-        async def ask(_: int) -> Json:
-            self.requests += 1
-            return await self.client.fetch_document(path, api_version=entity.api_version, lane=LANE)
-
         async with self._room:
-            return await retried(ask, delays=self._delays)
+            return await self.client.fetch_document(path, api_version=entity.api_version)
 
     async def own_list(self, entity: Entity, path: str, owner: str) -> OwnList:
         """What PCO shows below one owner. Raises the client's errors."""
-
-        async def ask(_: int) -> OwnList:
-            try:
-                own = await read_own_list(self.client, entity, path, owner, lane=LANE)
-            except PcoError:
-                self.requests += 1
-                raise
-            self.requests += own.requests
-            return own
-
+        read = partial(read_own_list, self.client.client, entity, path, owner, lane=self.client.lane)
         async with self._room:
-            return await retried(ask, delays=self._delays)
-
-    @property
-    def _delays(self) -> list[float]:
-        return part_delays(first=self.settings.retry_first_seconds)
+            own = await self.client.patiently(read)
+        self.client.requests += own.requests
+        return own
 
     def _hear(self, entity: Entity, fetched: FetchedPage) -> None:
         ahead, at = None, fetched.page.answered_at

@@ -35,7 +35,7 @@ from tasks.doctor.findings import (
 )
 from tasks.doctor.first_page import judge_attributes, judge_count, judge_id_order, judge_offers, resources_of
 from tasks.doctor.owners import OwnersExam
-from tasks.readable_products import unreadable_products
+from tasks.lists.readable_products import unreadable_products
 
 NO_RECORD = "2147483646"
 """An id that no record has: PCO's have nine digits, and it may take no greater number for one."""
@@ -69,7 +69,7 @@ async def examine(
     await exam.look_below()
     exam.judge_headers()
     return Examination(
-        findings=tuple(exam.findings), requests=asker.requests, seconds=round(time.monotonic() - began, 1)
+        findings=tuple(exam.findings), requests=asker.client.requests, seconds=round(time.monotonic() - began, 1)
     )
 
 
@@ -86,8 +86,7 @@ class _Exam:
 
     async def look_at_products(self) -> None:
         products = {one.product for one in self._lists}
-        self._refused = await unreadable_products(self._asker.client, self._catalog, products, self._asker.settings)
-        self._asker.requests += len(products)
+        self._refused = await unreadable_products(self._asker.client, self._catalog, products)
         for product in sorted(products):
             error = self._refused.get(product)
             self._add(product, READABLE, "holds" if error is None else "fails", "" if error is None else _status(error))

@@ -13,7 +13,7 @@ from pco_simulator.controls import Church
 from tasks.doctor.asking import Asker
 from tasks.doctor.examination import examine
 from tasks.doctor.findings import Examination
-from tasks.settings import read_settings
+from tasks.patient_client import PatientClient
 
 SOME = (
     "people.Person",
@@ -55,7 +55,7 @@ async def look(church: Church, names: Collection[str] = SOME) -> Examination:
     """What a doctor finds out; chance is seeded."""
     async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
         client = PcoClient(http, credential=PersonalAccessToken(church.app_id, church.secret), base_url=church.base_url)
-        asker = Asker(client=client, settings=read_settings())
+        asker = Asker(client=PatientClient(client=client, delays=[0.05, 0.1], lane="doctor"), at_once=8)
         return await examine(asker, catalog_of(names), chance=random.Random(1))
 
 

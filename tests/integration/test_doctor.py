@@ -24,10 +24,8 @@ def process() -> Iterator[SimulatorProcess]:
 
 
 @pytest.fixture
-def world(process: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
+def world(process: SimulatorProcess) -> SimulatorProcess:
     """The same, answering well until a test has it lie."""
-    monkeypatch.setenv("PCO_SYNC_DATABASE_URL", "postgresql://nobody@127.0.0.1/none")
-    monkeypatch.setenv("PCO_SYNC_REDIS_URL", "redis://127.0.0.1/0")
     process.faults([])
     process.cap(None)
     process.clock(ahead_seconds=0)
