@@ -59,6 +59,14 @@ async def look(church: Church, names: Collection[str] = SOME) -> Examination:
         return await examine(asker, catalog_of(names), chance=random.Random(1))
 
 
+def give_one_donation_many(church: Church) -> None:
+    """One of the first donations has more designations than all others: a cut after four shows in the sample."""
+    owner = church.state("giving.Donation")[0]["id"]
+    church.churn(
+        [{"operation": "create", "entity": "giving.Designation", "count": 7, "relationships": {"donation": owner}}]
+    )
+
+
 def failed(examination: Examination) -> set[tuple[str, str]]:
     """Subject and assumption of what fails."""
     return {(one.subject, one.assumption) for one in examination.of("fails")}

@@ -19,7 +19,7 @@ from flows.sync_organization import sync_organization
 from pco_simulator.testing import SimulatorProcess
 from pco_store.errors import ChurchRemoved
 from tests.church import Church
-from tests.integration.doctors import always, catalog_of
+from tests.integration.doctors import always, catalog_of, give_one_donation_many
 
 PERSON, DONATION, DESIGNATION = "people.Person", "giving.Donation", "giving.Designation"
 PEOPLE, DONATIONS = "/people/v2/people", "/giving/v2/donations"
@@ -31,6 +31,7 @@ def world(church: Church, monkeypatch: pytest.MonkeyPatch) -> Iterator[Church]:
     """A church in a world of its own."""
     with SimulatorProcess(people=120, groups=6) as simulator:
         monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", simulator.base_url)
+        give_one_donation_many(simulator)
         yield church.served_by(simulator)
 
 
@@ -95,7 +96,7 @@ def test_a_full_walk_asks_for_no_window_that_is_not_kept_to(world: Church, lie: 
 
 
 def test_what_an_include_cuts_is_not_read_with_its_owners_until_it_is_whole(world: Church) -> None:
-    world.simulator.faults(always("include-cut", path=DONATIONS, include="designations", number=1))
+    world.simulator.faults(always("include-cut", path=DONATIONS, include="designations", number=4))
     examine(world, *OF_GIVING)
     world.simulator.reset_log()
     summary = world.sync(DONATION)
@@ -172,7 +173,7 @@ def test_the_report_of_a_whole_church_fits_80_columns_and_holds_no_value_and_the
             *always("403", path="/people/v2/emails"),
             *always("where-ignored", path=PEOPLE, name="created_at"),
             *always("attribute-missing", path=DONATIONS, name="amount_cents"),
-            *always("include-cut", path=DONATIONS, include="designations", number=1),
+            *always("include-cut", path=DONATIONS, include="designations", number=4),
         ]
     )
     world.simulator.reset_log()
