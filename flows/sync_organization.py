@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Literal
@@ -19,6 +20,8 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.client import PcoClient
 from pco_client.errors import SkipError
+from pco_store.errors import StoreError
+from pco_store.freshness.keeping import keep_facts
 from pco_store.ledger.fan_out.fan_outs import find_fan_out
 from pco_store.ledger.leases import RunLease
 from pco_store.ledger.members import read_traits
@@ -166,7 +169,11 @@ async def _mirror(
         await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
         return summary
 
-    return await patiently(resources, end)
+    summary = await patiently(resources, end)
+    with suppress(StoreError):  # else the next sweep does it; until then freshness is looked up
+        async with resources.database.transaction() as connection:
+            await keep_facts(connection, run.org_id)
+    return summary
 
 
 def _reasons(summary: OrganizationSummary) -> str:

@@ -1,4 +1,4 @@
-"""Adds the columns that a migration needs table by table, before the migration itself runs.
+"""Adds the columns that a migration needs table by table, and builds its indexes, before the migration itself runs.
 
 A migration is one transaction, and what it locks stays locked until its end: with columns for each of eighty tables,
 that is longer than a sync may have to wait. So each table gets its columns in a transaction of its own, which steps
@@ -8,13 +8,14 @@ back if somebody uses the table, and is tried again. The migration then touches 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from pco_store.database import Database
-from pco_store.errors import StoreUnavailable
+from pco_store.database import Database, unavailable_means_retry
+from pco_store.errors import StatementRefused, StoreUnavailable
 
 LOCK_MILLISECONDS: Final = 40
 """So long others may have to wait behind us for a table that is in use."""
@@ -24,6 +25,18 @@ PATIENCE_SECONDS: Final = 120.0
 
 Columns = Mapping[str, Sequence[str]]
 """Text columns by tables, whose names have their schemas before them: {"giving.donation": ["person_id"]}."""
+
+Indexes = Mapping[str, str]
+"""What follows the name in CREATE INDEX, by the name in the schema `sync`."""
+
+_STATE_OF_INDEX: Final = """
+    SELECT CASE WHEN indisvalid THEN 'built'
+        WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND mode = 'ShareUpdateExclusiveLock' AND granted
+                     AND relation = indrelid AND database = (SELECT oid FROM pg_database
+                                                             WHERE datname = current_database())) THEN 'being_built'
+        WHEN indexrelid IS NOT NULL THEN 'broken' ELSE 'lacking' END
+    FROM (SELECT) AS one LEFT JOIN pg_index ON indexrelid = to_regclass(:name)
+"""
 
 
 async def add_columns_ahead(database: Database, columns: Columns) -> None:
@@ -61,6 +74,39 @@ async def make_unless_in_use(
         if time.monotonic() > patience_until:
             raise StoreUnavailable(trouble)
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def build_indexes_ahead(database: Database, indexes: Indexes) -> None:
+    """Build what is lacking while others write; an attempt that was interrupted is thrown away. Safe to repeat.
+
+    It waits for every transaction that has begun before. Two who do so wait for each other. Raises `StoreUnavailable`.
+    """
+    for name, what in indexes.items():
+        patience_until = time.monotonic() + PATIENCE_SECONDS
+        while (state := await _state_of_index(database, name)) != "built":
+            if time.monotonic() > patience_until:
+                raise StoreUnavailable(f"the index {name} is being built for too long by somebody else")
+            if state == "broken":
+                await _run_alone(database, f"DROP INDEX CONCURRENTLY IF EXISTS sync.{name}")
+            elif state == "lacking":
+                with suppress(StatementRefused):  # somebody was faster, or it is there now, broken
+                    await _run_alone(database, f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {what}")
+            else:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _state_of_index(database: Database, name: str) -> str:
+    async with database.transaction() as connection:
+        state: str = await connection.scalar(text(_STATE_OF_INDEX), {"name": f"sync.{name}"})
+        return state
+
+
+async def _run_alone(database: Database, statement: str) -> None:
+    """In no transaction: Postgres makes several of it."""
+    with unavailable_means_retry():
+        async with database.sessions.connect() as session:
+            await session.execution_options(isolation_level="AUTOCOMMIT")
+            await session.exec_driver_sql(statement)
 
 
 def _has_columns(connection: Connection, table: str, names: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Final
 
 from alembic import command
@@ -10,7 +11,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from pco_store.ahead import LOCK_MILLISECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Columns, add_columns_ahead
+from pco_store.ahead import (
+    LOCK_MILLISECONDS,
+    PATIENCE_SECONDS,
+    PAUSE_SECONDS,
+    add_columns_ahead,
+    build_indexes_ahead,
+)
 from pco_store.churches.readers import wall_off
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer, StoreInUse, StoreUnavailable
@@ -46,8 +53,9 @@ async def migrate(url: str) -> str:
             found = await found_migration(connection)
         if found in known_migrations():
             await _tell_oldest_program(database)  # before a table loses anything
-        for columns in _ahead_of(found):
-            await add_columns_ahead(database, columns)
+        for module in _pending(found):
+            await add_columns_ahead(database, getattr(module, "AHEAD", {}))
+            await build_indexes_ahead(database, getattr(module, "INDEXES", {}))
         known = known_migrations()
         for revision in known[-1:] if found is None else known:
             await _apply(database, revision)
@@ -103,12 +111,15 @@ async def _apply(database: Database, revision: str) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _ahead_of(found: str | None) -> list[Columns]:
-    """The columns that pending migrations name for tables that may be in use, oldest migration first."""
+def _pending(found: str | None) -> list[ModuleType]:
+    """The migrations that a database in use lacks, oldest first: what is in their way is made beforehand.
+
+    `AHEAD`: columns of tables that may be in use; `INDEXES`: those of large tables.
+    """
     if found is None:
         return []
     pending = (one for one in ScriptDirectory.from_config(_config()).walk_revisions() if one.revision > found)
-    return [one.module.AHEAD for one in reversed(list(pending)) if hasattr(one.module, "AHEAD")]
+    return [one.module for one in reversed(list(pending))]
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

@@ -17,6 +17,8 @@ from pco_store.churches.wall import CHURCH_LOCK
 from pco_store.database import Database
 
 RUNS: Final = "sync.runs"
+CHANGES: Final = "sync.church_changes"
+"""Gets a row with each batch that is deleted elsewhere."""
 KEPT: Final = "sync.churches"
 """It says that the church was removed, and nothing else."""
 WITHOUT_CHURCH: Final = frozenset({"sync.migrations", "sync.backfills"})
@@ -72,7 +74,7 @@ async def church_tables(connection: AsyncConnection) -> list[ChurchTable]:
             unknown.append(row.plain)
     if unknown:
         raise UnknownTableError(f"whose rows these tables hold is not known: {', '.join(unknown)}")
-    return [*by_run, *sorted(by_org, key=lambda one: one.name == RUNS)]
+    return [*by_run, *sorted(by_org, key=lambda one: (one.name in (RUNS, CHANGES), one.name == CHANGES))]
 
 
 def _of_runs(column: str) -> str:

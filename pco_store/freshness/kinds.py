@@ -85,7 +85,7 @@ async def publish_kinds(database: Database) -> None:
 
     await make_unless_in_use(
         database,
-        f"{view}; COMMENT ON VIEW sync.kinds IS '{comment}'",
+        f"{view}; COMMENT ON VIEW sync.kinds IS '{comment}'; DELETE FROM sync.kept_churches",  # noqa: S608 - the catalogue
         is_published,
         trouble="sync.freshness is read all the time, so that it cannot be told of new kinds",
     )

@@ -86,12 +86,14 @@ async def read_churches(connection: AsyncConnection, org_id: str | None = None) 
                        THEN min(changes_seen_until) FILTER (WHERE is_list) END AS changes_seen_until,
                    CASE WHEN bool_and(complete_as_of IS NOT NULL) FILTER (WHERE is_list)
                        THEN min(complete_as_of) FILTER (WHERE is_list) END AS complete_as_of,
-                   array_agg(entity || ': ' || concat_ws('; ', overdue_because, last_error) ORDER BY entity)
+                   array_agg(entity || ': ' || concat_ws('; ', overdue_because, last_error))
                        FILTER (WHERE freshness IN ('overdue', 'incomplete')) AS because,
-                   EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id AND run.entity = :church
-                             AND run.scope = '' AND run.state IN ('running', 'failed', 'cancelled'))
-                   AND NOT EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id
-                             AND run.entity = :church AND run.scope = '' AND run.state = 'completed') AS is_first
+                   CASE WHEN EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id
+                                     AND run.entity = :church AND run.scope = '' AND run.state = 'completed')
+                       THEN false
+                       ELSE EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id
+                                    AND run.entity = :church AND run.scope = ''
+                                    AND run.state IN ('running', 'failed', 'cancelled')) END AS is_first
             FROM (SELECT *, freshness <> 'never_read' AND way IN ('delta', 'full') AS is_list FROM sync.freshness
                   WHERE CAST(:org_id AS text) IS NULL OR org_id = :org_id) AS table_of
             GROUP BY org_id ORDER BY org_id
@@ -108,7 +110,7 @@ async def read_churches(connection: AsyncConnection, org_id: str | None = None) 
             never_read=row.never_read,
             changes_seen_until=row.changes_seen_until,
             complete_as_of=row.complete_as_of,
-            because=(*([NOT_OVER] if row.is_first else []), *(row.because or ())),
+            because=(*([NOT_OVER] if row.is_first else []), *sorted(row.because or ())),
         )
         for row in result
     ]

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from prefect.events import emit_event
 
 from pco_store.freshness.announcing import OVERDUE, Announcement, claim_announcements, claim_look
+from pco_store.freshness.keeping import keep_all_facts
 from tasks.credentials import scheduled_organizations
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -57,6 +58,7 @@ async def tell_freshness(resources: Resources) -> int:
     async with resources.database.transaction() as connection:
         if not await claim_look(connection):
             return 0
+    await keep_all_facts(resources.database)
     org_ids = list(await scheduled_organizations(resources.settings))
     async with resources.database.transaction() as connection:
         announced = await claim_announcements(connection, org_ids)

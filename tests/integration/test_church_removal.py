@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from pco_client.redis_governor import budget_keys
 from pco_store.churches.removal import (
+    CHANGES,
     UnknownTableError,
     begin_removal,
     church_tables,
@@ -62,8 +63,16 @@ COLUMNS = """
     ORDER BY 1, a.attnum
 """
 
-KNOWN = {"org_id": "'{org_id}'", "run_id": "{number}", "state": "'{state}'", "flow_run_id": "'{canary}-flow'"}
+KNOWN = {
+    "org_id": "'{org_id}'",
+    "run_id": "{number}",
+    "state": "'{state}'",
+    "flow_run_id": "'{canary}-flow'",
+    "change_id": "{number}000",
+}
 STATES = {"sync.connections": "active"}
+WITHOUT_TEXT = {"sync.unshown", "sync.kept_churches", CHANGES}
+"""Beside the name of the church."""
 UNTOUCHED = {"sync.migrations", "sync.backfills", "sync.churches"}
 
 
@@ -111,7 +120,7 @@ async def remove(database: Database, org_id: str) -> dict[str, int]:
 
 async def test_a_church_is_in_no_table_afterwards_and_another_in_all_of_them_still(database: Database) -> None:
     tables = await fill_every_table(database, "hope", "Hopeful", 2)
-    assert await tables_with(database, "Hopeful") | {"sync.unshown"} == tables
+    assert await tables_with(database, "Hopeful") | WITHOUT_TEXT == tables
     before = [row async for row in _everything(database)]
     assert await fill_every_table(database, "grace", CANARY, 1) == tables
     async with database.transaction() as connection:
@@ -119,6 +128,7 @@ async def test_a_church_is_in_no_table_afterwards_and_another_in_all_of_them_sti
     assert set(counted) == tables
 
     gone = await remove(database, "grace")
+    assert gone.pop(CHANGES) >= counted.pop(CHANGES), "each batch that goes is a change"
     assert gone == counted
     assert await tables_with(database, CANARY) == set()
     assert [row async for row in _everything(database)] == before

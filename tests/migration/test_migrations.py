@@ -16,6 +16,7 @@ from pco_store.churches.tables import ChurchRow, ReaderRow
 from pco_store.connections.tables import ConnectionRow
 from pco_store.database import Database
 from pco_store.errors import SchemaMissing, SchemaNewer, SchemaOutdated, StatementRefused
+from pco_store.freshness.tables import ChurchChangeRow, KeptChurchRow, TableFactsRow
 from pco_store.ledger.tables import LEDGER_SCHEMA
 from pco_store.migrate import migrate
 from pco_store.mirror.tables import all_mirror_tables, metadata
@@ -51,12 +52,8 @@ INDEXES = """
 
 
 def create_from_models(connection: Connection) -> None:
-    assert {one.__tablename__ for one in (ConnectionRow, ChurchRow, ReaderRow, AssumptionRow)} == {
-        "connections",
-        "churches",
-        "readers",
-        "assumptions",
-    }
+    elsewhere = (ConnectionRow, ChurchRow, ReaderRow, AssumptionRow, TableFactsRow, KeptChurchRow, ChurchChangeRow)
+    assert all(one.__tablename__ for one in elsewhere), "what is imported is known to the metadata"
     tables = all_mirror_tables()
     for schema in sorted({LEDGER_SCHEMA, *(str(table.schema) for table in tables)}):
         connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
