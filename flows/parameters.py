@@ -169,6 +169,9 @@ NIGHTLY_REQUESTS: Final = 6000
 Budget = Annotated[
     int, Field(ge=0, le=1_000_000, description="Requests of a night, as far as lists below parents are concerned")
 ]
+SpreadSeconds = Annotated[
+    int, Field(ge=0, le=86_400, description="Over so long the starts of the churches are spread; 0: all of them now")
+]
 Patterns = Annotated[
     tuple[str, ...],
     AfterValidator(_check_patterns),
@@ -188,6 +191,7 @@ __all__ = [
     "OrgId",
     "Patterns",
     "Scopes",
+    "SpreadSeconds",
     "UnknownEntity",
     "child_chain",
     "child_entities",

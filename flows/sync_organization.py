@@ -50,6 +50,7 @@ from tasks.reports.organization_summary import (
     summarize_organization,
 )
 from tasks.reports.outcomes import SPREADING
+from tasks.retries import DELTA_SECONDS
 from tasks.run_names import own_run_name
 from tasks.runs.not_started import message_of
 from tasks.runs.opening import (
@@ -200,9 +201,12 @@ async def _read_all(
         if obstacle:
             get_run_logger().warning(obstacle)
     products = {way.entity.product for way in (*top, *below)}
+    within = None
     if plan["mode"] == "delta":
         products -= read_lately(known, now=run.started_at)
-    refused = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
+        within = DELTA_SECONDS
+    patient = resources.patient_client(client, lane=PRODUCTS, within=within)
+    refused = await unreadable_products(patient, catalog, products)
     ended = {
         way.entity.name: EntityEnd(outcome="unreadable", reason=refused[way.entity.product])
         for way in (*top, *below)
@@ -216,6 +220,7 @@ async def _read_all(
         lease,
         [way for way in top if way.entity.product not in refused],
         many_deletions=plan["many_deletions"],
+        within=within,
     )
     if mode not in ("full", "rest"):
         return ended, None

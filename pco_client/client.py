@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -76,7 +77,10 @@ class _Writing:
 
 
 class PcoClient:
-    """Reads PCO with one credential. Every request takes a permit of the governor first."""
+    """Reads PCO with one credential. Every request takes a permit of the governor first, then a place in `room`.
+
+    `room` bounds the requests on their way, such as a semaphore; without it the client's pool of connections does.
+    """
 
     def __init__(
         self,
@@ -86,8 +90,10 @@ class PcoClient:
         governor: Governor | None = None,
         base_url: str = BASE_URL,
         user_agent: str = user_agent(),
+        room: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
         self._http = http
+        self._room = room or nullcontext()
         self._credential = credential
         self._governor: Governor = governor or ProcessGovernor()
         self._base_url = base_url.rstrip("/")
@@ -146,9 +152,10 @@ class PcoClient:
             sent_at = datetime.now(UTC)
             request = build(signing)
             try:
-                answer = await self._http.request(
-                    request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
-                )
+                async with self._room:
+                    answer = await self._http.request(
+                        request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
+                    )
             except _PermitTooOldError:
                 continue
             except (httpx.TransportError, httpx.InvalidURL) as error:

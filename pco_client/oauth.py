@@ -179,6 +179,12 @@ def read_pair(response: HttpResponse) -> TokenPair:
     )
 
 
+def check_revoked(response: HttpResponse) -> None:
+    """That a token was revoked, or was none: OAuth does not tell them apart. Raises as `read_pair`."""
+    if response.status != 200:
+        raise _token_error(response, _object(response))
+
+
 def read_user(response: HttpResponse) -> ConsentingUser:
     """Who consented. Raises `BadRequest` if PCO does not say so, and errors that pass."""
     told, status = _object(response), response.status

@@ -13,6 +13,7 @@ from pco_client.oauth import (
     ConsentingUser,
     OAuthClient,
     TokenPair,
+    check_revoked,
     code_form,
     form_request,
     read_pair,
@@ -53,8 +54,8 @@ class TokenEndpoint:
         return read_pair(await self._post("token", form))
 
     async def revoke(self, token: str) -> None:
-        """Let the pair of a token open nothing any more. Raises `RetryError`."""
-        await self._post("revoke", revoke_form(self._client, token))
+        """Let the pair of a token open nothing any more. Raises `ClientRefused`, and errors that pass."""
+        check_revoked(await self._post("revoke", revoke_form(self._client, token)))
 
     async def who(self, token: AccessToken) -> ConsentingUser:
         """Whose token it is."""

@@ -24,5 +24,8 @@ class WarmWorkerSettings(BaseSettings):
     deployment_cache_seconds: float = Field(default=30, ge=0)
     """How long a deployment's entry point and pull steps are taken as known."""
 
+    shares: str = ""
+    """How much of the limit the runs of some work queues may take together, such as `fast+slow=0.9,slow=0.3`."""
+
     residents: str = ""
     """Functions that stay in the process beside its runs, as `module:function`, with commas between them."""

@@ -2,14 +2,18 @@
 
 import asyncio
 import gc
+import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
+from uuid import UUID
 
 import anyio.abc
 import httpx
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.logging.loggers import patch_print
 from prefect.types._datetime import now
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
@@ -22,11 +26,14 @@ from pco_worker.patience import is_away
 from pco_worker.residents import find_resident
 from pco_worker.running import Running
 from pco_worker.settings import WarmWorkerSettings
+from pco_worker.shares import Shares
 
 T = TypeVar("T")
 
 LONGEST_WAIT_FOR_ROOM = 0.5
 """Seconds. A worker that has work looks for more at least this often, if it has room."""
+QUEUES_KNOWN_SECONDS = 30.0
+"""How long the pool's work queues are taken as known, where they have shares."""
 
 
 class WarmWorkerResult(BaseWorkerResult):
@@ -52,6 +59,9 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             deployment_cache_seconds=self._warm_settings.deployment_cache_seconds,
             logger=self._logger,
         )
+        self._shares = Shares.parse(self._warm_settings.shares, limit=int(options["limit"]))
+        self._queues: tuple[float, dict[UUID, str]] = (-QUEUES_KNOWN_SECONDS, {})
+        self._queue_of_run: dict[UUID, str] = {}
         self._room = asyncio.Event()
         self._runs_once = False
         self._is_api_away = False
@@ -135,22 +145,60 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         if self._is_full:
             return []
         try:
+            names = await self._queues_with_room() if self._shares.bounds else sorted(self._work_queues)
+            if names is None:
+                return []
             answer = await self.client.request(
                 "POST",
                 "/work_pools/{name}/get_scheduled_flow_runs",
                 path_params={"name": self._work_pool_name},
                 json={
-                    "work_queue_names": sorted(self._work_queues),
+                    "work_queue_names": names,
                     "scheduled_before": now("UTC").isoformat(),
                     "limit": min(int(self.limiter.available_tokens), 200),
                 },
             )
+        except ObjectNotFound:
+            return []
         except httpx.HTTPStatusError as error:
             if error.response.status_code == 404:  # the pool is gone; the next heartbeat makes it again or warns
                 return []
             raise
         self._note_presence()
-        return [WorkerFlowRunResponse.model_validate(one) for one in answer.json()]
+        found = [WorkerFlowRunResponse.model_validate(one) for one in answer.json()]
+        return self._within_shares(found) if self._shares.bounds else found
+
+    async def _queues_with_room(self) -> list[str] | None:
+        """The names of the work queues to look into; none if each of them has its share. Raises httpx's errors."""
+        read_at, queues = self._queues
+        if time.monotonic() - read_at > QUEUES_KNOWN_SECONDS:
+            read = await self.client.read_work_queues(work_pool_name=self._work_pool_name)
+            queues = {one.id: one.name for one in read}
+            self._queues = (time.monotonic(), queues)
+        taken = self._taken()
+        wanted = self._work_queues or set(queues.values())
+        free = sorted(one for one in wanted if self._shares.has_room(one, taken))
+        if len(free) == len(wanted):
+            return sorted(self._work_queues)  # also those that are made meanwhile
+        return free or None
+
+    def _within_shares(self, found: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+        """In Prefect's order, by the priorities of the queues, as many of each as may be taken."""
+        taken, chosen = self._taken(), []
+        for one in found:
+            queue = self._queues[1].get(one.work_queue_id, "")
+            if one.flow_run.id in self._submitting_flow_run_ids or not self._shares.has_room(queue, taken):
+                continue
+            taken[queue] += 1
+            self._queue_of_run[one.flow_run.id] = queue
+            chosen.append(one)
+        return chosen
+
+    def _taken(self) -> Counter[str]:
+        """How many runs of each queue are held."""
+        held = self._submitting_flow_run_ids
+        self._queue_of_run = {run: queue for run, queue in self._queue_of_run.items() if run in held}
+        return Counter(self._queue_of_run.values())
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Execute the run. The base class would read deployment and flow first, and report three states."""

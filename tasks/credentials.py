@@ -95,6 +95,9 @@ class PcoCredentials(Block):
 
     scheduled: bool = Field(default=True, description="Whether schedules sync this church, too")
     base_url: str = Field(default=PCO_BASE_URL, description="Where PCO answers; a simulator's address to try it out")
+    switched_off: list[str] = Field(
+        default=[], description="Schedules of its own that `pco-sync churches pause` has switched off, by id"
+    )
     oauth: bool = Field(
         default=False,
         title="Connected by OAuth",

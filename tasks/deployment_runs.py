@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
-from uuid import UUID
+from datetime import datetime
+from typing import Any, Final
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.states import Scheduled
 
 from pco_store.database import Database
 from pco_store.errors import PlanDiffers
@@ -20,6 +22,28 @@ from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import find_deployment
 from tasks.run_names import run_name
 from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION, read_settings
+
+DELTAS: Final = "deltas"
+BACKGROUND: Final = "background"
+CHILDREN: Final = "children"
+"""The work queues of what no person waits for: scheduled deltas, then nights and all other long runs, then the children
+of fan-outs. What a person starts is in Prefect's queue `default`, and comes first."""
+
+
+def queue_of(mode: str) -> str:
+    """The queue of a run that nobody waits for."""
+    return DELTAS if mode == "delta" else BACKGROUND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """When a run is to start, and in which queue of the work pool. Left out: now, in the deployment's own."""
+
+    at: datetime | None = None
+    queue: str | None = None
+
+
+NOW: Final = Turn()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +64,7 @@ async def start_sync(
     mode: Mode = "full",
     many_deletions: ManyDeletions = "stop",
     is_abandoned: bool = False,
+    turn: Turn = NOW,
 ) -> Started:
     """Ask Prefect for a run of `sync_entity` on the work pool and return at once.
 
@@ -59,7 +84,7 @@ async def start_sync(
         "many_deletions": many_deletions,
     }
     key = None if epoch is None else sync_key(org_id, entity, epoch)
-    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned, turn=turn)
 
 
 async def start_fan_out(
@@ -70,15 +95,16 @@ async def start_fan_out(
     epoch: str | None = None,
     on_conflict: ConflictPolicy = "join",
     is_abandoned: bool = False,
+    turn: Turn = NOW,
     **more: Any,
 ) -> Started:
     """The same for `sync_children`; `more` are its other parameters."""
     parameters = {"org_id": org_id, "entity": entity, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, entity, epoch, FAN_OUT_SCOPE)
-    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned, turn=turn)
 
 
-async def continue_fan_out(root: RunHandle, *, deployment: str) -> Started:
+async def continue_fan_out(root: RunHandle, *, deployment: str, turn: Turn = NOW) -> Started:
     """The same for a fan-out that nobody works on, as it was begun."""
     plan = root.fan_out
     assert plan is not None, "only a fan-out has children"
@@ -88,6 +114,7 @@ async def continue_fan_out(root: RunHandle, *, deployment: str) -> Started:
         deployment=deployment,
         epoch=root.epoch,
         is_abandoned=True,
+        turn=turn,
         **parameters_of(plan, root.mode),
     )
 
@@ -106,54 +133,69 @@ async def start_organization(
     epoch: str | None = None,
     on_conflict: ConflictPolicy = "join",
     is_abandoned: bool = False,
+    turn: Turn = NOW,
     **more: Any,
 ) -> Started:
     """The same for `sync_organization`; `more` are its other parameters."""
     parameters = {"org_id": org_id, "on_conflict": on_conflict, **more}
     key = None if epoch is None else sync_key(org_id, ORGANIZATION, epoch)
-    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned)
+    return await _start(deployment, parameters, epoch, key, is_abandoned=is_abandoned, turn=turn)
 
 
 async def start_deployment(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
     """Ask Prefect for a run of any deployment. Raises `NotDeployedError`."""
     async with get_client() as client:
         found = await find_deployment(client, deployment)
-        return await _create(client, found.id, deployment, parameters)
+        return await _create(client, found, deployment, parameters)
 
 
 async def _create(
     client: PrefectClient,
-    deployment_id: UUID,
+    found: DeploymentResponse,
     deployment: str,
     parameters: Mapping[str, Any],
     *,
     key: str | None = None,
+    turn: Turn = NOW,
 ) -> FlowRun:
     name = run_name(deployment.partition("/")[0], parameters)
     return await client.create_flow_run_from_deployment(
-        deployment_id, parameters=dict(parameters), name=name, idempotency_key=key
+        found.id,
+        parameters=dict(parameters),
+        name=name,
+        idempotency_key=key,
+        state=Scheduled(scheduled_time=turn.at),
+        work_queue_name=turn.queue if found.work_pool_name else None,
     )
 
 
 async def _start(
-    deployment: str, parameters: Mapping[str, Any], epoch: str | None, key: str | None, *, is_abandoned: bool
+    deployment: str,
+    parameters: Mapping[str, Any],
+    epoch: str | None,
+    key: str | None,
+    *,
+    is_abandoned: bool,
+    turn: Turn,
 ) -> Started:
     async with get_client() as client:
         found = await find_deployment(client, deployment)
         if key is None:
-            run = await _create(client, found.id, deployment, parameters)
+            run = await _create(client, found, deployment, parameters, turn=turn)
             return Started(flow_run=run, is_new=True)
-        return await _once(client, found.id, deployment, {**parameters, "epoch": epoch}, key, is_abandoned=is_abandoned)
+        wanted = {**parameters, "epoch": epoch}
+        return await _once(client, found, deployment, wanted, key, is_abandoned=is_abandoned, turn=turn)
 
 
 async def _once(
     client: PrefectClient,
-    deployment_id: UUID,
+    found: DeploymentResponse,
     deployment: str,
     parameters: dict[str, Any],
     key: str,
     *,
     is_abandoned: bool,
+    turn: Turn,
 ) -> Started:
     is_restart = parameters["on_conflict"] == "restart"
     attempt = 1
@@ -162,7 +204,7 @@ async def _once(
         known = await client.read_flow_runs(flow_run_filter=_with_key(attempt_key), limit=1)
         run = known[0] if known else None
         if run is None:
-            run = await _create(client, deployment_id, deployment, parameters, key=attempt_key)
+            run = await _create(client, found, deployment, parameters, key=attempt_key, turn=turn)
             return Started(flow_run=run, is_new=True)
         if _is_over(run):
             is_joined = not (is_abandoned or is_restart) and _has_completed(run) and await _is_complete(key)

@@ -49,6 +49,7 @@ class Resources:
     signs: SignsOfLife
     _closing: AsyncExitStack
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
+    _rooms: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _connections: dict[str, tuple[float, Connection]] = field(default_factory=dict)
     _oauth: dict[tuple[str, OAuthClient], OAuthCredential] = field(default_factory=dict)
     _receipts: list[ReceiptStorage] = field(default_factory=list)
@@ -65,6 +66,7 @@ class Resources:
             governor=self._governors.setdefault(identity, RedisGovernor(self.redis, identity)),
             base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
+            room=self._rooms.setdefault(identity, asyncio.Semaphore(self.settings.pages_in_flight)),
         )
 
     @property
@@ -72,9 +74,9 @@ class Resources:
         """The waits between the tries of a request or a step that fails."""
         return delays_of(self.settings)
 
-    def patient_client(self, client: PcoClient, *, lane: str) -> PatientClient:
-        """For requests beside the pages of a list."""
-        return PatientClient(client=client, delays=self.delays, lane=lane)
+    def patient_client(self, client: PcoClient, *, lane: str, within: float | None = None) -> PatientClient:
+        """For requests beside the pages of a list. `within`: seconds after which none is tried again."""
+        return PatientClient(client=client, delays=self.delays, lane=lane, within=within)
 
     async def oauth_credential(self, by: ByOAuth) -> OAuthCredential:
         """The credential of a church, one for all its syncs of this process. Raises as `OAuthCredential.open`."""
@@ -187,7 +189,8 @@ def _open(settings: SyncSettings) -> Resources:
         silence_seconds=settings.lease_seconds,
     )
     redis: Redis = Redis.from_url(redis_address(settings.redis_url.get_secret_value()))
-    limits = httpx.Limits(max_connections=settings.pages_in_flight, max_keepalive_connections=settings.pages_in_flight)
+    # Each church has so many at most, and none waits for a connection that another one's silence holds.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.pages_in_flight)
     http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits)
     token_http = httpx.AsyncClient(
         timeout=settings.request_timeout_seconds, limits=httpx.Limits(max_connections=TOKEN_REQUESTS_AT_ONCE)

@@ -18,13 +18,14 @@ T = TypeVar("T")
 class PatientClient:
     """For what is requested beside the pages of a list, which are tried again as a whole.
 
-    `delays` are the waits in seconds between the tries, `lane` is the share of the rate budget that is used. `requests`
-    counts what was requested, those that failed too. The methods raise the last error of the client.
+    `delays` are the waits in seconds between the tries, of which none begins later than `within` seconds; `lane` is the
+    share of the rate budget that is used. `requests` counts what was requested, those that failed too. The methods raise the last error of the client.
     """
 
     client: PcoClient
     delays: Sequence[float]
     lane: str
+    within: float | None = None
     requests: int = 0
 
     async def fetch_page(self, request: PageRequest, *, expected_type: str) -> FetchedPage:
@@ -52,4 +53,4 @@ class PatientClient:
                 self.requests += 1
                 raise
 
-        return await retried(counted, delays=self.delays, is_one_record=is_one_record)
+        return await retried(counted, delays=self.delays, is_one_record=is_one_record, within=self.within)

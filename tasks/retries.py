@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -29,6 +30,11 @@ T = TypeVar("T")
 
 JITTER: Final = 0.5
 """Retry waits vary by this share, so that what failed together does not come back together."""
+
+DELTA_SECONDS: Final = 60.0
+"""How long a request of a church's delta is tried, answers that do not come included. The next delta comes in minutes,
+and a church that does not answer must not keep a place from others until then.
+"""
 
 
 class Decision(Enum):
@@ -89,14 +95,17 @@ async def retried(
     *,
     delays: Sequence[float],
     is_one_record: bool = False,
+    within: float | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
     chance: random.Random = _CHANCE,
 ) -> T:
     """What the action returns, which is called with the number of the attempt. Raises its last error.
 
-    `is_one_record`: it is about one record, which PCO may never be able to render.
+    `is_one_record`: it is about one record, which PCO may never be able to render. `within`: seconds after which no
+    other attempt begins, however long the earlier ones took.
     """
-    attempt = 1
+    attempt, began = 1, clock()
     while True:
         try:
             return await action(attempt)
@@ -104,7 +113,10 @@ async def retried(
             is_hopeless = is_one_record and attempt > PATIENCE_WITH_ONE and isinstance(error, POISONOUS)
             if attempt > len(delays) or is_hopeless or decide(error) is not Decision.RETRY:
                 raise
-        await sleep(delays[attempt - 1] * chance.uniform(1, 1 + JITTER))
+            delay = delays[attempt - 1] * chance.uniform(1, 1 + JITTER)
+            if within is not None and clock() - began + delay > within:
+                raise
+        await sleep(delay)
         attempt += 1
 
 

@@ -4,7 +4,7 @@ from prefect.client.orchestration import get_client
 from rich.console import Console
 
 from deployments.churches.known import check_known
-from deployments.churches.prefect_side import own_schedules
+from deployments.churches.prefect_side import drop_waiting_starts, own_schedules
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.parameters import WrongArgumentError
@@ -37,6 +37,8 @@ async def rename(org_id: str, name: str, console: Console, *, as_json: bool) -> 
 async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_json: bool) -> int:
     """Whether schedules sync it, those of all churches and its own. Raises `UnknownChurchError`, `WrongArgumentError`,
     `ChurchRemoved`.
+
+    Of its own schedules, those are switched on again that were switched off here.
     """
     settings = read_settings()
     if settings.org_id == org_id and settings.application_id and settings.secret:
@@ -50,14 +52,23 @@ async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_js
         raise WrongArgumentError(f"{org_id} is not connected, so that no schedule syncs it: pco-sync connect {org_id}")
     async with transaction() as connection:
         await refuse_removed(connection, org_id)
-    block.scheduled = scheduled
-    await block.save(org_id, overwrite=True)
     async with get_client() as client:
         own = [one for one in await own_schedules(client, org_id) if one.active is not scheduled]
+        if scheduled:
+            own = [one for one in own if str(one.schedule_id) in block.switched_off]
+        else:  # noted before it is done: what somebody else has switched off stays off
+            block.scheduled = False
+            block.switched_off = sorted({*block.switched_off, *(str(one.schedule_id) for one in own)})
+            await block.save(org_id, overwrite=True)
         for one in own:
             await client.update_deployment_schedule(one.deployment_id, one.schedule_id, active=scheduled)
+        if scheduled:
+            block.scheduled, block.switched_off = True, []
+            await block.save(org_id, overwrite=True)
+        dropped = 0 if scheduled else await drop_waiting_starts(client, org_id)
     if as_json:
-        print_document({"org_id": org_id, "scheduled": scheduled, "own_schedules": len(own), "exit_code": DONE})
+        document = {"org_id": org_id, "scheduled": scheduled, "own_schedules": len(own), "dropped_starts": dropped}
+        print_document({**document, "exit_code": DONE})
         return DONE
     told = f"schedules sync {org_id} again" if scheduled else f"{org_id} is paused: no schedule syncs it"
     more = f"; {counted(len(own), 'schedule')} of its own {'on' if scheduled else 'off'}, too" if own else ""

@@ -1,6 +1,7 @@
 """What Prefect has of a church: its credentials, schedules with its name in them, flow runs, and for how long."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -22,6 +23,7 @@ from prefect.states import Cancelling
 from pydantic import TypeAdapter
 
 from deployments.provisioning.names import TAG
+from tasks.deployment_runs import BACKGROUND, DELTAS
 
 AT_ONCE: Final = 200
 UNENDED: Final = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
@@ -67,6 +69,25 @@ async def cancel_flow_runs(client: PrefectClient, org_id: str) -> int:
         except ObjectNotFound:
             continue
     return len(runs)
+
+
+async def drop_waiting_starts(client: PrefectClient, org_id: str) -> int:
+    """Cancel what a schedule is about to start of the church, and has not begun; how many that were.
+
+    What continues a sync that had begun has a key, and is left alone.
+    """
+    dropped = [
+        run
+        for run in await unended_flow_runs(client, org_id)
+        if run.work_queue_name in (DELTAS, BACKGROUND)
+        and run.idempotency_key is None
+        and run.state_type is StateType.SCHEDULED
+        and run.run_count == 0
+    ]
+    for run in dropped:
+        with suppress(ObjectNotFound):
+            await client.set_flow_run_state(run.id, Cancelling(message=f"{org_id} is paused"))
+    return len(dropped)
 
 
 async def forget_church(org_id: str) -> None:

@@ -33,6 +33,7 @@ from pco_store.connections.connections import connection_states
 from pco_store.database import Database
 from pco_store.schema_check import check_schema
 from tasks.churches.forgetting import church_keys, forget_in_redis
+from tasks.connections.revoking import REVOKED, revoke_and_forget
 from tasks.credentials import church_blocks
 from tasks.settings import SyncSettings, read_settings
 
@@ -74,6 +75,7 @@ async def remove(org_id: str, console: Console, *, really: bool, as_json: bool) 
             cancelled = await cancel_flow_runs(prefect, org_id)
         identities = await _identities(org_id, database, settings)
         keys = await forget_in_redis(client, org_id, identities)
+        tokens = await revoke_and_forget(org_id, database, settings)
         await forget_church(org_id)
         await drop_readers(database, org_id)
         gone: Counter[str] = Counter()
@@ -89,6 +91,7 @@ async def remove(org_id: str, console: Console, *, really: bool, as_json: bool) 
             "views": list(found.views),
             "readers": list(found.readers),
             "keys": keys,
+            "tokens": tokens,
             "cancelled_flow_runs": cancelled,
             "flow_runs_left_to_prefect": found.flow_runs,
             "prefect_deletes_them": found.retention,
@@ -194,6 +197,13 @@ def _report(
         f"cancelled; its {told['flow_runs_left_to_prefect']:,} flow runs hold none of its data, and are deleted "
         f"{told['prefect_deletes_them']}",
     ]
+    if told["tokens"] == REVOKED:
+        lines.append("its OAuth tokens are revoked at Planning Center, and deleted")
+    elif told["tokens"]:
+        lines.append(
+            f"its OAuth tokens are deleted, and not revoked at Planning Center ({told['tokens']}): the church can "
+            "disconnect the application there, under Integrations"
+        )
     if settings.org_id == org_id:
         lines.append("PCO_SYNC_ORG_ID names it still, here: unset that and its token, at every worker, too")
     lines.append(

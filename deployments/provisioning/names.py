@@ -2,10 +2,14 @@
 
 from typing import Final
 
+from tasks.deployment_runs import BACKGROUND, CHILDREN, DELTAS
 from tasks.settings import SYNC_CHILD, SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION
 
 WORK_POOL: Final = "pco-sync"
 WORK_POOL_TYPE: Final = "warm"
+PERSONS: Final = "default"
+QUEUES: Final = (PERSONS, DELTAS, BACKGROUND, CHILDREN)
+"""The work queues of the pool, the first ones first. Prefect makes the first one with every pool."""
 TAG: Final = "pco-sync"
 """What all our deployments have."""
 FORMER_NAME: Final = "pco-sync"

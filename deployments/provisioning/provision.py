@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from deployments.provisioning.automations import provision_automations
 from deployments.provisioning.declared import PROJECT, declared_deployments
-from deployments.provisioning.names import FORMER_NAME, TAG, WORK_POOL_TYPE
+from deployments.provisioning.names import FORMER_NAME, QUEUES, TAG, WORK_POOL_TYPE
 from pco_client.oauth import OAuthClient
 from pco_worker.worker import WarmWorker
 from tasks.credentials import CLIENT_BLOCK, PcoCredentials, PcoOAuthClient, is_live
@@ -36,7 +36,8 @@ class Provisioned:
 async def provision() -> Provisioned:
     """Make or update everything, and remove what older versions of ours called otherwise; safe to repeat.
 
-    A work pool that is there already stays as it is. Raises `ProvisionError`, `DeclarationError` and Prefect's errors.
+    A work pool or queue that is there already stays as it is. Raises `ProvisionError`, `DeclarationError` and Prefect's
+    errors.
     """
     declared = declared_deployments()
     async with get_client() as client:
@@ -49,6 +50,9 @@ async def provision() -> Provisioned:
             )
             with suppress(ObjectAlreadyExists):
                 await client.create_work_pool(pool)
+            for priority, queue in enumerate(QUEUES, start=1):
+                with suppress(ObjectAlreadyExists):
+                    await client.create_work_queue(queue, work_pool_name=name, priority=priority)
     await PcoCredentials.register_type_and_schema()
     await PcoOAuthClient.register_type_and_schema()
     await ReceiptStorage.register_type_and_schema()
@@ -101,8 +105,13 @@ async def save_credentials(
     org_id: str, *, application_id: str, secret: str, base_url: str, scheduled: bool = False
 ) -> None:
     """Store a church's Personal Access Token as the block `pco-credentials/{org_id}`; an older one is replaced."""
+    before = await find_block(org_id)
     block = PcoCredentials(
-        application_id=SecretStr(application_id), secret=SecretStr(secret), base_url=base_url, scheduled=scheduled
+        application_id=SecretStr(application_id),
+        secret=SecretStr(secret),
+        base_url=base_url,
+        scheduled=scheduled,
+        switched_off=before.switched_off if before is not None else [],
     )
     await block.save(org_id, overwrite=True)
 
@@ -115,7 +124,12 @@ async def save_oauth_church(org_id: str, base_url: str) -> None:
     before = await find_block(org_id)
     scheduled = before.scheduled if before is not None and before.base_url == base_url else is_live(base_url)
     block = PcoCredentials(
-        application_id=SecretStr(""), secret=SecretStr(""), base_url=base_url, scheduled=scheduled, oauth=True
+        application_id=SecretStr(""),
+        secret=SecretStr(""),
+        base_url=base_url,
+        scheduled=scheduled,
+        switched_off=before.switched_off if before is not None else [],
+        oauth=True,
     )
     await block.save(org_id, overwrite=True)
 

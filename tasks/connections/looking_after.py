@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 from pco_store.connections.connections import (
-    churches_to_connect_again,
     connections_of_older_keys,
     idle_connections,
     seal_again,
@@ -20,8 +19,8 @@ MOST_AT_A_TIME: Final = 200
 AT_ONCE: Final = 4
 
 
-async def look_after_connections(resources: Resources) -> dict[str, str]:
-    """Renew idle pairs, encrypt with the newest key; the churches to be connected again, and why.
+async def look_after_connections(resources: Resources) -> None:
+    """Renew idle pairs, and encrypt with the newest key.
 
     One church's trouble is logged, and does not keep the others from being looked after. Raises `StoreUnavailable`.
     """
@@ -31,8 +30,6 @@ async def look_after_connections(resources: Resources) -> dict[str, str]:
     await asyncio.gather(*(_renew(resources, one.org_id, room) for one in idle))
     if resources.settings.token_keys is not None:
         await _seal_with_newest_key(resources)
-    async with resources.database.transaction() as connection:
-        return await churches_to_connect_again(connection)
 
 
 async def _renew(resources: Resources, org_id: str, room: asyncio.Semaphore) -> None:

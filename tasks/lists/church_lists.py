@@ -1,7 +1,8 @@
 """Reads the lists of a whole church in one flow run: opened together, held by one lease, each ending for itself."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
 from pco_client.client import PcoClient
-from pco_client.errors import PcoError, SkipError, Unauthorized
+from pco_client.errors import PcoError, RetryError, SkipError, Unauthorized
 from pco_store.clock import database_time
 from pco_store.errors import StoreError
 from pco_store.ledger.leases import RunLease, open_beside
@@ -31,18 +32,29 @@ from tasks.runs.working import working_beside
 from tasks.stopping import mark_crashed
 
 LISTS_AT_A_TIME: Final = 8
+LISTS_IN_VAIN: Final = 4
+"""So many lists, of whichever product, may be without an answer before one is answered; then a delta tries no others.
+They end late, so that by then whatever answers has done so.
+"""
 LOOK_SECONDS: Final = 1.0
 
 Opening = Opened | NotOpened | Exception
 
 
 async def read_church_lists(
-    resources: Resources, client: PcoClient, lease: RunLease, ways: Sequence[Way], *, many_deletions: ManyDeletions
+    resources: Resources,
+    client: PcoClient,
+    lease: RunLease,
+    ways: Sequence[Way],
+    *,
+    many_deletions: ManyDeletions,
+    within: float | None = None,
 ) -> dict[str, EntityEnd]:
     """Read these lists under the church's `lease`, in its epoch; how each of them ended.
 
-    What another execution reads under the same key is waited for, and taken over when it fell silent. Raises
-    `Unauthorized` if PCO accepts the credential for nothing any more; what else goes wrong with one list is its own.
+    What another execution reads under the same key is waited for, and taken over when it fell silent. `within`: seconds
+    after which the first page of a list is not tried again. Raises `Unauthorized` if PCO accepts the credential for
+    nothing any more, and a `RetryError` if it answers to nothing; what else goes wrong with one list is its own.
     """
     reader = _Reader(
         resources=resources,
@@ -50,21 +62,35 @@ async def read_church_lists(
         lease=lease,
         ways=ways,
         many_deletions=many_deletions,
-        processing=first_directly(resources),
+        processing=first_directly(resources, within=within),
+        within=within,
     )
     # A delta is over in a moment, so all of them are opened together; a list that is read in full when its turn comes.
     opened = await reader.open([way for way in ways if way.mode == "delta"])
     async with asyncio.TaskGroup() as group:
-        for way in sorted(ways, key=lambda way: way.entity.name not in opened):
+        for way in in_turn(ways, first=opened.keys()):
             group.create_task(reader.read(way, opened.get(way.entity.name)), name=way.entity.name)
-    if reader.not_accepted is not None:
-        raise reader.not_accepted
+    if reader.of_church is not None:
+        raise reader.of_church
     return reader.ended
+
+
+def in_turn(ways: Sequence[Way], *, first: Collection[str]) -> list[Way]:
+    """The lists named `first` before the others, and of both one of each product after the other: when one product does
+    not answer, it is soon known that others do.
+    """
+    turns: Counter[tuple[bool, str]] = Counter()
+    keyed = []
+    for way in sorted(ways, key=lambda way: way.entity.name):
+        lot = (way.entity.name not in first, way.entity.product)
+        keyed.append(((lot[0], turns[lot], way.entity.name), way))
+        turns[lot] += 1
+    return [way for _, way in sorted(keyed, key=lambda pair: pair[0])]
 
 
 @dataclass(kw_only=True)
 class _Reader:
-    """`not_accepted`: what PCO answered when it turned out that it accepts the credential for no product any more."""
+    """`of_church`: why nothing more is read: PCO accepts the credential for no product any more, or answers nothing."""
 
     resources: Resources
     client: PcoClient
@@ -72,8 +98,11 @@ class _Reader:
     ways: Sequence[Way]
     many_deletions: ManyDeletions
     processing: PageProcessing
+    within: float | None = None
     ended: dict[str, EntityEnd] = field(default_factory=dict)
-    not_accepted: Unauthorized | None = None
+    of_church: PcoError | None = None
+    _answered: bool = False
+    _unanswered: int = 0
     _refused: dict[str, str] | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
@@ -94,6 +123,12 @@ class _Reader:
         async with self._room:
             try:
                 self.ended[name] = await self._read(way, opening)
+            except RetryError as error:
+                if error is not self.of_church:
+                    sync_logger().error("%s: %s", name, reason_of(error))
+                    self._note_silence(error)
+                self.ended[name] = EntityEnd(outcome="failed", reason=reason_of(error))
+                return
             except Unauthorized as error:
                 self.ended[name] = await self._refusal(way, error)
             except SkipError as error:
@@ -102,8 +137,11 @@ class _Reader:
                 is_known = isinstance(error, PcoError | StoreError)
                 sync_logger().error("%s: %s", name, reason_of(error), exc_info=None if is_known else error)
                 self.ended[name] = EntityEnd(outcome="failed", reason=reason_of(error))
+            self._answered = True
 
     async def _read(self, way: Way, opening: Opening | None) -> EntityEnd:
+        if self.of_church is not None:
+            raise self.of_church  # what is open already is closed with the church's run
         while opening is None or (isinstance(opening, NotOpened) and opening.why == "running"):
             if opening is not None:
                 await asyncio.sleep(LOOK_SECONDS)
@@ -112,14 +150,18 @@ class _Reader:
             return EntityEnd(outcome="completed")
         if isinstance(opening, Exception):
             raise opening
-        if self.not_accepted is not None:
-            raise self.not_accepted  # the run is closed with the church's
         run = opening.run
         async with working_beside(self.resources, self.lease, run):
             read = await read_list(
                 self.resources, self.client, way.entity, run, processing=self.processing, is_one_of_many=True
             )
         return EntityEnd(outcome=read.end.outcome, reason=read.end.reason)
+
+    def _note_silence(self, error: RetryError) -> None:
+        """Ends the delta of a church of which nothing answers: others need its place."""
+        self._unanswered += 1
+        if self.within is not None and not self._answered and self._unanswered >= LISTS_IN_VAIN:
+            self.of_church = error
 
     async def _refusal(self, way: Way, error: Unauthorized) -> EntityEnd:
         """A 401 may be about the product (#845) or about the credential: then each product is requested, once."""
@@ -131,7 +173,7 @@ class _Reader:
                     patient = self.resources.patient_client(self.client, lane=PRODUCTS)
                     self._refused = await unreadable_products(patient, load_catalog(), products)
                 except Unauthorized as of_all:
-                    self.not_accepted = of_all
+                    self.of_church = of_all
                 except PcoError as other:
                     sync_logger().warning("it is not known which products may be read: %s", reason_of(other))
         if why := self._refused.get(way.entity.product):

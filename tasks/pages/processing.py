@@ -45,17 +45,23 @@ async def as_tasks(resources: Resources) -> PageProcessing:
     return PageProcessing(whole=configured(resources.delays), part=configured(of_parts))
 
 
-def directly(settings: SyncSettings) -> PageProcessing:
-    """The same steps and retries without a task: the ledger remembers, Prefect shows the flow run only."""
+def directly(settings: SyncSettings, *, within: float | None = None) -> PageProcessing:
+    """The same steps and retries without a task: the ledger remembers, Prefect shows the flow run only.
+
+    `within`: seconds after which a page is not tried again.
+    """
     return PageProcessing(
-        whole=partial(_process, delays=delays_of(settings)),
+        whole=partial(_process, delays=delays_of(settings), within=within),
         part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
     )
 
 
-def first_directly(resources: Resources) -> PageProcessing:
-    """A list's first page directly, which is the whole of most lists; all behind it, and parts of a page, as tasks."""
-    alone, made = directly(resources.settings), list[PageProcessing]()
+def first_directly(resources: Resources, *, within: float | None = None) -> PageProcessing:
+    """A list's first page directly, which is the whole of most lists; all behind it, and parts of a page, as tasks.
+
+    `within`: of the first page, as in `directly`.
+    """
+    alone, made = directly(resources.settings, within=within), list[PageProcessing]()
 
     async def tasks() -> PageProcessing:
         if not made:
@@ -72,6 +78,7 @@ def first_directly(resources: Resources) -> PageProcessing:
     return PageProcessing(whole=whole, part=part)
 
 
-async def _process(page: PageRef, *, delays: Sequence[float]) -> dict[str, Any]:
+async def _process(page: PageRef, *, delays: Sequence[float], within: float | None = None) -> dict[str, Any]:
     sync = current_sync()
-    return asdict(await retried(lambda attempt: apply_page(sync, page, attempt=attempt), delays=delays))
+    applied = await retried(lambda attempt: apply_page(sync, page, attempt=attempt), delays=delays, within=within)
+    return asdict(applied)

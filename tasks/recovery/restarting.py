@@ -17,7 +17,7 @@ from pco_store.errors import StoreUnavailable
 from pco_store.ledger.abandoned import AbandonedRun, count_restart, give_up, look_later, note_start
 from pco_store.ledger.openings import ORGANIZATION
 from pco_store.ledger.runs import RunHandle
-from tasks.deployment_runs import Started, continue_fan_out, start_organization, start_sync
+from tasks.deployment_runs import Started, Turn, continue_fan_out, queue_of, start_organization, start_sync
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.recovery.looking import Look, look_at_flow_runs
@@ -156,12 +156,18 @@ def _is_passing(error: Exception) -> bool:
 async def _start(resources: Resources, run: RunHandle) -> Started:
     """Under its key, with the parameters that the ledger keeps."""
     settings, plan = resources.settings, run.plan or {}
+    turn = Turn(queue=queue_of(run.mode))
     if run.entity == ORGANIZATION:
         return await start_organization(
-            run.org_id, deployment=settings.organization_deployment, epoch=run.epoch, is_abandoned=True, **plan
+            run.org_id,
+            deployment=settings.organization_deployment,
+            epoch=run.epoch,
+            is_abandoned=True,
+            turn=turn,
+            **plan,
         )
     if run.fan_out is not None:
-        return await continue_fan_out(run, deployment=settings.children_deployment)
+        return await continue_fan_out(run, deployment=settings.children_deployment, turn=turn)
     return await start_sync(
         run.org_id,
         run.entity,
@@ -170,4 +176,5 @@ async def _start(resources: Resources, run: RunHandle) -> Started:
         mode="delta" if run.mode == "delta" else "full",
         many_deletions="accept" if plan.get("many_deletions") == "accept" else "stop",
         is_abandoned=True,
+        turn=turn,
     )

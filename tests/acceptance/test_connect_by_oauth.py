@@ -243,6 +243,37 @@ def test_a_church_that_goes_back_to_a_token_leaves_no_tokens_of_its_consent(
     assert rows(unconnected) == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "said", "alive"),
+    [
+        ({}, "its OAuth tokens are revoked at Planning Center, and deleted", 0),
+        ({"PCO_SYNC_TOKEN_KEYS": Fernet.generate_key().decode()}, "lacks the key", 1),
+        ({"PCO_SYNC_TOKEN_KEYS": ""}, "PCO_SYNC_TOKEN_KEYS", 1),
+        ({"PCO_SYNC_CLIENT_SECRET": "mistyped"}, "does not accept the OAuth client", 1),
+        ({"PCO_SYNC_CLIENT_ID": "demo-public-client"}, "the OAuth application demo-client", 1),
+    ],
+)
+def test_a_removal_revokes_the_tokens_or_says_why_not_and_deletes_them_in_any_case(
+    unconnected: Church,
+    browser: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, str],
+    said: str,
+    alive: int,
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+    assert unconnected.simulator.oauth()["alive"][FIRST] == 1
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    assert main(["churches", "remove", "grace", "--yes"]) == DONE
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert unconnected.simulator.oauth()["alive"][FIRST] == alive
+    assert rows(unconnected) == []
+
+
 def test_a_church_whose_tokens_are_dead_is_skipped_by_schedules_with_one_event(
     unconnected: Church, browser: Callable[..., list[str]]
 ) -> None:

@@ -14,6 +14,7 @@ from flows.sync_entity import sync_entity
 from flows.sync_organization import sync_organization
 from pco_catalog.catalog import load_catalog
 from pco_simulator.testing import SimulatorProcess
+from tasks.lists.church_lists import LISTS_AT_A_TIME, LISTS_IN_VAIN
 from tasks.reports.organization_summary import OrganizationSummary
 from tests.church import PEOPLE, Church
 from tests.stack import wait_until
@@ -131,6 +132,41 @@ def test_what_changed_is_mirrored_and_the_table_of_the_church_shows_it(known: Ch
 
     assert {one.entity: one.changed for one in summary.entities if one.changed} == {"calendar.Event": 2}
     assert known.differences("calendar.Event") == []
+
+
+def test_a_church_that_falls_silent_costs_a_delta_its_first_lists_and_no_more(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = load_catalog().entities(top_level_only=True)
+    lists = [one.name for one in known if one.product in ("people", "groups", "giving", "calendar")][:14]
+    delta(moving, *lists)
+    world.reset_log()
+    world.faults([{"kind": "hang", "permanent": True}])
+    monkeypatch.setenv("PCO_SYNC_REQUEST_TIMEOUT_SECONDS", "0.3")
+    monkeypatch.setenv("PCO_SYNC_RETRY_FIRST_SECONDS", "0")
+    state = end(moving, *lists)
+    assert (state.name, "no answer from PCO" in str(state.message)) == ("Failed", True)
+    assert len(world.access_log()) < LISTS_AT_A_TIME + LISTS_IN_VAIN < len(lists)
+    open_runs = [run.entity for run in moving.runs() if run.epoch == "organization-2" and run.state == "running"]
+    assert open_runs == []
+
+    world.faults([])
+    assert set(outcomes(delta(moving, *lists)).values()) == {"completed"}, "the next one reads them all"
+
+
+def test_one_silent_product_keeps_no_other_from_being_read(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = load_catalog().entities(top_level_only=True)
+    lists = [one.name for one in known if one.product == "calendar"] + ["people.Campus", "people.PersonMerger"]
+    delta(moving, *lists)
+    world.faults([{"kind": "hang", "permanent": True, "product": "calendar"}])
+    monkeypatch.setenv("PCO_SYNC_REQUEST_TIMEOUT_SECONDS", "0.3")
+    monkeypatch.setenv("PCO_SYNC_RETRY_FIRST_SECONDS", "0")
+    assert end(moving, *lists).name == "Failed"
+    runs = runs_of(moving, "organization-2")
+    done = {name for name, run in runs.items() if run.state == "completed"}
+    assert {"people.Campus", "people.PersonMerger"} <= done
 
 
 def test_a_list_that_may_not_be_read_any_more_is_reported_and_the_others_are_read(

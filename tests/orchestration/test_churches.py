@@ -3,15 +3,20 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import IntervalSchedule
 from redis import Redis
 
 from deployments.app import main
 from deployments.exit_codes import DONE, USAGE
+from deployments.provisioning.names import TAG
 from deployments.provisioning.provision import find_block, save_credentials
 from flows.sync_child import sync_child
 from pco_store.errors import ChurchRemoved
@@ -95,6 +100,41 @@ def test_a_church_is_listed_renamed_paused_and_resumed(
     block = run(find_block("grace"))
     assert block.secret.get_secret_value() == stored.simulator.secret, "to pause it changes nothing else"
     assert stored.simulator.secret not in json.dumps(document)
+
+
+def test_resume_switches_on_what_pause_has_switched_off_and_nothing_else(stored: Church, tell: Tell) -> None:
+    hourly = IntervalSchedule(interval=timedelta(hours=1))
+
+    async def deploy() -> UUID:
+        async with get_client() as client:
+            flow_id = await client.create_flow_from_name("sync-organization")
+            schedules = [
+                DeploymentScheduleCreate(schedule=hourly, active=is_active, slug=slug, parameters={"org_id": org_id})
+                for slug, org_id, is_active in (("on", "grace", True), ("off", "grace", False), ("other", "hope", True))
+            ]
+            return await client.create_deployment(
+                flow_id, "own-schedules", tags=[TAG], entrypoint="x.py:x", schedules=schedules
+            )
+
+    async def active() -> set[str]:
+        async with get_client() as client:
+            found = await client.read_deployment(deployment)
+            return {str(one.slug) for one in found.schedules if one.active}
+
+    async def delete() -> None:
+        async with get_client() as client:
+            await client.delete_deployment(deployment)
+
+    deployment = run(deploy())
+    try:
+        assert tell("pause", "grace")[1]["own_schedules"] == 1
+        assert tell("pause", "grace")[1]["own_schedules"] == 0, "it is paused already"
+        assert run(active()) == {"other"}
+        assert tell("resume", "grace")[1]["own_schedules"] == 1
+        assert run(active()) == {"on", "other"}
+        assert tell("resume", "grace")[1]["own_schedules"] == 0
+    finally:
+        run(delete())
 
 
 def test_a_church_that_was_mistyped_is_told(stored: Church, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,3 +174,28 @@ async def test_an_action_is_told_its_attempt_and_is_not_tried_again_once_it_succ
 
 def test_the_parts_of_a_page_get_two_short_waits() -> None:
     assert part_delays(first=0.5) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(("takes", "attempts"), [(60.0, 1), (15.0, 4), (0.0, 6)])
+async def test_what_is_tried_within_a_time_counts_answers_that_do_not_come(takes: float, attempts: int) -> None:
+    now, made = [0.0], [0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    async def ask(_: int) -> None:
+        made[0] += 1
+        now[0] += takes
+        raise client.Unreachable("silence")
+
+    with pytest.raises(client.Unreachable):
+        await retried(
+            ask,
+            delays=retry_delays(first=1, total=300),
+            within=60,
+            sleep=sleep,
+            clock=lambda: now[0],
+            chance=random.Random(1),
+        )
+    assert made[0] == attempts
+    assert now[0] <= 75

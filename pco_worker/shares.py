@@ -1,0 +1,36 @@
+"""How many of a worker's places the runs of some work queues may take together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class SharesError(ValueError):
+    """The setting cannot be read; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Bounds, each of some queues together, in places. A queue that none of them names may take every place."""
+
+    bounds: tuple[tuple[frozenset[str], int], ...]
+
+    @classmethod
+    def parse(cls, words: str, *, limit: int) -> "Shares":
+        """Such as `fast+slow=0.9,slow=0.3`: shares of `limit`, rounded up. Raises `SharesError`."""
+        bounds = []
+        for one in filter(None, (part.strip() for part in words.split(","))):
+            queues, _, share = one.partition("=")
+            names = frozenset(name.strip() for name in queues.split("+"))
+            try:
+                part = float(share)
+            except ValueError:
+                part = 0.0
+            if not all(names) or not 0 < part <= 1:
+                raise SharesError(f"PCO_WORKER_SHARES: {one!r} is not such as background=0.3, a share of 1 at most")
+            bounds.append((names, math.ceil(round(limit * part, 6))))
+        return cls(tuple(bounds))
+
+    def has_room(self, queue: str, taken: Mapping[str, int]) -> bool:
+        """Whether one more run of the queue may be taken, when so many of each are held."""
+        return all(sum(taken.get(one, 0) for one in names) < most for names, most in self.bounds if queue in names)

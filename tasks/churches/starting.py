@@ -1,0 +1,105 @@
+"""Starts the syncs of all churches, each at its own time of an interval, so that they do not come all at once."""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import PrefectHTTPStatusError
+
+from tasks.deployment_runs import Turn, queue_of, start_organization
+from tasks.fan_out.submitting import deployments_read_once
+from tasks.logs import sync_logger
+from tasks.runs.opening import reason_of
+
+LISTS_UNDER_WAY: Final = 100
+"""Of a fan-out that nobody waits for. Planning Center's limit lets one church read no faster with more, and the
+children of others need not wait behind a thousand.
+"""
+AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starts:
+    """The churches whose sync is started, those that wait for an earlier start, and those that Prefect refused."""
+
+    started: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def share_of(org_id: str) -> float:
+    """Where in every interval the church's syncs start: from 0 to below 1, always the same, and even over many."""
+    return int.from_bytes(hashlib.sha256(org_id.encode()).digest()[:8]) / 2**64
+
+
+def start_of(org_id: str, *, due: datetime, spread: timedelta, now: datetime) -> datetime:
+    """When the church is to start in the interval that began when its schedule was due; now, if that is over.
+
+    A schedule that comes late by intervals counts as that of the interval that goes on now.
+    """
+    if spread and now > due:
+        due += (now - due) // spread * spread
+    return max(now, due + share_of(org_id) * spread)
+
+
+async def start_churches(
+    org_ids: list[str], *, deployment: str, due: datetime, spread: timedelta, now: datetime, plan: Mapping[str, Any]
+) -> Starts:
+    """Ask Prefect for a run of each church, the next ones first. `plan`: the parameters of `sync_organization`.
+
+    A church that has not begun its last one of the same plan keeps that: when there are more churches than the workers
+    can serve, they come later, and do not pile up. Raises `NotDeployedError`, and what Prefect answers to the question
+    which of them wait.
+    """
+    starts, queue = Starts(), queue_of(plan["mode"])
+    waiting = {
+        run.parameters.get("org_id")
+        async for run in _waiting(deployment)
+        if all(run.parameters.get(name) == plan[name] for name in plan)
+    }
+    times = {one: start_of(one, due=due, spread=spread, now=now) for one in org_ids}
+    with deployments_read_once():
+        for org_id in sorted(org_ids, key=times.__getitem__):
+            if org_id in waiting:
+                starts.waiting.append(org_id)
+                continue
+            turn = Turn(at=times[org_id], queue=queue)
+            try:
+                await start_organization(
+                    org_id, deployment=deployment, turn=turn, most_under_way=LISTS_UNDER_WAY, **plan
+                )
+            except (httpx.HTTPError, PrefectHTTPStatusError) as error:  # one church's trouble is not another's
+                starts.refused[org_id] = reason_of(error)
+                sync_logger().error("%s was not started: %s", org_id, starts.refused[org_id])
+            else:
+                starts.started.append(org_id)
+    return starts
+
+
+async def _waiting(deployment: str) -> AsyncIterator[FlowRun]:
+    """The runs that are to begin, or are just taken."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING]))
+    name = DeploymentFilter(name=DeploymentFilterName(any_=[deployment.partition("/")[2]]))
+    offset = 0
+    async with get_client() as client:
+        while True:
+            runs = await client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(state=state), deployment_filter=name, limit=AT_ONCE, offset=offset
+            )
+            for run in runs:
+                yield run
+            if len(runs) < AT_ONCE:
+                return
+            offset += AT_ONCE

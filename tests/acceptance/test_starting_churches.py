@@ -1,0 +1,125 @@
+"""The schedule of all churches on a real server: spread, behind what a person starts, and never piling up."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
+
+from deployments.app import main
+from deployments.provisioning.names import QUEUES, WORK_POOL
+from deployments.provisioning.provision import save_credentials
+from flows.sync_organizations import sync_organizations
+from tasks.churches.starting import share_of
+from tests.acceptance.warm_workers import Pool, warm_worker
+from tests.fleet import Fleet
+from tests.stack import Stack, wait_until
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
+
+HOUR = 3600
+CHURCHES = [f"spread-{number}" for number in range(12)]
+
+
+@pytest.fixture
+def scheduled(fleet: Fleet) -> Iterator[Fleet]:
+    """Twelve churches that schedules sync, and no worker."""
+    fleet.keep_workers(0)
+    asyncio.run(_save(fleet, scheduled=True))
+    yield fleet
+    asyncio.run(_save(fleet, scheduled=False))
+    asyncio.run(_forget_runs())
+
+
+async def _save(fleet: Fleet, *, scheduled: bool) -> None:
+    for org_id in CHURCHES:
+        world = fleet.simulator
+        await save_credentials(
+            org_id, application_id=world.app_id, secret=world.secret, base_url=world.base_url, scheduled=scheduled
+        )
+
+
+async def _waiting() -> list[FlowRun]:
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    async with get_client() as client:
+        found = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state), limit=200)
+    return [one for one in found if one.parameters.get("org_id") in CHURCHES]
+
+
+async def _forget_runs() -> None:
+    async with get_client() as client:
+        for run in await _waiting():
+            await client.delete_flow_run(run.id)
+
+
+def test_each_church_starts_at_its_own_time_and_one_that_still_waits_is_not_started_again(scheduled: Fleet) -> None:
+    began = datetime.now(UTC)
+    started = sync_organizations(mode="delta", include=["people.Person"], spread_seconds=HOUR)
+    assert sorted(started) == sorted(CHURCHES)
+    runs = asyncio.run(_waiting())
+    starts = {one.parameters["org_id"]: one.expected_start_time for one in runs}
+    for org_id, start in starts.items():
+        assert start is not None
+        late = start - (began + timedelta(seconds=share_of(org_id) * HOUR))
+        assert timedelta() <= late < timedelta(minutes=1), org_id
+    assert started == sorted(CHURCHES, key=share_of), "the next ones first"
+    assert {one.work_queue_name for one in runs} == {"deltas"}
+    assert sync_organizations(mode="delta", include=["people.Person"], spread_seconds=HOUR) == []
+    assert len(sync_organizations(mode="lists", include=["people.Person"])) == len(CHURCHES), "that is something else"
+    assert {one.work_queue_name for one in asyncio.run(_waiting())} == {"deltas", "background"}
+
+
+def test_one_run_at_a_time_starts_the_churches(scheduled: Fleet) -> None:
+    async def at_once() -> list[list[str]]:
+        return list(await asyncio.gather(*(sync_organizations(include=["people.Person"]) for _ in range(4))))
+
+    assert sorted(len(one) for one in asyncio.run(at_once())) == [0, 0, 0, len(CHURCHES)]
+    assert len(asyncio.run(_waiting())) == len(CHURCHES)
+
+
+def test_deploy_makes_the_queues_in_their_order_and_leaves_what_a_person_has_set(fleet: Fleet) -> None:
+    async def change() -> None:
+        async with get_client() as client:
+            queue = await client.read_work_queue_by_name("background", work_pool_name=WORK_POOL)
+            await client.update_work_queue(queue.id, concurrency_limit=7)
+
+    async def queues() -> list[tuple[str, int | None]]:
+        async with get_client() as client:
+            found = await client.read_work_queues(work_pool_name=WORK_POOL)
+        ours = [one for one in found if one.name in QUEUES]
+        return [(one.name, one.concurrency_limit) for one in sorted(ours, key=lambda one: one.priority or 0)]
+
+    assert main(["deploy"]) == 0
+    asyncio.run(change())
+    assert main(["deploy"]) == 0
+    assert asyncio.run(queues()) == [("default", None), ("deltas", None), ("background", 7), ("children", None)]
+
+
+def test_long_runs_take_no_more_than_their_share_and_a_persons_begins_at_once(
+    stack: Stack, own_pool: Pool, tmp_path: Path
+) -> None:
+    deployment = own_pool.deploy("waiting")
+    own_pool.client.create_work_queue("slow", work_pool_name=own_pool.name)
+
+    def start(name: str, queue: str) -> None:
+        own_pool.start(deployment, parameters={"folder": str(tmp_path), "name": name}, work_queue_name=queue)
+
+    def begun() -> set[str]:
+        return {one.name.removesuffix(" began") for one in tmp_path.glob("* began")}
+
+    for number in range(6):
+        start(f"slow {number}", "slow")
+    with warm_worker(stack, own_pool.name, "--limit", "4", PCO_WORKER_SHARES="slow=0.5"):
+        wait_until(lambda: len(begun()) == 2, "two of them began", seconds=60)
+        start("person", "default")
+        asked = time.monotonic()
+        wait_until(lambda: "person" in begun(), "what a person starts began", seconds=30)
+        assert time.monotonic() - asked < 10
+        assert len(begun()) == 3
+        (tmp_path / f"{next(one for one in sorted(begun()) if one != 'person')} may end").touch()
+        wait_until(lambda: len(begun()) == 4, "the next one began when one ended", seconds=30)

@@ -1,0 +1,46 @@
+"""Which work queues a worker still takes runs of, by what it holds already."""
+
+import pytest
+
+from pco_worker.shares import Shares, SharesError
+
+OURS = "default=0.9,deltas+background+children=0.9,background=0.3,children=0.5"
+
+
+def filled(limit: int, *order: str, words: str = OURS) -> dict[str, int]:
+    """How many places each queue has, when each of them in its turn takes all it can get."""
+    shares, taken = Shares.parse(words, limit=limit), dict.fromkeys(order, 0)
+    for queue in order:
+        while sum(taken.values()) < limit and shares.has_room(queue, taken):
+            taken[queue] += 1
+    return taken
+
+
+def test_runs_that_wait_for_children_leave_places_to_these_and_all_of_them_leave_one_to_a_person() -> None:
+    assert filled(10, "background", "children", "deltas", "default") == {
+        "background": 3,
+        "children": 5,
+        "deltas": 1,
+        "default": 1,
+    }
+    assert filled(20, "deltas", "default") == {"deltas": 18, "default": 2}
+    assert filled(20, "default", "children") == {"default": 18, "children": 2}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_a_small_worker_has_a_place_for_each(limit: int) -> None:
+    for queue in ("default", "deltas", "background", "children"):
+        assert filled(limit, queue)[queue] >= 1
+    if limit > 1:
+        assert filled(limit, "background", "children")["children"] >= 1
+
+
+def test_queues_without_a_share_take_what_they_can() -> None:
+    assert filled(10, "somebodys") == {"somebodys": 10}
+    assert filled(10, "background", words="") == {"background": 10}
+
+
+@pytest.mark.parametrize("words", ["background", "background=x", "background=0", "background=1.5", "=0.5", "a+=0.5"])
+def test_what_is_no_share_is_refused(words: str) -> None:
+    with pytest.raises(SharesError, match="PCO_WORKER_SHARES"):
+        Shares.parse(words, limit=10)
