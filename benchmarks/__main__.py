@@ -23,6 +23,7 @@ from benchmarks.workloads import (
     f5_killed,
     large_plan,
     lean,
+    many_churches,
     memory,
     million,
     quiet_day,
@@ -47,6 +48,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "memory": (memory.TITLE, memory.measure),
     "quiet": (quiet_day.TITLE, quiet_day.measure),
     "lean": (lean.TITLE, lean.measure),
+    "churches": (many_churches.TITLE, many_churches.measure),
     "million": (million.TITLE, million.measure),
     "plan": (large_plan.TITLE, large_plan.measure),
     "church": (church.TITLE, church.measure),
@@ -80,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             nights=options.nights,
             everything=options.everything,
             has_volunteers=options.volunteers,
+            churches=options.churches,
+            interval=options.interval,
         )
         for name in options.workloads or WORKLOADS:
             title, measure = WORKLOADS[name]
@@ -113,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--everything", action="store_true", help="let CHURCH mirror what is rarely wanted, too")
     parser.add_argument("--people", type=int, default=PEOPLE, metavar="N", help="of CHURCH; one group for 20 of them")
     parser.add_argument("--volunteers", action="store_true", help="let CHURCH have services, not three of everything")
+    parser.add_argument("--churches", type=int, default=50, metavar="N", help="of CHURCHES")
+    parser.add_argument("--interval", type=int, default=240, metavar="SECONDS", help="of the deltas of CHURCHES")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and figure as a line of JSON")
     return parser
 

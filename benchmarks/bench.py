@@ -30,6 +30,7 @@ class Bench:
 
     The others are for the whole church: how many `people` it has, `nights` after its first sync, `everything` for kinds
     that are rarely wanted, and whether it `has_volunteers`, services of more than three records of each kind.
+    `churches` of many, each with a delta every `interval` seconds.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Bench:
         nights: int = 0,
         everything: bool = False,
         has_volunteers: bool = False,
+        churches: int = 50,
+        interval: int = 240,
     ) -> None:
         self.services = services
         self.record = record
@@ -50,6 +53,8 @@ class Bench:
         self.everything = everything
         self.people = people
         self.has_volunteers = has_volunteers
+        self.churches = churches
+        self.interval = interval
         self._numbers = itertools.count(1)
         asyncio.run(migrate(services.postgres.url(MIRROR_DATABASE)))
 

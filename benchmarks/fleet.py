@@ -62,14 +62,15 @@ class Fleet:
         self._simulator = simulator
         self.database = database
 
-    def start_worker(self, *, limit: int) -> subprocess.Popen[bytes]:
-        """A warm worker, as `make worker` starts it."""
+    def start_worker(self, *, limit: int, **more: str) -> subprocess.Popen[bytes]:
+        """A warm worker, as `make worker` starts it; `more` is of its environment."""
         environment = {
             **worker_environment(os.environ),
             "PCO_SYNC_DATABASE_URL": self.database,
             "PCO_SYNC_LEASE_SECONDS": str(LEASE_SECONDS),
             "PCO_SYNC_START_SECONDS": str(LEASE_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            **more,
         }
         with (self._bench.services.home / "logs" / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
@@ -78,10 +79,10 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
-    def start_workers(self, count: int, *, limit: int) -> None:
+    def start_workers(self, count: int, *, limit: int, **more: str) -> None:
         """So many, ready when this returns."""
         for _ in range(count):
-            self.start_worker(limit=limit)
+            self.start_worker(limit=limit, **more)
         asyncio.run(_wait_for_workers(count))
 
     def stop_workers(self) -> None:
@@ -154,8 +155,8 @@ class Fleet:
 
 
 @contextmanager
-def fleet(bench: Bench, simulator: SimulatorProcess, *, workers: int, limit: int) -> Iterator[Fleet]:
-    """Ready workers, a database and credentials; ended with the block."""
+def fleet(bench: Bench, simulator: SimulatorProcess, *, workers: int, limit: int, **more: str) -> Iterator[Fleet]:
+    """Ready workers, a database and credentials; ended with the block. `more` is of the workers' environment."""
     bench.settle()
     bench.forget_budget()
     simulator.reset_log()
@@ -163,7 +164,7 @@ def fleet(bench: Bench, simulator: SimulatorProcess, *, workers: int, limit: int
         asyncio.run(_provision(simulator))
         made = Fleet(bench, simulator, database)
         try:
-            made.start_workers(workers, limit=limit)
+            made.start_workers(workers, limit=limit, **more)
             yield made
         finally:
             made.stop_workers()

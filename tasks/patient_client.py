@@ -19,7 +19,8 @@ class PatientClient:
     """For what is requested beside the pages of a list, which are tried again as a whole.
 
     `delays` are the waits in seconds between the tries, of which none begins later than `within` seconds; `lane` is the
-    share of the rate budget that is used. `requests` counts what was requested, those that failed too. The methods raise the last error of the client.
+    share of the rate budget that is used. `requests` counts what was requested, those that failed too. The methods
+    raise the last error of the client.
     """
 
     client: PcoClient

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
 from pco_client.client import PcoClient
-from pco_client.errors import PcoError, RetryError, SkipError, Unauthorized
+from pco_client.errors import PcoError, RetryError, SkipError, Unauthorized, WaitError
 from pco_store.clock import database_time
 from pco_store.errors import StoreError
 from pco_store.ledger.leases import RunLease, open_beside
@@ -54,7 +54,8 @@ async def read_church_lists(
 
     What another execution reads under the same key is waited for, and taken over when it fell silent. `within`: seconds
     after which the first page of a list is not tried again. Raises `Unauthorized` if PCO accepts the credential for
-    nothing any more, and a `RetryError` if it answers to nothing; what else goes wrong with one list is its own.
+    nothing any more, and a `RetryError` or `WaitError` if it answers to nothing; what else goes wrong with one list is
+    its own.
     """
     reader = _Reader(
         resources=resources,
@@ -123,7 +124,7 @@ class _Reader:
         async with self._room:
             try:
                 self.ended[name] = await self._read(way, opening)
-            except RetryError as error:
+            except (RetryError, WaitError) as error:
                 if error is not self.of_church:
                     sync_logger().error("%s: %s", name, reason_of(error))
                     self._note_silence(error)
@@ -157,7 +158,7 @@ class _Reader:
             )
         return EntityEnd(outcome=read.end.outcome, reason=read.end.reason)
 
-    def _note_silence(self, error: RetryError) -> None:
+    def _note_silence(self, error: PcoError) -> None:
         """Ends the delta of a church of which nothing answers: others need its place."""
         self._unanswered += 1
         if self.within is not None and not self._answered and self._unanswered >= LISTS_IN_VAIN:

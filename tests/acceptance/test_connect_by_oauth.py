@@ -6,6 +6,8 @@ import socket
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -13,13 +15,16 @@ from cryptography.fernet import Fernet
 from prefect.client.orchestration import get_client
 
 from deployments.app import main
+from deployments.churches.adding import WrongChurchesError
+from deployments.churches.consented import ConsentedChurch, add_consented
 from deployments.connecting.loopback import PORTS
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
 from deployments.provisioning.provision import save_credentials
 from flows.sync_organizations import sync_organizations
+from pco_client.oauth import authorize_url, code_form, new_secret, read_redirect, scopes_of
 from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
-from tests.connections.consenting import FIRST, USUAL, consent
+from tests.connections.consenting import CLIENT, FIRST, REDIRECT, USUAL, consent
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
@@ -241,6 +246,43 @@ def test_a_church_that_goes_back_to_a_token_leaves_no_tokens_of_its_consent(
     monkeypatch.setenv("PCO_SYNC_SECRET", unconnected.simulator.secret)
     assert main(["connect", "grace"]) == DONE
     assert rows(unconnected) == []
+
+
+def test_churches_that_consented_elsewhere_are_taken_over_together_or_not_at_all(unconnected: Church) -> None:
+    base_url = unconnected.simulator.base_url
+    pairs = {org_id: _consented(base_url, of) for org_id, of in (("grace", FIRST), ("hope", SECOND))}
+
+    def church(org_id: str, **more: Any) -> ConsentedChurch:
+        access, refresh = pairs[org_id]
+        return replace(ConsentedChurch(org_id=org_id, access_token=access, refresh_token=refresh), **more)
+
+    with pytest.raises(WrongChurchesError, match="hope: PCO does not say which church consented"):
+        asyncio.run(add_consented([church("grace"), church("hope", access_token="over")]))
+    assert rows(unconnected) == []
+    with pytest.raises(WrongChurchesError, match=FIRST):
+        asyncio.run(add_consented([church("grace"), replace(church("grace"), org_id="other")]))
+    assert rows(unconnected) == []
+    names = asyncio.run(add_consented([church("grace", display_name="Grace"), church("hope")]))
+    assert names["grace"] == "Grace"
+    assert [(row[0], row[1]) for row in rows(unconnected)] == [("grace", FIRST), ("hope", SECOND)]
+    assert unconnected.sync().rows == 30
+    assert [one["outcome"] for one in unconnected.simulator.oauth()["requests"]][-1] == "granted", (
+        "renewed at first use"
+    )
+    assert main(["churches", "remove", "hope", "--yes"]) == DONE
+
+
+def _consented(base_url: str, organization: str) -> tuple[str, str]:
+    """A pair of tokens as another program got it."""
+    state, verifier = new_secret(), new_secret()
+    url = authorize_url(
+        base_url, CLIENT, redirect_uri=REDIRECT, scopes=scopes_of(("people",)), state=state, verifier=verifier
+    )
+    code = read_redirect(consent(url, organization=organization), state=state)
+    form = code_form(CLIENT, code=code, redirect_uri=REDIRECT, verifier=verifier)
+    headers = {"User-Agent": "another program"}
+    told = httpx.post(f"{base_url}/oauth/token", data=form, headers=headers, trust_env=False).json()
+    return told["access_token"], told["refresh_token"]
 
 
 @pytest.mark.parametrize(
