@@ -118,6 +118,19 @@ def test_a_machine_without_a_browser_takes_the_pasted_answer(
     assert rows(unconnected) == [("grace", FIRST, "active", 1)]
 
 
+def test_a_code_that_went_to_another_port_than_the_one_that_waits_is_refused(
+    unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def paste(_: str) -> str:
+        (link,) = [one for one in capsys.readouterr().out.split() if one.startswith("http://") and "authorize" in one]
+        return consent(link.replace(str(PORTS[0]), str(PORTS[1])))
+
+    monkeypatch.setattr("builtins.input", paste)
+    assert main(["connect", "grace", "--oauth", "--no-browser"]) == FAILED
+    assert "PCO takes this code or refresh token no more" in " ".join(capsys.readouterr().err.split())
+    assert rows(unconnected) == []
+
+
 @pytest.mark.parametrize(
     ("pasted", "told"),
     [

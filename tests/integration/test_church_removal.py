@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,6 +139,20 @@ async def _everything(database: Database) -> Any:
     for name in sorted({row["name"] for row in await select(database, COLUMNS)} - {"sync.churches"}):
         for row in await select(database, f"SELECT one::text AS told FROM {name} AS one ORDER BY 1"):
             yield name, row["told"]
+
+
+async def test_two_removals_at_once_end_both_and_each_row_goes_once(database: Database) -> None:
+    await fill_every_table(database, "grace", CANARY, 1)
+    await select(
+        database,
+        "INSERT INTO people.person (org_id, id, _epoch, _synced_at, _content_hash, extra) "
+        "SELECT 'grace', n::text, 'e', now(), '', '{}' FROM generate_series(1, 9000) AS n".replace("::", "\\:\\:"),
+    )
+    async with database.transaction() as connection:
+        counted = await count_church_rows(connection, "grace")
+    both = await asyncio.gather(remove(database, "grace"), remove(database, "grace"))
+    assert Counter(both[0]) + Counter(both[1]) == Counter(counted)
+    assert await tables_with(database, CANARY) == set()
 
 
 async def test_a_table_of_which_nobody_can_tell_whose_rows_it_has_stops_it(database: Database) -> None:
