@@ -4,7 +4,7 @@ from prefect.client.orchestration import get_client
 from rich.console import Console
 
 from deployments.churches.known import check_known
-from deployments.churches.prefect_side import drop_waiting_starts, own_schedules
+from deployments.churches.prefect_side import drop_waiting_starts, own_schedules, switch
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.parameters import WrongArgumentError
@@ -61,7 +61,7 @@ async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_js
             block.switched_off = sorted({*block.switched_off, *(str(one.schedule_id) for one in own)})
             await block.save(org_id, overwrite=True)
         for one in own:
-            await client.update_deployment_schedule(one.deployment_id, one.schedule_id, active=scheduled)
+            await switch(client, one, active=scheduled)
         if scheduled:
             block.scheduled, block.switched_off = True, []
             await block.save(org_id, overwrite=True)

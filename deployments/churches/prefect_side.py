@@ -1,10 +1,10 @@
 """What Prefect has of a church: its credentials, schedules with its name in them, flow runs, and for how long."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -38,6 +38,7 @@ class OwnSchedule:
     deployment_id: UUID
     schedule_id: UUID
     active: bool
+    parameters: Mapping[str, Any]
 
 
 async def own_schedules(client: PrefectClient, org_id: str) -> list[OwnSchedule]:
@@ -46,11 +47,18 @@ async def own_schedules(client: PrefectClient, org_id: str) -> list[OwnSchedule]
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     )
     return [
-        OwnSchedule(deployment_id=deployment.id, schedule_id=one.id, active=one.active)
+        OwnSchedule(deployment_id=deployment.id, schedule_id=one.id, active=one.active, parameters=one.parameters or {})
         for deployment in deployments
         for one in deployment.schedules
         if (one.parameters or {}).get("org_id") == org_id
     ]
+
+
+async def switch(client: PrefectClient, one: OwnSchedule, *, active: bool) -> None:
+    """Switch it on or off. Prefect's server empties the parameters of a schedule when an update leaves them out."""
+    await client.update_deployment_schedule(
+        one.deployment_id, one.schedule_id, active=active, parameters=dict(one.parameters)
+    )
 
 
 async def unended_flow_runs(client: PrefectClient, org_id: str) -> list[FlowRun]:

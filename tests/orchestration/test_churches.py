@@ -119,6 +119,11 @@ def test_resume_switches_on_what_pause_has_switched_off_and_nothing_else(stored:
     async def active() -> set[str]:
         async with get_client() as client:
             found = await client.read_deployment(deployment)
+            assert {str(one.slug): one.parameters for one in found.schedules} == {
+                "on": {"org_id": "grace"},
+                "off": {"org_id": "grace"},
+                "other": {"org_id": "hope"},
+            }
             return {str(one.slug) for one in found.schedules if one.active}
 
     async def delete() -> None:
