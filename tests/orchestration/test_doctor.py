@@ -86,6 +86,7 @@ def test_a_full_walk_asks_for_no_window_that_is_not_kept_to(world: Church, lie: 
     world.simulator.reset_log()
     world.sync()
     assert {"where" in one for one in asked(world, PEOPLE)} == {False}
+    assert world.sql("SELECT window_attribute FROM sync.runs WHERE entity = :one", one=PERSON) == [(None,)]
     assert world.differences() == []
 
     world.simulator.faults([])
