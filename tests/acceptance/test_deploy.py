@@ -18,6 +18,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.workers.base import BaseJobConfiguration
 
 from deployments.app import main
 from deployments.provisioning.names import DEPLOYMENTS, FORMER_NAME, TAG, WORK_POOL
@@ -131,6 +132,11 @@ def default_template(kind: str) -> dict[str, Any]:
     return template
 
 
+def times_of(deployment: DeploymentResponse) -> list[dict[str, Any]]:
+    """When it is started; an interval counts from the moment of its deployment."""
+    return [one.schedule.model_dump(exclude={"anchor_date"}) for one in deployment.schedules]
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
 def test_deployments_for_containers_are_the_same_without_a_secret(fleet: Fleet, kind: str) -> None:
@@ -147,7 +153,8 @@ def test_deployments_for_containers_are_the_same_without_a_secret(fleet: Fleet, 
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file",
              f"deployments/prefect.{kind}.yaml"],
-            cwd=ROOT, env={**os.environ, "PCO_SYNC_IMAGE": "registry.example.org/pco-sync:1"},
+            cwd=ROOT, env={**os.environ, "PCO_SYNC_IMAGE": "registry.example.org/pco-sync:1",
+                            "PCO_SYNC_BLOCK": "{{ prefect.blocks.secret."},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -157,7 +164,7 @@ def test_deployments_for_containers_are_the_same_without_a_secret(fleet: Fleet, 
         for flow, one in theirs.items():
             assert one.parameter_openapi_schema == ours[flow].parameter_openapi_schema
             assert one.entrypoint == ours[flow].entrypoint
-            assert [each.schedule for each in one.schedules] == [each.schedule for each in ours[flow].schedules]
+            assert times_of(one) == times_of(ours[flow])
             assert [each.parameters for each in one.schedules] == [each.parameters for each in ours[flow].schedules]
             assert one.work_pool_name == pool
             assert one.job_variables["image"] == "registry.example.org/pco-sync:1"
@@ -168,6 +175,8 @@ def test_deployments_for_containers_are_the_same_without_a_secret(fleet: Fleet, 
                 "PCO_SYNC_REDIS_URL": "{{ prefect.blocks.secret.pco-sync-redis-url }}",
                 "PCO_SYNC_TOKEN_KEYS": "{{ prefect.blocks.secret.pco-sync-token-keys }}",
             }
+            at_run_time = asyncio.run(BaseJobConfiguration.from_template_and_values(template, one.job_variables))
+            assert [at_run_time.env[name] for name in secrets] == ["CANARY"] * 3
     finally:
 
         async def clear() -> None:

@@ -117,7 +117,7 @@ def test_the_flows_of_other_work_pools_are_the_same_ones(pool: str) -> None:
     settings = {f"PCO_SYNC_{name.upper()}" for name in SyncSettings.model_fields}
     assert {name for name in environment if name.startswith("PCO_SYNC_")} <= settings
     secrets = [value for name, value in environment.items() if name.endswith("_URL")]
-    assert all(value.startswith("{{ prefect.blocks.secret.") for value in secrets)
+    assert all(value.startswith("{{ $PCO_SYNC_BLOCK }}") for value in secrets)
 
 
 def test_the_automations_are_what_prefect_understands() -> None:
