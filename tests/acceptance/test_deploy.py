@@ -175,7 +175,7 @@ def test_deployments_for_containers_are_the_same_without_a_secret(fleet: Fleet, 
                 "PCO_SYNC_REDIS_URL": "{{ prefect.blocks.secret.pco-sync-redis-url }}",
                 "PCO_SYNC_TOKEN_KEYS": "{{ prefect.blocks.secret.pco-sync-token-keys }}",
             }
-            at_run_time = asyncio.run(BaseJobConfiguration.from_template_and_values(template, one.job_variables))
+            at_run_time: Any = asyncio.run(BaseJobConfiguration.from_template_and_values(template, one.job_variables))
             assert [at_run_time.env[name] for name in secrets] == ["CANARY"] * 3
     finally:
 
