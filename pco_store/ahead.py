@@ -17,6 +17,8 @@ from sqlalchemy import Connection, text
 from pco_store.database import Database, unavailable_means_retry
 from pco_store.errors import StatementRefused, StoreUnavailable
 
+ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"
+"""Two who change the tables wait for each other."""
 LOCK_MILLISECONDS: Final = 40
 """So long others may have to wait behind us for a table that is in use."""
 PAUSE_SECONDS: Final = 0.05
@@ -65,7 +67,7 @@ async def make_unless_in_use(
     patience_until = time.monotonic() + PATIENCE_SECONDS
     while True:
         async with database.transaction() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"))
+            await connection.execute(text(ONE_AT_A_TIME))
             if await connection.run_sync(is_made):
                 return
             await connection.exec_driver_sql(_unless_in_use(statement))

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, text
 
 from pco_store.ahead import (
     LOCK_MILLISECONDS,
+    ONE_AT_A_TIME,
     PATIENCE_SECONDS,
     PAUSE_SECONDS,
     add_columns_ahead,
     build_indexes_ahead,
 )
 from pco_store.churches.readers import wall_off
+from pco_store.comments.publishing import publish_comments
 from pco_store.database import Database
 from pco_store.errors import SchemaNewer, StoreInUse, StoreUnavailable
 from pco_store.freshness.kinds import publish_kinds
@@ -32,7 +34,6 @@ from pco_store.schema_check import (
     oldest_program,
 )
 
-ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"
 TELL_OLDEST_PROGRAM: Final = f"""
     ALTER TABLE sync.migrations ADD COLUMN IF NOT EXISTS oldest_program text;
     UPDATE sync.migrations SET oldest_program = '{OLDEST_PROGRAM}'
@@ -62,6 +63,7 @@ async def migrate(url: str) -> str:
         await _tell_oldest_program(database)
         await publish_kinds(database)
         await wall_off(database)
+        await publish_comments(database)
     finally:
         await database.aclose()
     return newest_migration()

@@ -95,10 +95,17 @@ async def test_alembic_sees_nothing_left_to_migrate(database: Database) -> None:
             "version_table": MIGRATIONS_TABLE,
             "version_table_schema": LEDGER_SCHEMA,
         }
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+        return [one for one in found if not _is_comment(one)]
 
     async with database.transaction() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def _is_comment(difference: Any) -> bool:
+    """The models have none: `migrate` publishes them from the catalogue."""
+    kind = difference[0][0] if isinstance(difference, list) else difference[0]
+    return kind in {"remove_table_comment", "modify_comment"}
 
 
 async def test_to_migrate_again_changes_nothing(database: Database, database_url: str) -> None:
