@@ -71,6 +71,9 @@ class SyncSettings(BaseSettings):
         default=300.0, description="All waits of one page together"
     )
     request_timeout_seconds: Annotated[float, Field(gt=0)] = Field(default=60.0, description="Patience for one answer")
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        default=None, description="Where a warm worker answers GET /metrics; nowhere if it is not set"
+    )
 
 
 def read_settings() -> SyncSettings:

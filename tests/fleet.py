@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW
 
 from deployments.provisioning.names import WORK_POOL
 from deployments.provisioning.provision import save_credentials
+from deployments.provisioning.worker import RESIDENTS
 from embedded.server_process import inherited_environment
 from embedded.services import PREFECT_DATABASE
 from pco_simulator.testing import SimulatorProcess
@@ -43,7 +44,7 @@ BRISK = {
     "PCO_SYNC_START_SECONDS": "4",
     "PCO_SYNC_RETRY_FIRST_SECONDS": "0.2",
     "PCO_SYNC_RETRY_TOTAL_SECONDS": "30",
-    "PCO_WORKER_RESIDENTS": "tasks.recovery.resident:stay",
+    "PCO_WORKER_RESIDENTS": RESIDENTS,
     "PCO_WORKER_DRAIN_SECONDS": "0.5",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",

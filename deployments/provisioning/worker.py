@@ -8,8 +8,8 @@ from deployments.provisioning.declared import declared_pool
 from deployments.provisioning.names import PERSONS, WORK_POOL_TYPE
 from tasks.deployment_runs import BACKGROUND, CHILDREN, DELTAS
 
-RESIDENT: Final = "tasks.recovery.resident:stay"
-"""What stays in our workers beside their runs: open connections, and the recovery of what died elsewhere."""
+RESIDENTS: Final = "tasks.recovery.resident:stay,tasks.metrics.resident:stay"
+"""What stays in our workers beside their runs: open connections, the recovery of what died elsewhere, and metrics."""
 SHARES: Final = f"{PERSONS}=0.9,{DELTAS}+{BACKGROUND}+{CHILDREN}=0.9,{BACKGROUND}=0.3,{CHILDREN}=0.5"
 """Of a worker's places. One in ten is always left for what a person starts, and one for all the rest; runs that wait
 for children cannot take all places from them, and neither can keep deltas out.
@@ -19,7 +19,7 @@ for children cannot take all places from them, and neither can keep deltas out.
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker; what is set in it already stays."""
     ours = {
-        "PCO_WORKER_RESIDENTS": RESIDENT,
+        "PCO_WORKER_RESIDENTS": RESIDENTS,
         "PCO_WORKER_SHARES": SHARES,
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # Prefect's 15 s make a first sync look stuck
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the least; automations.yaml counts on it
