@@ -15,7 +15,7 @@ from embedded.postgres import Postgres
 from embedded.server_process import free_port
 from pco_store.database import Database
 from tasks.metrics.readings import KEPT_SECONDS, Readings
-from tasks.metrics.resident import stay
+from tasks.metrics.resident import PATIENCE_SECONDS, stay
 from tests.integration.ledger_rows import LedgerRows, ago
 
 PEOPLE, MEMBERSHIPS = "people.Person", "groups.Membership"
@@ -85,7 +85,7 @@ async def endpoint(database_url: str, redis_url: str, monkeypatch: pytest.Monkey
 
 
 async def test_it_says_what_the_ledger_shows_of_each_church_and_of_all(endpoint: Endpoint, database: Database) -> None:
-    grace, hope, new = (LedgerRows(database, name) for name in ("grace", 'hope "1"', "new"))
+    grace, hope, new, torn = (LedgerRows(database, name) for name in ("grace", 'hope "1"', "new", "torn"))
     began = datetime.now(UTC)
     await grace.run(PEOPLE, ago(hours=3))
     run = await grace.run(PEOPLE, ago(minutes=10), mode="delta", verdict=None)
@@ -95,6 +95,8 @@ async def test_it_says_what_the_ledger_shows_of_each_church_and_of_all(endpoint:
     await hope.run(PEOPLE, ago(hours=23), mode="delta", state="failed", error="Ada Lovelace", verdict=None)
     await new.run(PEOPLE, ago(minutes=1), state="running")
     await new.fan_out(MEMBERSHIPS, ago(minutes=1), ["groups.Group"], state="awaiting", children="dead dead completed")
+    await torn.run(PEOPLE, ago(hours=1))
+    await torn.quarantine(PEOPLE, await torn.run(PEOPLE, ago(minutes=1)))
 
     scraped = await endpoint.get()
     late = (datetime.now(UTC) - began).total_seconds()
@@ -107,6 +109,8 @@ async def test_it_says_what_the_ledger_shows_of_each_church_and_of_all(endpoint:
     assert (of_hope["is_current"], of_hope["overdue_kinds"]) == (0, 1)
     assert 86400 <= of_hope["complete_age_seconds"] <= 86400 + late
     assert scraped.of_church("new") == {"is_current": 0, "overdue_kinds": 2}, "what nobody knows has no sample"
+    of_torn = scraped.of_church("torn")
+    assert (of_torn["is_current"], of_torn["overdue_kinds"]) == (0, 0), "incomplete is not current"
 
     others = {(name, of): value for (name, of), value in scraped.samples().items() if "org_id" not in dict(of)}
     assert others == {
@@ -114,7 +118,7 @@ async def test_it_says_what_the_ledger_shows_of_each_church_and_of_all(endpoint:
         ("pco_sync_runs", frozenset({("state", "awaiting")})): 1,
         ("pco_sync_runs", frozenset({("state", "failed")})): 1,
         ("pco_sync_runs", frozenset({("state", "dead")})): 2,
-        ("pco_sync_quarantine_open", frozenset()): 2,
+        ("pco_sync_quarantine_open", frozenset()): 3,
     }
     assert "Ada" not in scraped.body
 
@@ -144,6 +148,17 @@ async def test_a_database_that_is_away_is_told_and_waited_for(
     assert away.body.count("\n") == 1
     assert str(name) not in away.body
     assert (await endpoint.get()).status == 200
+
+
+async def test_a_database_that_is_silent_is_told_before_prometheus_gives_up(
+    endpoint: Endpoint, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PATIENCE_SECONDS < 10
+    monkeypatch.setattr("tasks.metrics.resident.PATIENCE_SECONDS", 0.1)
+    async with database.transaction() as connection:
+        await connection.execute(text("LOCK TABLE sync.runs"))
+        silent = await endpoint.get()
+    assert (silent.status, silent.body) == (503, "the ledger cannot be read: TimeoutError\n")
 
 
 async def test_many_scrapes_are_one_reading_in_half_a_minute_and_ages_go_on(database: Database) -> None:
