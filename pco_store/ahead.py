@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from pco_store.database import Database, unavailable_means_retry
-from pco_store.errors import StatementRefused, StoreUnavailable
+from pco_store.errors import StatementRefused, StoreInUse, StoreUnavailable
 
 ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pco-sync:migrate', 0))"
 """Two who change the tables wait for each other."""
@@ -81,7 +81,8 @@ async def make_unless_in_use(
 async def build_indexes_ahead(database: Database, indexes: Indexes) -> None:
     """Build what is lacking while others write; an attempt that was interrupted is thrown away. Safe to repeat.
 
-    It waits for every transaction that has begun before. Two who do so wait for each other. Raises `StoreUnavailable`.
+    It waits for every transaction that has begun before. Two who do so wait for each other. Raises `StoreUnavailable`,
+    also when one of those does not end.
     """
     for name, what in indexes.items():
         patience_until = time.monotonic() + PATIENCE_SECONDS
@@ -91,8 +92,13 @@ async def build_indexes_ahead(database: Database, indexes: Indexes) -> None:
             if state == "broken":
                 await _run_alone(database, f"DROP INDEX CONCURRENTLY IF EXISTS sync.{name}")
             elif state == "lacking":
-                with suppress(StatementRefused):  # somebody was faster, or it is there now, broken
-                    await _run_alone(database, f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {what}")
+                try:
+                    with suppress(StatementRefused):  # somebody was faster, or it is there now, broken
+                        await _run_alone(database, f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {what}")
+                except StoreInUse:
+                    raise StoreUnavailable(
+                        f"a transaction that began before does not end, so that the index {name} cannot be built"
+                    ) from None
             else:
                 await asyncio.sleep(PAUSE_SECONDS)
 
@@ -108,7 +114,11 @@ async def _run_alone(database: Database, statement: str) -> None:
     with unavailable_means_retry():
         async with database.sessions.connect() as session:
             await session.execution_options(isolation_level="AUTOCOMMIT")
-            await session.exec_driver_sql(statement)
+            await session.exec_driver_sql(f"SET lock_timeout = '{max(PATIENCE_SECONDS, 0.001):g}s'")
+            try:
+                await session.exec_driver_sql(statement)
+            finally:
+                await session.exec_driver_sql("RESET lock_timeout")
 
 
 def _has_columns(connection: Connection, table: str, names: Sequence[str]) -> bool:

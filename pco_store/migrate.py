@@ -56,10 +56,9 @@ async def migrate(url: str) -> str:
             await _tell_oldest_program(database)  # before a table loses anything
         for module in _pending(found):
             await add_columns_ahead(database, getattr(module, "AHEAD", {}))
-            await build_indexes_ahead(database, getattr(module, "INDEXES", {}))
-        known = known_migrations()
-        for revision in known[-1:] if found is None else known:
-            await _apply(database, revision)
+            await build_indexes_ahead(database, getattr(module, "INDEXES_AHEAD", {}))
+            await _apply(database, module.revision)
+        await _apply(database, newest_migration())  # of an empty database all at once; and it may be newer than we are
         await _tell_oldest_program(database)
         await publish_kinds(database)
         await wall_off(database)
@@ -114,9 +113,9 @@ async def _apply(database: Database, revision: str) -> None:
 
 
 def _pending(found: str | None) -> list[ModuleType]:
-    """The migrations that a database in use lacks, oldest first: what is in their way is made beforehand.
+    """The migrations that a database in use lacks, oldest first. What is in the way of one is made before it.
 
-    `AHEAD`: columns of tables that may be in use; `INDEXES`: those of large tables.
+    `AHEAD`: columns of tables that may be in use; `INDEXES_AHEAD`: those of large tables.
     """
     if found is None:
         return []

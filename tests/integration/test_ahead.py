@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from pco_store import ahead
-from pco_store.ahead import add_columns_ahead, lacking_columns
+from pco_store.ahead import add_columns_ahead, build_indexes_ahead, lacking_columns
 from pco_store.database import Database
 from pco_store.errors import StoreUnavailable
 
@@ -45,3 +45,21 @@ async def test_a_table_in_use_is_left_alone_and_gets_its_columns_afterwards(
 
     await add_columns_ahead(database, columns)
     assert await lacking(database, columns) == {}
+
+
+async def test_an_index_is_not_waited_for_as_long_as_somebodys_transaction_lasts(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump or an analyst's open transaction may last for hours; what is left of the attempt is thrown away."""
+    monkeypatch.setattr(ahead, "PATIENCE_SECONDS", 0.2)
+    index = {"runs_for_a_test": "ON sync.runs (org_id)"}
+    async with database.transaction() as user:
+        await user.execute(text("SELECT count(*) FROM sync.runs"))
+        with pytest.raises(StoreUnavailable, match="a transaction that began before does not end, so that the index"):
+            await build_indexes_ahead(database, index)
+    monkeypatch.undo()
+    await build_indexes_ahead(database, index)
+    async with database.transaction() as connection:
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'sync.runs_for_a_test'::regclass"
+        assert await connection.scalar(text(valid))
+        await connection.execute(text("DROP INDEX sync.runs_for_a_test"))

@@ -9,7 +9,7 @@ from alembic import op
 revision = "0024"
 down_revision = "0022"
 
-INDEXES = {
+INDEXES_AHEAD = {
     "runs_but_deltas": "ON sync.runs (org_id, entity, scope, turn) WHERE mode <> 'delta' AND turn IS NOT NULL",
 }
 """Built by `migrate` beforehand, while others write; in an empty database, here."""
@@ -386,7 +386,7 @@ FRESHNESS = f"""
 """  # noqa: S608 - own constants
 
 STATEMENTS = (
-    *(f"CREATE INDEX IF NOT EXISTS {name} {what}" for name, what in INDEXES.items()),
+    *(f"CREATE INDEX IF NOT EXISTS {name} {what}" for name, what in INDEXES_AHEAD.items()),
     FACTS,
     KEPT,
     CHANGES,
