@@ -77,7 +77,7 @@ def test_what_is_done_to_a_church_has_help_and_a_report(name: str, capsys: pytes
 
 def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == DONE
-    assert capsys.readouterr().out == "pco-sync 0.1.0\n"
+    assert capsys.readouterr().out == "pco-sync 0.2.0\n"
 
 
 @pytest.mark.parametrize(
