@@ -111,7 +111,7 @@ down: _arguments $(READY) ## stop what `make up` started
 status: _arguments $(READY) ## show what runs, where, and whether it answers
 	@exec $(BIN)/pco-sync status
 
-service: _arguments $(READY) ## let the machine start servers and worker by itself, now and after a reboot
+service: _arguments $(READY) ## let the machine start servers and worker, now and after a reboot
 	@exec $(BIN)/pco-sync service install
 
 migrate: _arguments $(READY) ## bring the tables of the mirror up to date
@@ -129,7 +129,7 @@ worker: _arguments $(READY) ## run a worker of the work pool until Ctrl-C
 connect: _arguments $(READY) ## store a church's credentials with Prefect: ORG=my-church
 	@exec $(BIN)/pco-sync connect -- "$$ORG"
 
-doctor: _arguments $(READY) ## check what syncs rely on at a church's Planning Center: ORG=my-church
+doctor: _arguments $(READY) ## check what syncs rely on at a church: ORG=my-church
 	@exec $(BIN)/pco-sync doctor -- "$${ORG:-demo}"
 
 reader: _arguments $(READY) ## make a login that reads one church with SQL: ORG=my-church

@@ -178,13 +178,14 @@ def unavailable_means_retry() -> Iterator[None]:
         if error.connection_invalidated or isinstance(error, InterfaceError | OperationalError):
             raise _unavailable(cause or error) from None
         raise (_unavailable(cause) if _is_over_later(cause) else _refused(cause or error)) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         _refuse_what_lasts(error)
         raise (_unavailable(error) if _is_over_later(error) else _refused(error)) from None
 
 
 def _is_over_later(cause: BaseException | None) -> bool:
-    if isinstance(cause, asyncpg.InterfaceError | _STALE_PLAN):
+    """The client's internal error is what is left of a connection that was lost at an odd moment."""
+    if isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | _STALE_PLAN):
         return True
     return isinstance(cause, asyncpg.PostgresError) and means_later(cause.sqlstate)
 

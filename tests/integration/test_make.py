@@ -26,6 +26,7 @@ TAKES = {
     "views": {"ORG"},
     "connect": {"ORG"},
     "reader": {"ORG"},
+    "doctor": {"ORG"},
     "sync": {"ORG", "ENTITY", "MODE", "INCLUDE", "EXCLUDE", "EPOCH"},
     "plan": {"ORG", "MODE", "INCLUDE", "EXCLUDE"},
     "explain": {"ENTITY"},
