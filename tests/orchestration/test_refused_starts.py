@@ -81,7 +81,7 @@ def test_an_old_and_a_newer_schema_are_told_apart(church: Church) -> None:
     church.sql("UPDATE sync.migrations SET version_num = '0001'")
     with pytest.raises(SchemaOutdated, match=r"at migration 0001, this program needs .*; run `make migrate`"):
         church.sync()
-    church.sql("UPDATE sync.migrations SET version_num = '9999'")
+    church.sql("UPDATE sync.migrations SET version_num = '9999', oldest_program = '9998'")
     with pytest.raises(SchemaNewer, match=r"at migration 9999, which this program .* does not know; update pco-sync"):
         church.sync()
     _nothing_happened(church)
