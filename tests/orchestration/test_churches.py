@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.exceptions import ObjectNotFound
 from redis import Redis
 
 from deployments.app import main
@@ -35,10 +33,9 @@ Tell = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture
 def stored(church: Church, monkeypatch: pytest.MonkeyPatch) -> Iterator[Church]:
-    """The church `grace`, whose token stands in its block and not in the environment."""
+    """The church `grace` alone, whose token stands in its block and not in the environment."""
     for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
         monkeypatch.delenv(f"PCO_SYNC_{name}")
-    run(_forget_blocks())  # those of tests that leave theirs
     run(
         save_credentials(
             "grace",
@@ -48,6 +45,7 @@ def stored(church: Church, monkeypatch: pytest.MonkeyPatch) -> Iterator[Church]:
             scheduled=True,
         )
     )
+    run(_forget_blocks(but="grace"))  # other tests leave theirs
     yield church
     run(_forget_blocks())
 
@@ -71,10 +69,10 @@ def run(coroutine: Any) -> Any:
     return asyncio.run(coroutine)
 
 
-async def _forget_blocks() -> None:
+async def _forget_blocks(*, but: str | None = None) -> None:
     async with get_client() as client:
-        with suppress(ObjectNotFound):  # the type, of which nobody has stored one yet
-            for one in await client.read_block_documents_by_type("pco-credentials", include_secrets=False):
+        for one in await client.read_block_documents_by_type("pco-credentials", include_secrets=False):
+            if one.name != but:
                 await client.delete_block_document(one.id)
 
 
