@@ -1,4 +1,4 @@
-"""Installs, shows and removes the service, whoever supervises it here."""
+"""Installs, shows and removes the service, with systemd or launchd."""
 
 import os
 import sys

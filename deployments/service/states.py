@@ -1,4 +1,4 @@
-"""What is known of a service, whoever supervises it."""
+"""What is known of a service, of systemd or launchd."""
 
 from dataclasses import dataclass
 

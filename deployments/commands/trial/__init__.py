@@ -1,1 +1,1 @@
-"""Commands for whoever looks at pco-sync for the first time: everything from nothing, with an invented church."""
+"""Commands for a first look at pco-sync: everything from nothing, with an invented church."""
