@@ -84,7 +84,7 @@ crash: _arguments $(DEV) ## only the tests that kill, stop and restart things
 
 nightly: _arguments $(DEV) ## the tests that take over an hour
 	@$(BIN)/python -m pytest -m nightly
-	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit tests/integration/test_walk_histories.py
+	@PCO_SYNC_TEST_HISTORIES=5000 $(BIN)/python -m pytest tests/unit tests/integration/pco_walks/test_walk_histories.py
 
 check: _arguments lint types layers ## lint, types and import layers
 

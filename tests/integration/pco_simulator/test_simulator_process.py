@@ -12,7 +12,7 @@ import pytest
 from pco_simulator.controls import Church
 from pco_simulator.testing import SimulatorProcess
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RECORDINGS = ROOT / "tests" / "recordings"
 PEOPLE = "/people/v2/people"
 

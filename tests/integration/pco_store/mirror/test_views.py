@@ -10,10 +10,10 @@ import pytest
 from pco_store.database import Database
 from tests.integration.views import mirror, resource, select, views
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "views.md"
+DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "views.md"
 
 ALONE = {"people.merged_person"}
-"""It is made of mergers only, and tested with them (tests/orchestration/test_merges.py)."""
+"""It is made of mergers only, and tested with them (tests/orchestration/entities/test_merges.py)."""
 
 JOINED = {
     "people.custom_fields": ["people.person"],

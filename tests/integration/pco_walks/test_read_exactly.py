@@ -10,7 +10,7 @@ import pytest
 
 from pco_simulator.testing import SimulatorProcess
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

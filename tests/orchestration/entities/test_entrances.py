@@ -13,7 +13,7 @@ from tasks.reports.sync_summary import SyncSummary
 from tests.church import PEOPLE, Church
 from tests.likeness import differences
 
-RECORDING = Path(__file__).parent.parent / "recordings" / "people.json"
+RECORDING = Path(__file__).parents[2] / "recordings" / "people.json"
 
 FIRST_ENTITIES = (
     PEOPLE,

@@ -12,7 +12,7 @@ from pco_store.comments.mirror import mirror_comments
 from pco_store.comments.publishing import all_comments, publish_comments
 from pco_store.database import Database
 from pco_store.migrate import migrate
-from tests.integration.test_readers import as_reader
+from tests.integration.pco_store.churches.test_readers import as_reader
 from tests.integration.views import select
 
 OURS = """

@@ -16,8 +16,8 @@ from pco_store.ledger.runs import PageReceipt, RunHandle, run_totals
 from pco_store.mirror.tables import mirror_table
 from tasks.rows.transform import transform_page
 from tests.integration.mirror import PEOPLE, at, person, rows
+from tests.integration.pco_store.ledger.test_ledger import RECEIPT
 from tests.integration.requests import run_request
-from tests.integration.test_ledger import RECEIPT
 
 CATALOG = load_catalog()
 KINDS = ("people.PersonApp", "people.PlatformNotification")

@@ -15,7 +15,7 @@ from tasks.deletions.from_a_list import Deletions
 from tasks.fan_out.from_mirror import insert_from_mirror, reads_from_mirror
 from tests.integration.fan_outs import claim, commit_page, insert, open_fan_out, rows, states
 from tests.integration.mirror import at
-from tests.integration.test_deletions_below import GROUPS, MEMBERSHIPS, delete, memberships_of, move
+from tests.integration.tasks.fan_out.test_deletions_below import GROUPS, MEMBERSHIPS, delete, memberships_of, move
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
 
 TAG = load_catalog().entity("groups.Tag")

@@ -12,7 +12,7 @@ from deployments.provisioning.automations import read_automations
 from flows.recover_syncs import recover_syncs
 from tasks.reports.events import STALE
 from tests.church import Church
-from tests.orchestration.test_events import SUFFIXES, events
+from tests.orchestration.churches.test_events import SUFFIXES, events
 from tests.stack import wait_until
 
 LEAST: Any = timedelta(seconds=10)

@@ -21,7 +21,7 @@ from pco_client.errors import (
 from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
 
-RECORDING = Path(__file__).parent.parent / "recordings" / "people.json"
+RECORDING = Path(__file__).parents[2] / "recordings" / "people.json"
 
 
 BAD_ANSWERS: tuple[tuple[Mapping[str, Any], type[PcoError], str], ...] = (

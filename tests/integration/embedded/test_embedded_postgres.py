@@ -12,8 +12,8 @@ from embedded.postgres import SOCKET_PORT, Postgres
 from embedded.server_process import ServerStartError, free_port
 from pco_store.churches.readers import Reader, make_reader
 from pco_store.database import Database
-from tests.integration.test_church_removal import fill_every_table
-from tests.integration.test_readers import FORBIDDEN
+from tests.integration.pco_store.churches.test_church_removal import fill_every_table
+from tests.integration.pco_store.churches.test_readers import FORBIDDEN
 from tests.integration.views import select
 
 

@@ -9,8 +9,8 @@ from pco_store.database import Database
 from pco_store.errors import ChurchRemoved
 from pco_store.migrate import migrate
 from pco_store.mirror.tables import all_mirror_tables
-from tests.integration.test_church_removal import fill_every_table
-from tests.integration.test_views import JOINED, one_of_everything
+from tests.integration.pco_store.churches.test_church_removal import fill_every_table
+from tests.integration.pco_store.mirror.test_views import JOINED, one_of_everything
 from tests.integration.views import select
 
 MIRROR = """

@@ -14,8 +14,8 @@ from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine import Quarantined, put_quarantined
 from pco_store.ledger.runs import PageReceipt
 from tests.integration.mirror import PEOPLE, at, person, rows, stored, upsert
+from tests.integration.pco_store.ledger.test_ledger import RECEIPT
 from tests.integration.requests import run_request
-from tests.integration.test_ledger import RECEIPT
 
 PAGE: PageReceipt = replace(RECEIPT, new=0)
 
