@@ -1,8 +1,8 @@
 """PcoClient: the only file that sends. It is given an `httpx.AsyncClient`, and works without Prefect or Postgres."""
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -17,6 +17,8 @@ from pco_client.errors import CannotConnect, PcoError, RateLimited, Unreachable
 from pco_client.governor import Governor, Permit, ProcessGovernor
 from pco_client.rate_limit import DEEP_OFFSET, read_rate
 from pco_client.sansio import (
+    LARGE_ANSWER,
+    LARGEST_ANSWER,
     HttpRequest,
     HttpResponse,
     PageRequest,
@@ -76,6 +78,17 @@ class _Writing:
             await self.governor.sent(self.permit)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """How an answer is read: no more of it than a little over `most` bytes; `on_large` as in `fetch_page`."""
+
+    most: int | None = None
+    on_large: Callable[[], Awaitable[object]] | None = None
+
+
+_WHOLE: Final = _Reading()
+
+
 class PcoClient:
     """Reads PCO with one credential. Every request takes a permit of the governor first, then a place in `room`.
 
@@ -99,8 +112,18 @@ class PcoClient:
         self._base_url = base_url.rstrip("/")
         self._user_agent = user_agent
 
-    async def fetch_page(self, request: PageRequest, *, expected_type: str, lane: str = "") -> FetchedPage:
-        """One page of a list. A 429 is waited out; everything else that is not the page is raised (`errors.py`)."""
+    async def fetch_page(
+        self,
+        request: PageRequest,
+        *,
+        expected_type: str,
+        lane: str = "",
+        on_large: Callable[[], Awaitable[object]] | None = None,
+    ) -> FetchedPage:
+        """One page of a list. A 429 is waited out; everything else that is not the page is raised (`errors.py`).
+
+        `on_large` is awaited when the answer turns out to have more than `LARGE_ANSWER` bytes, before its rest is read.
+        """
 
         def build(credential: Credential) -> HttpRequest:
             return build_list_request(
@@ -108,7 +131,11 @@ class PcoClient:
             )
 
         response, requests, waited, sent_at = await self._send(
-            build, where=f"GET {request.path}", lane=lane, deep=request.offset > DEEP_OFFSET
+            build,
+            where=f"GET {request.path}",
+            lane=lane,
+            deep=request.offset > DEEP_OFFSET,
+            reading=_Reading(most=LARGEST_ANSWER if request.include else None, on_large=on_large),
         )
         page = read_list(response, request=request, expected_type=expected_type)
         return FetchedPage(page=page, requests=requests, waited_seconds=waited, sent_at=sent_at)
@@ -140,7 +167,13 @@ class PcoClient:
         return read_document(response, path=path)
 
     async def _send(
-        self, build: Callable[[Credential], HttpRequest], *, where: str, lane: str, deep: bool
+        self,
+        build: Callable[[Credential], HttpRequest],
+        *,
+        where: str,
+        lane: str,
+        deep: bool,
+        reading: _Reading = _WHOLE,
     ) -> tuple[HttpResponse, int, float, datetime]:
         waited, requests, tried_again = 0.0, 0, 0
         for _ in range(REFUSALS_ENDURED):
@@ -152,10 +185,7 @@ class PcoClient:
             sent_at = datetime.now(UTC)
             request = build(signing)
             try:
-                async with self._room:
-                    answer = await self._http.request(
-                        request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
-                    )
+                answer, body = await self._exchange(request, writing, reading)
             except _PermitTooOldError:
                 continue
             except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -167,7 +197,7 @@ class PcoClient:
             response = HttpResponse(
                 status=answer.status_code,
                 headers={name.lower(): value for name, value in answer.headers.items()},
-                body=answer.content,
+                body=body,
             )
             await self._governor.observe(permit, read_rate(response.headers), refused=refused)
             if response.status == 401 and tried_again < TOKENS_TRIED_AGAIN:
@@ -183,6 +213,26 @@ class PcoClient:
             status=429,
         )
 
+    async def _exchange(
+        self, request: HttpRequest, writing: _Writing, reading: _Reading
+    ) -> tuple[httpx.Response, bytes]:
+        """The answer, and its body: whole, or more of it than `reading` has any use for."""
+        body = bytearray()
+        async with AsyncExitStack() as answering:
+            async with self._room:
+                answer = await answering.enter_async_context(
+                    self._http.stream(
+                        request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
+                    )
+                )
+                pieces = await answering.enter_async_context(aclosing(_pieces_of(answer)))
+                is_large = await _read(pieces, body, LARGE_ANSWER)
+            if is_large:
+                if reading.on_large is not None and answer.status_code == httpx.codes.OK:
+                    await reading.on_large()  # without a place in `room`: who is waited for may need one
+                await _read(pieces, body, reading.most)
+            return answer, bytes(body)
+
     async def _signing(self) -> Credential:
         held = self._credential
         return await held.current() if isinstance(held, RenewedCredential) else held
@@ -192,6 +242,21 @@ class PcoClient:
         if not isinstance(held, RenewedCredential) or not isinstance(refused, AccessToken):
             return False
         return await held.after_refusal(refused, refusal_hint(response))
+
+
+def _pieces_of(answer: httpx.Response) -> AsyncGenerator[bytes, None]:
+    pieces = answer.aiter_bytes()
+    assert isinstance(pieces, AsyncGenerator)  # so that it can be closed before its end
+    return pieces
+
+
+async def _read(pieces: AsyncIterator[bytes], body: bytearray, most: int | None) -> bool:
+    """Read on until there are more than `most` bytes, and say whether there are; None: to the end."""
+    async for piece in pieces:
+        body += piece
+        if most is not None and len(body) > most:
+            return True
+    return False
 
 
 def unanswered(error: Exception, url: str, *, where: str) -> PcoError:

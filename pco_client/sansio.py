@@ -45,8 +45,11 @@ MOST_PER_PAGE: Final = 100
 GREATEST_LIST: Final = 100_000_000
 """No church has a list so long; a count or an offset beyond it says nothing."""
 
-LARGEST_ANSWER: Final = 24 * 2**20
-"""Bytes of a page with includes; decoded, that is ten times as much."""
+LARGE_ANSWER: Final = 2**19
+"""Bytes beyond which a page should not be read beside other large ones; decoded, it takes ten times as much."""
+
+LARGEST_ANSWER: Final = 4 * 2**20
+"""Bytes of a page with includes: one that has more is not read to its end (`TooMuchIncluded`)."""
 
 _DETAIL_LIMIT = 200
 

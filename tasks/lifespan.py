@@ -33,6 +33,8 @@ from tasks.settings import SyncSettings
 
 CREDENTIALS_KEPT_SECONDS: Final = 60.0
 CLOCK_KEPT_SECONDS: Final = 300.0
+LARGE_PAGES: Final = 1
+"""So many pages of more than `LARGE_ANSWER` bytes are held at a time, from the rest of their body to their commit."""
 TOKEN_REQUESTS_AT_ONCE: Final = 20
 """For all churches, beside the connections that pages use: a token endpoint that is silent takes none of those."""
 
@@ -47,6 +49,7 @@ class Resources:
     http: httpx.AsyncClient
     token_http: httpx.AsyncClient
     signs: SignsOfLife
+    large_pages: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_PAGES))
     _closing: AsyncExitStack
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
     _rooms: dict[str, asyncio.Semaphore] = field(default_factory=dict)

@@ -81,7 +81,12 @@ def measure(bench: Bench) -> None:
                 _night(bench, simulator, workers, night, now + timedelta(days=night), include)
                 for night in range(1, bench.nights + 1)
             ]
-            _tell_nights(bench, nights, Goal(at_most=NIGHTLY_REQUESTS) if is_of_the_goal else None)
+            _tell_nights(bench, nights, None if services else Goal(at_most=_budget(bench)))
+
+
+def _budget(bench: Bench) -> int:
+    """Requests of a night: those of 20,000 people, and of fewer as many as they are."""
+    return NIGHTLY_REQUESTS * bench.people // PEOPLE
 
 
 def _night(
@@ -95,14 +100,15 @@ def _night(
     groups = bench.people // PEOPLE_FOR_A_GROUP
     simulator.churn(changes_of(night, people=bench.people, groups=groups, plans=_plans(simulator), now=now))
     delta, _ = _run(simulator, workers, "delta", f"{EPOCH}-{night}-delta", include)
+    budget = _budget(bench)
     planned, _ = asyncio.run(make_plan(ORG, "rest", include, []))
     epoch = f"{EPOCH}-{night}-rest"
-    sent, seconds = _run(simulator, workers, "rest", epoch, include)
+    sent, seconds = _run(simulator, workers, "rest", epoch, include, budget=budget)
     waiting = asyncio.run(_result(workers.database, epoch))["waiting"]
     told = {
-        "announced": sum(one.requests for one in planned),
+        "announced": min(sum(one.requests for one in planned), budget),
         "sent": sent,
-        "budget": NIGHTLY_REQUESTS,
+        "budget": budget,
         "overdue": waiting["lists"],
         "overdue_days": waiting["longest_days"],
         "unread": sum(waiting["unread"].values()),
@@ -140,18 +146,22 @@ def _compared(planned: Sequence[Planned], *, is_everything: bool) -> set[str]:
     return {entity.name for entity in load_catalog().entities()} - left
 
 
-def _run(simulator: SimulatorProcess, workers: Fleet, mode: str, epoch: str, include: list[str]) -> tuple[int, float]:
+def _run(
+    simulator: SimulatorProcess, workers: Fleet, mode: str, epoch: str, include: list[str], **how: Any
+) -> tuple[int, float]:
     """Requests, as the simulator counts them, and seconds of one sync of the church."""
     simulator.reset_log()
     began = time.monotonic()
-    asyncio.run(_sync(workers.database, mode, epoch, include))
+    asyncio.run(_sync(workers.database, mode, epoch, include, **how))
     return simulator.stats()["requests"], time.monotonic() - began
 
 
-async def _sync(database_url: str, mode: str, epoch: str, include: list[str]) -> None:
+async def _sync(database_url: str, mode: str, epoch: str, include: list[str], **how: Any) -> None:
     """From the request to the church's end by the ledger. Raises `TimeoutError`, `RuntimeError`."""
     began = time.monotonic()
-    await start_organization(ORG, epoch=epoch, mode=mode, include=include, groups_per_run=100, most_under_way=4000)
+    await start_organization(
+        ORG, epoch=epoch, mode=mode, include=include, groups_per_run=100, most_under_way=4000, **how
+    )
     connection = await asyncpg.connect(database_url)
     try:
         while True:

@@ -131,6 +131,7 @@ async def _brought(resources: Resources, client: PcoClient, root: RunHandle, lev
         client=client,
         patient=resources.patient_client(client, lane=lane_of(root.org_id, level.entity)),
         database=resources.database,
+        large_pages=resources.large_pages,
         in_flight=resources.settings.pages_in_flight,
         clock_offset=await resources.clock_offset(),
         companions={one.include: companion_of(one) for one in members if one.dropped is None},

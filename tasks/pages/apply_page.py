@@ -1,6 +1,8 @@
 """process_page: fetch a page, transform it, and commit its rows, links and checkpoint in one transaction."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -90,15 +92,22 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
     committed = await _committed(sync, page, attempt)
     if committed is not None:
         return committed
-    read = await _read(sync, page)
-    _note(sync, page, read)
-    receipt = await _commit(sync, page, read)
+    async with AsyncExitStack() as until_committed:
+
+        async def in_turn() -> None:
+            await until_committed.enter_async_context(sync.large_pages)
+
+        read = await _read(sync, page, on_large=in_turn)
+        _note(sync, page, read)
+        receipt = await _commit(sync, page, read)
     _count(sync, page, read, receipt)
     return receipt
 
 
-async def _read(sync: SyncContext, page: PageRef) -> _Read:
-    fetched = await sync.client.fetch_page(page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane)
+async def _read(sync: SyncContext, page: PageRef, *, on_large: Callable[[], Awaitable[None]]) -> _Read:
+    fetched = await sync.client.fetch_page(
+        page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane, on_large=on_large
+    )
     observed_at = fetched.sent_at + sync.clock_offset
     brought = []
     if sync.included:

@@ -65,6 +65,7 @@ async def begin_walk(
         client=client,
         patient=resources.patient_client(client, lane=lane_of(run.org_id, entity)),
         database=resources.database,
+        large_pages=resources.large_pages,
         in_flight=in_flight,
         part_records=resources.settings.part_records,
         clock_offset=await resources.clock_offset(),

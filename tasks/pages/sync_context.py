@@ -1,5 +1,6 @@
 """What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -60,14 +61,14 @@ class SyncContext:
     """One execution of one sync of the list at `path`; `parents` are the ids in it that are its records' own, by name.
 
     `patient` requests what is no page of it. `windows` are those of the run's parts, by number. `in_flight` bounds the
-    requests at a time, `part_records` the records of a part that can be divided. `clock_offset` leads from this
-    machine's clock to the database's. `committed` are the pages of earlier executions, by part, reading, offset and
-    size; `seen` the records on the proven pages of parts that are read from the newest record on, and on the opening
-    page of those that open with the whole list. `shared` is the list to which its records are linked, if they stand in
-    others, too. `companions` are the kinds that come with its records, by include; one that is dropped is taken out,
-    and `included` keeps what every page of the run asks for. `naming` is included so that the records name it. With
-    `on_completing`, a list of one page completes the run with its page: it is told True before, and False if that
-    failed.
+    requests at a time, `part_records` the records of a part that can be divided; `large_pages` is the process's room
+    for pages that take much memory. `clock_offset` leads from this machine's clock to the database's. `committed` are
+    the pages of earlier executions, by part, reading, offset and size; `seen` the records on the proven pages of parts
+    that are read from the newest record on, and on the opening page of those that open with the whole list. `shared`
+    is the list to which its records are linked, if they stand in others, too. `companions` are the kinds that come
+    with its records, by include; one that is dropped is taken out, and `included` keeps what every page of the run
+    asks for. `naming` is included so that the records name it. With `on_completing`, a list of one page completes the
+    run with its page: it is told True before, and False if that failed.
     """
 
     run: RunHandle
@@ -78,6 +79,7 @@ class SyncContext:
     client: PcoClient
     patient: PatientClient
     database: Database
+    large_pages: asyncio.Semaphore
     in_flight: int
     part_records: int = 25_000
     naming: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ Only the socket between them is left out. Each history is a church of its own: s
 between its requests, while several of them are in flight.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -127,6 +128,7 @@ class Church:
                 client=client,
                 patient=PatientClient(client=client, delays=(), lane=self.walked.entity),
                 database=self.store,
+                large_pages=asyncio.Semaphore(1),
                 in_flight=3,
                 part_records=self.walked.part_records,
                 companions={one.include: companion_of(one) for one in members},

@@ -1,5 +1,6 @@
 """A sync of the simulator's people, for tests that need its steps and no Prefect."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -54,6 +55,7 @@ async def people_sync(
             client=client,
             patient=PatientClient(client=client, delays=(), lane="grace:people.Person"),
             database=store,
+            large_pages=asyncio.Semaphore(1),
             in_flight=4,
         )
         await lease.release()
