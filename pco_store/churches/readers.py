@@ -1,4 +1,4 @@
-"""Roles that may read the mirror of one church, and nothing else.
+"""Roles that may read the mirror of one church and how current it is, and nothing else.
 
 Postgres knows a reader by its login: a table that only its owner may change says which church it reads, so that nothing
 a reader can set is asked. The policies are for readers only. The tables' owner, which is who syncs, does not even see
@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -32,21 +32,39 @@ ITERATIONS: Final = 4096
 _MAPPING: Final = "sync.readers"
 _OWN_CHURCH: Final = f"org_id = (SELECT org_id FROM {_MAPPING} WHERE role_name = current_user)"  # noqa: S608 - own names
 _OWN_ROW: Final = "role_name = current_user"
+_OWN_OR_GENERAL: Final = f"(org_id = '*' OR {_OWN_CHURCH})"
+_LEDGER: Final[Mapping[str, Sequence[str]]] = {
+    "sync.runs": (
+        "run_id", "org_id", "entity", "scope", "epoch", "key", "turn", "state", "mode", "error", "started_at",
+        "window_until", "parent_run_id", "read_with", "fan_out", "plan", "parts", "deletions",
+    ),
+    "sync.watermarks": ("org_id", "entity", "scope", "watermark"),
+    "sync.lists": ("org_id", "path", "last_read_at", "due_at", "is_refused"),
+    "sync.list_traits": ("org_id", "entity", "distrusted"),
+    "sync.quarantine": ("org_id", "entity", "run_id", "resolved_at"),
+    "sync.table_facts": (),
+    "sync.kept_churches": ("org_id",),
+    "sync.church_changes": ("org_id",),
+    "sync.freshness_rules": (),
+}  # fmt: skip
+"""What `sync.freshness` is made from, and of which columns; all of them where none are named."""
+_FRESHNESS: Final = ("sync.freshness", "sync.live_facts", "sync.unkept_churches", "sync.kinds")
 _WALL: Final = f"""
     ALTER TABLE {{table}} ENABLE ROW LEVEL SECURITY;
     DROP POLICY IF EXISTS everybody ON {{table}};
     DROP POLICY IF EXISTS readers ON {{table}};
     CREATE POLICY everybody ON {{table}} USING (true) WITH CHECK (true);
     CREATE POLICY readers ON {{table}} AS RESTRICTIVE TO {READERS} USING ({{condition}});
-    GRANT SELECT ON {{table}} TO {READERS}
+    GRANT SELECT {{columns}} ON {{table}} TO {READERS}
 """
 """The first policy leaves other roles as they were. The second is evaluated once for each query, not for each row."""
 _GROUP_IS_THERE: Final = f"SELECT true FROM pg_roles WHERE rolname = '{READERS}'"  # noqa: S608 - own name
 _UNWALLED: Final = f"""
     SELECT format('%I.%I', n.nspname, c.relname) AS name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND (n.nspname = ANY(CAST(:schemas AS text[])) OR c.oid = '{_MAPPING}'::regclass)
-      AND NOT (c.relrowsecurity AND has_table_privilege('{READERS}', c.oid, 'SELECT') AND 2 = (
+    WHERE c.relkind IN ('r', 'p') AND (n.nspname = ANY(CAST(:schemas AS text[])) OR c.oid = '{_MAPPING}'::regclass
+                                       OR n.nspname || '.' || c.relname = ANY(CAST(:ledger AS text[])))
+      AND NOT (c.relrowsecurity AND has_any_column_privilege('{READERS}', c.oid, 'SELECT') AND 2 = (
             SELECT count(*) FROM pg_policy WHERE polrelid = c.oid AND polname IN ('everybody', 'readers')))
     ORDER BY c.oid <> '{_MAPPING}'::regclass, 1
 """  # noqa: S608 - own constants
@@ -104,7 +122,7 @@ async def make_reader(database: Database, org_id: str) -> Reader:
 
 
 async def wall_off(database: Database) -> None:
-    """Close every table of the mirror for readers, if there are any, and let them see the views. Safe to repeat.
+    """Close every table that readers see for those of other churches, if there are any readers. Safe to repeat.
 
     A table is granted to readers in the transaction that closes it, and never before. Raises `StoreUnavailable` if one
     is in use all the time.
@@ -151,24 +169,35 @@ async def drop_readers(database: Database, org_id: str) -> list[str]:
 
 async def _wall_off(database: Database) -> None:
     schemas = sorted({one.schema_name for one in load_catalog().entities()})
+    closed = {"schemas": schemas, "ledger": list(_LEDGER)}
     async with database.transaction() as connection:
-        unwalled = (await connection.scalars(text(_UNWALLED), {"schemas": schemas})).all()
+        unwalled = (await connection.scalars(text(_UNWALLED), closed)).all()
     for table in unwalled:
         await make_unless_in_use(
             database,
-            _WALL.format(table=table, condition=_OWN_ROW if table == _MAPPING else _OWN_CHURCH),
-            partial(_is_walled, schemas=schemas, table=table),
+            _WALL.format(table=table, condition=_condition(table), columns=_columns(table)),
+            partial(_is_walled, closed=closed, table=table),
             trouble=f"{table} is in use all the time, so that it cannot be closed for readers of other churches",
         )
     async with database.transaction() as connection:
-        await connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {', '.join(schemas)} TO {READERS}")
+        await connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA sync, {', '.join(schemas)} TO {READERS}")
         views = (await connection.scalars(text(_VIEWS), {"schemas": schemas})).all()
-        if views:
-            await connection.exec_driver_sql(f"GRANT SELECT ON {', '.join(views)} TO {READERS}")
+        await connection.exec_driver_sql(f"GRANT SELECT ON {', '.join([*_FRESHNESS, *views])} TO {READERS}")
+        for table in _LEDGER:
+            await connection.exec_driver_sql(f"GRANT SELECT {_columns(table)} ON {table} TO {READERS}")
 
 
-def _is_walled(connection: Connection, *, schemas: Sequence[str], table: str) -> bool:
-    return table not in connection.scalars(text(_UNWALLED), {"schemas": schemas}).all()
+def _condition(table: str) -> str:
+    return {_MAPPING: _OWN_ROW, "sync.freshness_rules": _OWN_OR_GENERAL}.get(table, _OWN_CHURCH)
+
+
+def _columns(table: str) -> str:
+    names = _LEDGER.get(table, ())
+    return f"({', '.join(names)})" if names else ""
+
+
+def _is_walled(connection: Connection, *, closed: Mapping[str, Sequence[str]], table: str) -> bool:
+    return table not in connection.scalars(text(_UNWALLED), closed).all()
 
 
 def _verifier(password: str) -> str:

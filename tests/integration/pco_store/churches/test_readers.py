@@ -36,7 +36,6 @@ FORBIDDEN = (
     "SELECT * FROM sync.quarantine",
     "SELECT * FROM sync.runs",
     "SELECT * FROM sync.connections",
-    "SELECT * FROM sync.freshness",
     "SELECT * FROM sync.churches",
     "SELECT * FROM sync.assumptions",
     "UPDATE sync.readers SET org_id = 'hope'",
@@ -147,6 +146,8 @@ async def test_the_plans_of_who_syncs_are_the_same_with_readers_and_without(chur
         "UPDATE people.person SET _epoch = 'e' WHERE org_id = 'grace' AND id = '1'",
         "INSERT INTO people.person (org_id, id, _epoch, _synced_at, _content_hash) VALUES ('grace', '1', '', now(), '')"
         " ON CONFLICT (org_id, id) DO UPDATE SET _epoch = excluded._epoch",
+        "SELECT * FROM sync.runs WHERE org_id = 'grace' AND entity = 'x' AND scope = '' ORDER BY turn DESC LIMIT 1",
+        "UPDATE sync.runs SET lease_until = now() WHERE run_id = 1 AND fence = 2",
     )
     before = [await select(churches, f"EXPLAIN (VERBOSE, COSTS OFF) {one}") for one in statements]
     await make_reader(churches, "grace")
