@@ -14,7 +14,7 @@ from pco_store.migrate import migrate
 from tests.integration.ledger_rows import ORG, LedgerRows, ago
 
 PEOPLE, DONATIONS, DESIGNATIONS, CAMPUSES = "people.Person", "giving.Donation", "giving.Designation", "people.Campus"
-MEMBERSHIPS, GROUPS = "groups.Membership", "groups.Group"
+MEMBERSHIPS, GROUPS, EVENTS = "groups.Membership", "groups.Group", "groups.Event"
 PATH = "/groups/v2/groups/{group_id}/memberships"
 
 
@@ -335,6 +335,15 @@ async def test_nights_that_have_read_every_list_again_make_up_for_a_fan_out_that
     assert (await of(ledger, MEMBERSHIPS)).freshness == "incomplete"
     await ledger.sql("UPDATE sync.lists SET last_read_at = now() - interval '1 day'")
     assert (await of(ledger, MEMBERSHIPS)).freshness == "current"
+
+
+async def test_what_has_a_list_of_its_own_is_not_begun_by_reading_below_parents(ledger: LedgerRows) -> None:
+    await ledger.fan_out(EVENTS, ago(days=30), [GROUPS], children="completed dead")
+    one = await of(ledger, EVENTS)
+    assert (*told(one), one.overdue_because, one.last_error) == ("never_read", "never_read", None, None)
+    await ledger.run(EVENTS, ago(minutes=5))
+    await ledger.fan_out(EVENTS, ago(minutes=1), [GROUPS], children="dead", state="failed", error="it broke")
+    assert told(await of(ledger, EVENTS)) == ("current", "complete")
 
 
 async def test_the_newest_rule_of_ones_own_wins_the_more_the_closer_it_is(ledger: LedgerRows) -> None:

@@ -29,8 +29,11 @@ VERDICTS = ("none", "confirmed", "too_many", None)
 
 
 def plain_definition() -> str:
-    """The view that keeps nothing, with the words that it has for lists that are due today."""
+    """The view that keeps nothing, with today's words for lists that are due and today's rule of fan-outs by hand."""
     old = importlib.import_module("pco_store.migrations.versions.0016_freshness").FRESHNESS
+    today = importlib.import_module("pco_store.migrations.versions.0025_own_lists")
+    assert today.NEWEST_OF_A_FAN_OUT in old
+    old = old.replace(today.NEWEST_OF_A_FAN_OUT, today.OF_KINDS_BELOW)
     due = "due || ' of ' || lists || ' lists are due, one since '"
     assert due in old
     made: str = old.replace(due, "'of ' || lists || ' lists one is due since '").replace(
