@@ -107,6 +107,26 @@ VALUES = (
 )
 
 
+async def test_each_column_has_words_that_name_the_field_by_its_id_and_not_in_the_churchs_words(
+    database: Database,
+) -> None:
+    kinds = ("date", "checkboxes", "select")
+    await define(database, *({"slug": f"secret_{kind}", "name": "Secret", "data_type": kind} for kind in kinds))
+    view = await make(database)
+    words = {
+        row["attname"]: row["words"]
+        for row in await select(
+            database,
+            "SELECT attname, col_description(attrelid, attnum) AS words FROM pg_attribute "
+            f"WHERE attrelid = '{view.name}'::regclass AND attnum > 0",
+        )
+    }
+    assert all(words.values())
+    assert "id 1 of people.field_definition, as date" in words["secret_date"]
+    assert "commas" in words["secret_checkboxes"]
+    assert "ecret" not in " ".join(words.values())
+
+
 async def test_a_value_that_does_not_fit_is_null_and_never_an_error(database: Database) -> None:
     await define(database, *({"slug": f"f{n}", "data_type": kind} for n, (kind, _, _) in enumerate(VALUES)))
     await fill(database, *((str(n), value) for n, (_, value, _) in enumerate(VALUES, start=1)))
