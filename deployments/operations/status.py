@@ -1,7 +1,7 @@
 """`status`: what runs, whether it answers, and whether the data is current."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +16,9 @@ from deployments.exit_codes import DONE, FAILED
 from deployments.foreseen import foreseen
 from deployments.interrupts import interrupts
 from pco_store.errors import SchemaMissing, StoreError
+from pco_store.freshness.announcing import nothing_read
+from pco_store.freshness.reading import ChurchFreshness
+from tasks.settings import read_settings
 
 
 def show_status(org_id: str | None, console: Console, *, as_json: bool) -> int:
@@ -54,6 +57,8 @@ def _ended(document: Mapping[str, Any], code: int, *, as_json: bool) -> int:
 def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[int, dict[str, Any]]:
     try:
         churches, tables = interrupts.run(read_current(org_id))
+        if org_id is None and os.environ.get("PREFECT_API_URL"):
+            churches = [*churches, *interrupts.run(_never_begun({one.org_id for one in churches}))]
     except StoreError as error:
         if org_id is not None:
             raise
@@ -66,6 +71,19 @@ def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[
     elif org_id is not None and not as_json:
         show_church(churches, tables, org_id, console)
     return code_of(churches, org_id), as_document(churches, tables, org_id)
+
+
+async def _never_begun(known: Collection[str]) -> list[ChurchFreshness]:
+    """The churches that schedules sync and of which nothing was read; none if Prefect is away, which is shown below."""
+    from tasks.credentials import scheduled_organizations  # Prefect reads its settings when it is imported
+
+    try:
+        org_ids = await scheduled_organizations(read_settings())
+    except Exception as error:
+        if foreseen(error) is None:
+            raise
+        return []
+    return [nothing_read(org_id) for org_id in org_ids if org_id not in known]
 
 
 def _show_work(console: Console, *, as_json: bool) -> dict[str, Any]:

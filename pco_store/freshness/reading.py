@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.ledger.openings import ORGANIZATION
@@ -41,7 +41,8 @@ class ChurchFreshness:
     """How current a church is: the worst of its tables, those left out that nobody has begun to read.
 
     `changes_seen_until` is that of the list of which changes were last seen the longest ago, `complete_as_of` the same
-    of complete readings; None if one of these was never. `because` says why it is not current, table by table.
+    of complete readings; None if one of these was never. `because` says why it is not current, table by table, and what
+    its last sync failed with.
     """
 
     org_id: str
@@ -93,7 +94,10 @@ async def read_churches(connection: AsyncConnection, org_id: str | None = None) 
                        THEN false
                        ELSE EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id
                                     AND run.entity = :church AND run.scope = ''
-                                    AND run.state IN ('running', 'failed', 'cancelled')) END AS is_first
+                                    AND run.state IN ('running', 'failed', 'cancelled')) END AS is_first,
+                   (SELECT CASE WHEN run.state <> 'completed' THEN run.error END FROM sync.runs AS run
+                    WHERE run.org_id = table_of.org_id AND run.entity = :church AND run.scope = ''
+                      AND run.state <> 'closed' ORDER BY run.turn DESC LIMIT 1) AS error
             FROM (SELECT *, freshness <> 'never_read' AND way IN ('delta', 'full') AS is_list FROM sync.freshness
                   WHERE CAST(:org_id AS text) IS NULL OR org_id = :org_id) AS table_of
             GROUP BY org_id ORDER BY org_id
@@ -110,7 +114,13 @@ async def read_churches(connection: AsyncConnection, org_id: str | None = None) 
             never_read=row.never_read,
             changes_seen_until=row.changes_seen_until,
             complete_as_of=row.complete_as_of,
-            because=(*([NOT_OVER] if row.is_first else []), *sorted(row.because or ())),
+            because=_reasons(row),
         )
         for row in result
     ]
+
+
+def _reasons(row: Row[Any]) -> tuple[str, ...]:
+    """An error of a church that is current all the same is no reason."""
+    found = (*([NOT_OVER] if row.is_first else []), *sorted(row.because or ()))
+    return (*found, f"its last sync has not ended: {row.error}") if found and row.error else found

@@ -86,6 +86,6 @@ def _emit(one: Announcement) -> None:
             "never_read": church.never_read,
             "changes_seen_until": church.changes_seen_until and church.changes_seen_until.isoformat(),
             "complete_as_of": church.complete_as_of and church.complete_as_of.isoformat(),
-            "tables": [reason.partition(":")[0] for reason in church.because],
+            "tables": [kind for reason in church.because if " " not in (kind := reason.partition(":")[0])],
         },
     )

@@ -63,3 +63,18 @@ def test_a_sweep_tells_how_current_a_church_is_and_when_that_changes(church: Chu
     wait_until(lambda: len(events(STALE, resource)) > told, "it is stale", seconds=60)
     payload = events(STALE, resource)[-1]["payload"]
     assert (payload["overdue"], payload["tables"]) == (1, [SUFFIXES])
+
+
+def test_a_sweep_takes_up_what_an_older_worker_has_changed_and_left_noted(church: Church) -> None:
+    """A worker of an older release knows nothing of kept facts; the triggers note for it what it changes."""
+    church.sync(SUFFIXES)
+    recover_syncs()
+    for _ in range(3):
+        church.sql("UPDATE sync.watermarks SET watermark = watermark - interval '1 day'")
+    assert church.sql("SELECT count(*) FROM sync.church_changes") == [(3,)]
+    church.sql("UPDATE sync.announced SET announced_at = announced_at - interval '6 minutes'")
+    recover_syncs()
+    assert church.sql("SELECT count(*) FROM sync.church_changes") == [(0,)]
+    assert church.sql("SELECT org_id FROM sync.unkept_churches") == []
+    facts = church.sql("SELECT watermark FROM sync.table_facts WHERE entity = :entity", entity=SUFFIXES)
+    assert facts == church.sql("SELECT watermark FROM sync.watermarks WHERE entity = :entity", entity=SUFFIXES)

@@ -7,11 +7,13 @@ import pytest
 
 from deployments.app import main
 from deployments.exit_codes import DONE, INCOMPLETE, USAGE
+from flows.sync_organization import EntitiesFailedError, sync_organization
+from pco_client.errors import Unauthorized
 from tests.church import Church
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
-SUFFIXES = "people.NameSuffix"
+SUFFIXES, CAMPUSES = "people.NameSuffix", "people.Campus"
 
 
 def told(church: Church, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -55,7 +57,8 @@ def test_the_lines_say_the_same_and_name_what_keeps_it_from_being_current(
 def test_a_church_that_nobody_has_synced_is_not_current_and_one_that_was_mistyped_is_told(
     church: Church, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(church, capsys)[0] == DONE, "there is nothing to be current yet"
+    code, document = told(church, capsys)
+    assert (code, [one["freshness"] for one in document["churches"]]) == (INCOMPLETE, ["never_read"]), "it is connected"
     assert told(church, capsys, church.org_id)[0] == INCOMPLETE
     church.sync(SUFFIXES)
     assert main(["status", "grce"]) == USAGE
@@ -72,3 +75,21 @@ def test_who_has_the_database_only_is_told_of_the_data(
     code, document = told(church, capsys, church.org_id)
     assert (code, document["church"]["freshness"]) == (DONE, "current")
     assert "workers" not in document
+
+
+def test_a_token_that_was_revoked_is_the_reason_once_something_is_overdue(
+    church: Church, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync_organization(church.org_id, include=[CAMPUSES])
+    church.simulator.faults([{"kind": "401", "permanent": True}])
+    with pytest.raises((Unauthorized, EntitiesFailedError)):
+        sync_organization(church.org_id, mode="delta", include=[CAMPUSES])
+    church.simulator.faults([])
+    assert told(church, capsys, church.org_id)[1]["church"]["because"] == [], "it is as current as it should be"
+    church.sql("UPDATE sync.watermarks SET watermark = watermark - interval '3 days'")
+    code, document = told(church, capsys, church.org_id)
+    first, last = document["church"]["because"]
+    assert code == INCOMPLETE
+    assert first.startswith(f"{CAMPUSES}: changes were last seen")
+    assert last.startswith("its last sync has not ended: ")
+    assert "Unauthorized" in last
