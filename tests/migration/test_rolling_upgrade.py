@@ -114,7 +114,10 @@ def test_a_worker_of_an_older_release_finishes_on_new_tables_and_new_workers_fol
                 old_worker.terminate()
                 assert old_worker.wait(timeout=60) == 0, log.read_text()[-3000:]
             assert after.run("deploy") == 0, log.read_text()
+            changed = "SELECT count(*) FROM sync.church_changes"
+            assert sql(changed) != "0", "the old worker knows nothing of them"
             with after.worker():
+                wait_until(lambda: sql(changed) == "0", lambda: f"a sweep sees them: {log.read_text()}", seconds=120)
                 assert after.run("sync", "grace", "groups", "--mode", "delta") == 0, log.read_text()[-3000:]
     finally:
         services.stop()

@@ -30,6 +30,14 @@ OWN_SERVERS = {
 }
 
 
+LAUNCHD = {
+    "Label": str, "ProgramArguments": list, "WorkingDirectory": str, "EnvironmentVariables": dict, "RunAtLoad": bool,
+    "KeepAlive": bool, "ThrottleInterval": int, "ExitTimeOut": int, "StandardOutPath": str, "StandardErrorPath": str,
+    "UserName": str,
+}  # fmt: skip
+"""What launchd.plist(5) calls these, and of which type they are; launchd passes over a name that it does not know."""
+
+
 def parsed(text: str) -> ConfigParser:
     unit = ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
@@ -101,6 +109,9 @@ def test_property_lists_say_the_same_to_launchd(is_system: bool) -> None:
         assert told["ExitTimeOut"] == one.stop_seconds
         assert told["EnvironmentVariables"] == {"PCO_SYNC_CONTACT": "it@example.org"}
         assert told.get("UserName") == (PROJECT.owner() if is_system else None)
+        assert {name: type(value) for name, value in told.items()}.items() <= LAUNCHD.items()
+        assert all(Path(told[name]).is_absolute() for name in ("WorkingDirectory", "StandardOutPath"))
+        assert Path(told["ProgramArguments"][0]).is_absolute()
 
 
 def test_settings_are_kept_for_their_owner_only_and_come_back_as_they_were(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from pco_catalog.due_lists import load_due_rules
 from pco_store.database import Database
 from pco_store.freshness.reading import read_tables
 from pco_store.ledger.deletions.missing import shown_before
-from pco_store.ledger.openings import open_new
+from pco_store.ledger.leases import open_run
+from pco_store.ledger.openings import Opened, open_new
+from pco_store.ledger.runs import finish_run
 from pco_store.retention import removing, turns
 from pco_store.retention.lifetimes import Lifetimes
 from pco_store.retention.removing import Removed, remove_what_is_over
@@ -213,6 +215,34 @@ async def test_parents_stay_with_a_fan_out_that_comes_while_the_ledger_is_cleare
     await remove(ledger)
     assert {parents, *came} <= await remaining(ledger)
     assert came
+
+
+async def test_a_turn_that_is_taken_over_and_completed_while_the_ledger_is_cleared_stays_with_its_pages(
+    ledger: LedgerRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = await ledger.run(PEOPLE, ago(days=300), state="running", epoch="spring")
+    await ledger.page(died, "1")
+    for days in (200, 80, 75, 70):
+        await ledger.run(PEOPLE, ago(days=days))
+    real = turns.have_children
+    taken: list[int] = []
+
+    async def taken_over(*args: Any) -> list[int]:
+        if not taken:
+            opened, lease = await open_run(ledger.store, run_request(epoch="spring"))
+            assert isinstance(opened, Opened)
+            assert lease is not None
+            taken.append(opened.run.run_id)
+            async with ledger.store.transaction() as connection:
+                await finish_run(connection, opened.run, "completed")
+            await lease.release()
+        return await real(*args)
+
+    monkeypatch.setattr(removing, "have_children", taken_over)
+    assert (await remove(ledger)).turns == 2
+    assert taken == [died]
+    assert died in await remaining(ledger)
+    assert await ledger.sql("SELECT count(*) FROM sync.pages") == [(1,)]
 
 
 async def test_a_turn_that_somebody_has_locked_waits_for_the_next_time(ledger: LedgerRows) -> None:
