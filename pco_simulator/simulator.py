@@ -80,6 +80,7 @@ class Simulator:
         self._clock = clock
         self._started = clock()
         self._pages: OrderedDict[tuple[Any, ...], tuple[int, bytes]] = OrderedDict()
+        self._with_includes: OrderedDict[tuple[Any, ...], tuple[int, tuple[list[bytes], list[bytes]]]] = OrderedDict()
         self._selections: OrderedDict[tuple[Any, ...], Sequence[int]] = OrderedDict()
 
     def reply(self, request: Request) -> Reply:
@@ -200,7 +201,7 @@ class Simulator:
         if known is not None and known[0] == version and not spoilt:
             self._pages.move_to_end(key)
             return known[1]
-        rows, included = self._rows(place, query, ids, spoilt)
+        rows, included = self._rows_of_page(place, query, ids, spoilt)
         body = list_document(
             rows=rows,
             included=included,
@@ -212,6 +213,19 @@ class Simulator:
         if not spoilt:
             _keep(self._pages, key, (version, body), _PAGES_KEPT)
         return body
+
+    def _rows_of_page(
+        self, place: ListPlace, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Those of `_rows`; with includes they are remembered, because a walk's window makes its query a new one."""
+        if not query.include or spoilt:
+            return self._rows(place, query, ids, spoilt)
+        key = (place.listing.name, query.include, query.fields, tuple(ids))
+        known = self._with_includes.get(key)
+        if known is None or known[0] != self.world.version:
+            known = self.world.version, self._rows(place, query, ids, spoilt)
+        _keep(self._with_includes, key, known, _PAGES_KEPT)
+        return known[1]
 
     def _rows(
         self, place: ListPlace | RecordPlace, query: ListQuery, ids: Sequence[int], spoilt: "_Spoilt"

@@ -1,16 +1,18 @@
-"""W5: 20,000 people with PCO's limit of 100 requests per 20 s enforced, alone and by two processes at a time."""
+"""W5: 18,000 people with PCO's limit of 100 requests per 20 s enforced, alone and by two processes at a time."""
 
 from contextlib import ExitStack
 from statistics import median
 
-from benchmarks.bench import ORG, PEOPLE, Bench
+from benchmarks.bench import ORG, Bench
 from benchmarks.budget_share import LIMIT, PERIOD_SECONDS
 from benchmarks.figures import Goal
 from pco_simulator.testing import SimulatorProcess
 
-TITLE = "20,000 people at PCO's limit, by one process and by two"
+TITLE = "18,000 people at PCO's limit, by one process and by two"
 LATENCY_MS = 60
-PAGES = 200
+PEOPLE = 18_000
+PAGES = 180
+"""With the checks of what comes with people they fit into two windows."""
 
 
 def floor_seconds(requests: int) -> float:
@@ -22,7 +24,7 @@ def floor_seconds(requests: int) -> float:
 
 
 def measure(bench: Bench) -> None:
-    """200 pages each time, so the floor is 20 s: by one sync, and by two that share the credential."""
+    """180 pages each time, so the floor is 20 s: by one sync, and by two that share the credential."""
     runs = max(1, bench.runs // 2)
     _measure(bench, "one process", [ORG], PEOPLE, runs)
     _measure(bench, "two processes, one credential", ["north", "south"], PEOPLE // 2, runs)
@@ -32,9 +34,10 @@ def _measure(bench: Bench, label: str, churches: list[str], people: int, runs: i
     figure = bench.record.figure
     seconds: list[float] = []
     refused = 0
-    with SimulatorProcess(
-        people=people, prepare=["people.Person"], latency_ms=LATENCY_MS, rate_limit=f"{LIMIT}/{PERIOD_SECONDS}"
-    ) as simulator:
+    with SimulatorProcess(people=people, prepare=["people.Person"], latency_ms=LATENCY_MS) as simulator:
+        # Pages with includes are rendered when they are first asked for, which would hold up the simulator's clock.
+        _run_side_by_side(bench, simulator, churches)
+        simulator.rate_limit(limit=LIMIT, period=PERIOD_SECONDS)
         for _ in range(runs):
             bench.settle()
             bench.forget_budget()
