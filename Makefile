@@ -31,6 +31,9 @@ example-reader := ORG=my-church
 needs-try-prefect := VERSION
 example-try-prefect := VERSION=3.10.0
 
+# Test files side by side: a process for each core, at most four.
+BESIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 goals := $(or $(MAKECMDGOALS),help)
 taken := $(sort $(foreach goal,$(goals),$(takes-$(goal))))
 typed := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
@@ -77,7 +80,7 @@ test: _arguments $(DEV) ## pass the whole test suite
 	@exec $(BIN)/python -m pytest
 
 test-unit: _arguments $(DEV) ## the tests without servers, and of the house: seconds
-	@exec $(BIN)/python -m pytest tests/unit tests/house
+	@exec $(BIN)/python -m pytest $(BESIDE) tests/unit tests/house
 
 crash: _arguments $(DEV) ## only the tests that kill, stop and restart things
 	@exec $(BIN)/python -m pytest tests/crash

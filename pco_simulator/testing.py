@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -62,27 +63,10 @@ class SimulatorProcess(Church):
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "pco_simulator", "--end-with-stdin", *self._arguments],
-            env={
-                **os.environ,
-                "PYTHONPATH": path,
-                "PCO_SIMULATOR_APP_ID": self.app_id,
-                "PCO_SIMULATOR_SECRET": self.secret,
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._end()
-            raise RuntimeError(f"the simulator ended with code {self._process.returncode} before it was ready")
-        ready = json.loads(line)
+        ready = json.loads(self._begin())
         self.base_url, self.pid = ready["base_url"], ready["pid"]
-        self._http = httpx.Client(base_url=f"{self.base_url}/_simulator", timeout=60, trust_env=False)
+        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it speaks plain HTTP; to read all authorities takes a while
+        self._http = httpx.Client(base_url=f"{self.base_url}/_simulator", timeout=60, trust_env=False, verify=nobody)
         return self
 
     def __exit__(
@@ -97,6 +81,33 @@ class SimulatorProcess(Church):
         app_id, secret = nth_credential(self.app_id, self.secret, number)
         assert self._http is not None
         return Church(app_id=app_id, secret=secret, base_url=self.base_url, http=self._http)
+
+    @property
+    def _words(self) -> list[str]:
+        """What Python is started with."""
+        return ["-m", "pco_simulator", "--end-with-stdin", *self._arguments]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        ours = {"PCO_SIMULATOR_APP_ID": self.app_id, "PCO_SIMULATOR_SECRET": self.secret}
+        return {**os.environ, "PYTHONPATH": path, **ours}
+
+    def _begin(self) -> str:
+        """Start it; the line it prints when it is ready. Raises `RuntimeError`."""
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, *self._words],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._end()
+            raise RuntimeError(f"the simulator ended with code {self._process.returncode} before it was ready")
+        return line
 
     def _end(self) -> None:
         process = self._process

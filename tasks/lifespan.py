@@ -194,9 +194,12 @@ def _open(settings: SyncSettings) -> Resources:
     redis: Redis = Redis.from_url(redis_address(settings.redis_url.get_secret_value()))
     # Each church has so many at most, and none waits for a connection that another one's silence holds.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.pages_in_flight)
-    http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits)
+    authorities = httpx.create_ssl_context()  # for both: to read them from disk takes longer than a request
+    http = httpx.AsyncClient(timeout=settings.request_timeout_seconds, limits=limits, verify=authorities)
     token_http = httpx.AsyncClient(
-        timeout=settings.request_timeout_seconds, limits=httpx.Limits(max_connections=TOKEN_REQUESTS_AT_ONCE)
+        timeout=settings.request_timeout_seconds,
+        limits=httpx.Limits(max_connections=TOKEN_REQUESTS_AT_ONCE),
+        verify=authorities,
     )
     closing = AsyncExitStack()
     closing.push_async_callback(database.aclose)

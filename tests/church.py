@@ -8,21 +8,24 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
-from pco_store.database import Database
+from pco_store.connecting import connect_arguments
+from pco_store.database import ANY_ADDRESS, Database, unavailable_means_retry
+from pco_store.database_url import parse_database_url
 from pco_store.mirror.tables import mirror_table
 from tasks.reports.sync_summary import SyncSummary
 from tests.likeness import differences
+from tests.simulators import SimulatorProcess
 
 PEOPLE = "people.Person"
 OF_ONE_PERSON: Final = re.compile(r"/people/\d+/(person_apps|platform_notifications)$")
@@ -68,13 +71,10 @@ class Church:
         """Run one statement on the mirror's database and return its rows."""
 
         async def run() -> Sequence[Any]:
-            database = Database(self.database_url, pool_size=1)
-            try:
-                async with database.transaction() as connection:
+            with unavailable_means_retry():
+                async with _engine(self.database_url).begin() as connection:
                     result = await connection.execute(text(statement), values)
                     return result.all() if result.returns_rows else []
-            finally:
-                await database.aclose()
 
         return asyncio.run(run())
 
@@ -138,6 +138,13 @@ class Church:
     def runs(self) -> Sequence[Any]:
         """The ledger's runs, oldest first, without those of what comes with a list."""
         return self.sql("SELECT * FROM sync.runs WHERE read_with IS NULL ORDER BY run_id")
+
+
+@lru_cache
+def _engine(url: str) -> AsyncEngine:
+    """It keeps no connection, and knows the server from the second one on."""
+    arguments = connect_arguments(parse_database_url(url))
+    return create_async_engine(ANY_ADDRESS, poolclass=NullPool, connect_args=arguments)
 
 
 async def _execute(connection: AsyncConnection, statement: str) -> None:

@@ -15,7 +15,7 @@ from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
 from pco_store.database import Database
 from pco_store.migrate import migrate
-from tests.databases import Databases
+from tests.databases import Databases, opened
 from tests.fleet import fleet, session_fleet
 from tests.stack import church, shared_simulator, simulator, stack
 
@@ -102,9 +102,9 @@ def empty_database_url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The test's database, opened."""
-    opened = Database(database_url, pool_size=5)
-    yield opened
-    await opened.aclose()
+    database = opened(database_url)
+    yield database
+    await database.aclose()
 
 
 @pytest.fixture

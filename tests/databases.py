@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from embedded.postgres import Postgres
+from pco_store.database import Database
 
 _OURS = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
 _MADE_ONCE = ("pg_attribute", "pg_attrdef", "pg_constraint", "pg_rewrite", "pg_proc", "pg_trigger")
@@ -38,6 +39,13 @@ BEGIN
     PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence;
 END $$
 """
+
+
+def opened(url: str) -> Database:
+    """A database of the suite's own server, which is known to be no pooler: to prove it takes two more connections."""
+    database = Database(url, pool_size=5)
+    database._own_sessions = True
+    return database
 
 
 class Databases:

@@ -18,18 +18,17 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from deployments.provisioning.names import WORK_POOL
 from deployments.provisioning.provision import save_credentials
 from deployments.provisioning.worker import RESIDENTS
 from embedded.server_process import inherited_environment
 from embedded.services import PREFECT_DATABASE
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from tasks.deployment_runs import Started, start_fan_out
 from tests.acceptance.warm_workers import ROOT, Worker, WorkerEndedError, warm_worker
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 from tests.stack import Stack, wait_until
 
 MEMBERSHIPS = "groups.Membership"
@@ -257,13 +256,8 @@ def using(environment: Mapping[str, str], stack: Stack) -> Iterator[None]:
     """This process's own environment leads to the servers, too."""
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
-    settings: Mapping[Any, Any] = {
-        PREFECT_API_URL: stack.prefect.api_url,
-        PREFECT_HOME: stack.prefect_home,
-        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
-    }
     try:
-        with temporary_settings(settings):
+        with stack.settings():
             yield
     finally:
         for name, value in before.items():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from tests.acceptance.warm_workers import Pool, Worker, prefect, warm_worker
 from tests.stack import Stack
@@ -49,10 +48,5 @@ def pool(stack: Stack, shared_worker: Worker) -> Iterator[Pool]:
 @contextmanager
 def _pool(stack: Stack, name: str) -> Iterator[Pool]:
     """The pool, with a client to the session's server."""
-    settings = {
-        PREFECT_API_URL: stack.prefect.api_url,
-        PREFECT_HOME: stack.prefect_home,
-        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
-    }
-    with temporary_settings(settings), get_client(sync_client=True) as client:
+    with stack.settings(), get_client(sync_client=True) as client:
         yield Pool(name, client)

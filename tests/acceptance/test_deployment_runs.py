@@ -10,11 +10,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
 from deployments.app import main
-from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_deployment, start_sync
 from tasks.settings import SYNC_ENTITY
 from tests.church import PEOPLE, Church, read_flow_run
 from tests.fleet import Fleet
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 

@@ -16,7 +16,6 @@ from deployments.provisioning.provision import save_credentials
 from embedded.server_process import inherited_environment
 from flows.replay_children import replay_children
 from flows.sync_children import sync_children
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.fan_out.children import list_dead
 from tasks.deployment_runs import Started, start_fan_out, start_sync
@@ -25,6 +24,7 @@ from tasks.reports.fan_out_summary import FanOutSummary
 from tests.acceptance.warm_workers import HERE, ROOT
 from tests.church import read_flow_run
 from tests.fleet import MEMBERSHIPS, FanOuts, Fleet
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 MEMBERS = 10

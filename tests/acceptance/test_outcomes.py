@@ -24,10 +24,10 @@ from rich.console import Console
 from deployments.app import main
 from deployments.operations.fan_outs import cancel
 from flows.sync_organization import sync_organization
-from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_sync
 from tests.church import PEOPLE, read_flow_run
 from tests.fleet import MEMBERSHIPS, FanOuts, Fleet
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")

@@ -6,9 +6,9 @@ import pytest
 
 from deployments.app import main
 from flows.sync_children import sync_children
-from pco_simulator.testing import SimulatorProcess
 from tasks.reports.fan_out_summary import FanOutSummary
 from tests.fleet import MEMBERSHIPS, Fleet
+from tests.simulators import SimulatorProcess
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 

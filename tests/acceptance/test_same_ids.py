@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from flows.sync_children import sync_children
-from pco_simulator.testing import SimulatorProcess
 from pco_store.errors import PlanDiffers
 from tests.fleet import MEMBERSHIPS, FanOuts, Fleet
+from tests.simulators import SimulatorProcess
 
 IN_HOUSEHOLDS = "people.HouseholdMembership"
 TAGS = "services.Tag"

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy import text
 
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from tests.connections.consenting import Connected, connected
-from tests.databases import Databases
+from tests.databases import Databases, opened
+from tests.simulators import SimulatorProcess
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +36,11 @@ def connections_url(databases: Databases) -> Iterator[str]:
 @pytest.fixture
 async def database(connections_url: str) -> AsyncIterator[Database]:
     """It, opened, with no church connected."""
-    opened = Database(connections_url, pool_size=5)
-    async with opened.transaction() as connection:
+    database = opened(connections_url)
+    async with database.transaction() as connection:
         await connection.execute(text("TRUNCATE sync.connections"))
-    yield opened
-    await opened.aclose()
+    yield database
+    await database.aclose()
 
 
 @pytest.fixture(params=["on-use", "at-once"])

@@ -28,6 +28,7 @@ from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database
 from tasks.connections.oauth_credential import OAuthCredential
 from tasks.connections.renewing import Patience, Renewal
+from tests.plain_http import NOBODY
 
 CLIENT: Final = OAuthClient(client_id="demo-client", secret="demo-client-secret")
 REDIRECT: Final = "http://127.0.0.1:8127/callback"
@@ -173,7 +174,7 @@ async def connected(
 ) -> AsyncIterator[Connected]:
     """A church that has just consented, of a provider with these manners and an empty log of requests."""
     simulator.oauth(**{**USUAL, **manners, "forget": True})
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+    async with httpx.AsyncClient(verify=NOBODY, timeout=10, trust_env=False) as http:
         church = Connected(org_id=org_id, database=database, simulator=simulator, http=http, organization=organization)
         async with database.transaction() as connection:
             await forget_connection(connection, org_id)

@@ -33,11 +33,12 @@ from pco_store.errors import StoreError
 from tasks.connections.oauth_credential import OAuthCredential
 from tasks.connections.renewing import Patience, Renewal
 from tests.connections.consenting import PEOPLE, Connected
+from tests.plain_http import NOBODY
 
 POINTS: Final = ("before the request", "sent", "answered", "saved", "committed", "used")
 """Where a process can end. `sent`: whoever looks at the provider sends the signal, once it has the request."""
 SILENCE_SECONDS: Final = 0.5
-HTTP: Final = httpx.AsyncClient(timeout=30, trust_env=False)
+HTTP: Final = httpx.AsyncClient(verify=NOBODY, timeout=30, trust_env=False)
 """Each process has its copy, and opens connections of its own: only its certificates were read before the fork."""
 
 

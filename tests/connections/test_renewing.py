@@ -11,13 +11,14 @@ from cryptography.fernet import Fernet
 
 from pco_client.errors import ClientRefused, NeedsAuthorisation, Unauthorized, Unreachable
 from pco_client.oauth import OAuthClient
-from pco_simulator.testing import SimulatorProcess
 from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database
 from pco_store.errors import TokenKeysWrong
 from tasks.connections.oauth_credential import OAuthCredential
 from tasks.connections.renewing import Patience, WrongClientError
 from tests.connections.consenting import KEY, PEOPLE, Connected, connected, until
+from tests.plain_http import NOBODY
+from tests.simulators import SimulatorProcess
 
 
 async def read(church: Connected, credential: OAuthCredential) -> int:
@@ -264,7 +265,7 @@ async def test_a_silent_token_endpoint_takes_no_connection_of_the_pool_from_othe
 ) -> None:
     """Ten pages of a church wait for tokens, with a pool of one connection."""
     database = Database(connections_url, pool_size=1)
-    async with connected(database, provider) as silent, httpx.AsyncClient(trust_env=False) as http:
+    async with connected(database, provider) as silent, httpx.AsyncClient(verify=NOBODY, trust_env=False) as http:
         await silent.age(7200)
         provider.oauth(trouble="hang", times=1000, church=silent.organization)
         silent.http = http

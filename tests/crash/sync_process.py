@@ -4,7 +4,6 @@ The processes are forked from one that has imported everything already: they sta
 """
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,10 +14,8 @@ from typing import Any, Final, Self
 
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
+from tests.forked_programs import forking
 from tests.stack import wait_until
-
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload(["tests.crash.sync_process", "flows.sync_entity", "prefect.events.clients"])
 
 PATIENCE: Final = 60.0
 START_PATIENCE: Final = 180.0
@@ -31,7 +28,7 @@ class SyncProcess:
     def __init__(self, environment: Mapping[str, str], folder: Path, **parameters: Any) -> None:
         self._told = folder / f"{id(self)}.json"
         self.log = folder / f"{id(self)}.log"
-        self._process = _forking.Process(
+        self._process = forking.Process(
             target=_run, args=(dict(environment), parameters, str(self._told), str(self.log))
         )
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.days import install_clock, move_clock
-from pco_simulator.testing import SimulatorProcess
 from tests.church import PEOPLE, Church
 from tests.crash.sync_process import SyncProcess
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 SMALL_PAGES = {"PCO_SYNC_PAGE_SIZE": "6", "PCO_SYNC_PAGES_IN_FLIGHT": "2", "PCO_SYNC_LEASE_SECONDS": "60"}

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tests.crash.crash_schedules import EVENTS, Schedule, draw, happen
 from tests.fleet import GROUPS, FanOuts, Fleet
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 PARENT_PAGES = 1

@@ -11,13 +11,13 @@ import pytest
 
 from flows.sync_organization import sync_organization
 from pco_client.errors import Forbidden
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from tests.church import PEOPLE, Church
 from tests.crash.sync_process import SyncProcess
 from tests.integration.requests import run_request
 from tests.older_copy import OlderCopy
+from tests.simulators import SimulatorProcess
 from tests.stack import Stack, wait_until
 
 LISTS = ("people.Person", "people.Email", "people.Campus", "groups.Group")

@@ -13,7 +13,6 @@ from sqlalchemy import select
 
 from pco_catalog import load_catalog
 from pco_client import PageRequest, PcoClient, PersonalAccessToken, ProcessGovernor
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import NotOpened, Opened, RunRequest
@@ -24,6 +23,7 @@ from pco_walks.back_to_front import BackToFront
 from pco_walks.walk import PageReading
 from pco_walks.window import choose_window
 from tasks.rows.transform import transform_page
+from tests.simulators import SimulatorProcess
 
 PERSON = load_catalog().entity("people.Person")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.testing import SimulatorProcess
 from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.upsert import upsert_rows
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
@@ -18,6 +17,7 @@ from tasks.rows.transform import transform_page
 from tasks.settings import SyncSettings
 from tasks.verification.proof import Method, Proof
 from tasks.verification.proving import prove
+from tests.simulators import SimulatorProcess
 
 ORG = "grace"
 

@@ -40,6 +40,7 @@ from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import companion_of
 from tasks.pages.sync_context import SyncContext, entered
 from tasks.patient_client import PatientClient
+from tests.plain_http import NOBODY
 
 RECORDS = 23
 PAGE = 4
@@ -148,7 +149,7 @@ class Church:
     async def client(self) -> AsyncIterator[PcoClient]:
         """A client of this church."""
         transport = httpx.ASGITransport(app=build_app(self.simulator))
-        async with httpx.AsyncClient(transport=transport) as http:
+        async with httpx.AsyncClient(verify=NOBODY, transport=transport) as http:
             yield PcoClient(
                 http,
                 credential=PersonalAccessToken("app", "secret"),

@@ -10,7 +10,6 @@ import httpx
 from sqlalchemy import text
 
 from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import Opened
@@ -25,6 +24,8 @@ from tasks.pages.sync_context import SyncContext
 from tasks.patient_client import PatientClient
 from tests.integration.mirror import PEOPLE, PERSON
 from tests.integration.requests import run_request
+from tests.plain_http import NOBODY
+from tests.simulators import SimulatorProcess
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def people_sync(
     """A sync that has just been opened."""
     async with store.transaction() as connection:
         now = (await connection.execute(text("SELECT now()"))).scalar_one()
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(verify=NOBODY, timeout=30, trust_env=False) as http:
         client = PcoClient(
             http,
             credential=PersonalAccessToken(simulator.app_id, simulator.secret),

@@ -11,7 +11,6 @@ from sqlalchemy import text
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Chain, chain_to
 from pco_catalog.due_lists import cheapest_chain
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.fan_out.children import claim_children
 from pco_store.ledger.fan_out.fan_outs import complete_if_done, mark_awaiting_children
 from pco_store.ledger.leases import RunLease, open_run
@@ -28,6 +27,7 @@ from tasks.pages.sync_context import Spawn
 from tasks.runs.opening import run_request, run_window
 from tasks.settings import SyncSettings
 from tests.likeness import differences
+from tests.simulators import SimulatorProcess
 
 ORG = "grace"
 

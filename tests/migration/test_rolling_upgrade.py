@@ -14,9 +14,9 @@ import pytest
 from embedded.home import usable_home
 from embedded.server_process import inherited_environment
 from embedded.services import MIRROR_DATABASE, Services
-from pco_simulator.testing import SimulatorProcess
 from pco_store.schema_check import newest_migration
 from tests.house.project import ROOT
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 OLDER_RELEASE: Final = "243f4ce0a15e58a8cd969154caf57258856e093d"

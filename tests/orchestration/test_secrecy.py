@@ -9,8 +9,8 @@ from redis import Redis
 from sqlalchemy import make_url
 
 from embedded.services import PREFECT_DATABASE
-from pco_simulator.testing import SimulatorProcess
 from tests.church import PEOPLE, Church, read_flow_run
+from tests.simulators import SimulatorProcess
 from tests.stack import Stack, wait_until
 
 SECRET = "canary-secret-4711"

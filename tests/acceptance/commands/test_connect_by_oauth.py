@@ -22,9 +22,9 @@ from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
 from deployments.provisioning.provision import save_credentials
 from flows.sync_organizations import sync_organizations
 from pco_client.oauth import authorize_url, code_form, new_secret, read_redirect, scopes_of
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
 from tests.connections.consenting import CLIENT, FIRST, REDIRECT, USUAL, consent
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")

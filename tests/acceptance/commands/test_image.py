@@ -18,8 +18,8 @@ from deployments.app import COMMANDS
 from embedded.home import usable_home
 from embedded.server_process import free_port
 from embedded.services import MIRROR_DATABASE, Services
-from pco_simulator.testing import SimulatorProcess
 from tests.image import UID, copy, instructions, pip_steps
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.nightly

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = "import json, sys; print(json.dumps(sys.argv[1:]))"
     for name in ("python", "pco-sync"):
         program = folder / "bin" / name
-        program.write_text(f"#!/bin/bash\nexec {shutil.which('python3')} -c '{shown}' \"$@\"\n")
+        program.write_text(f"#!/bin/bash\nexec {sys.executable} -I -S -c '{shown}' \"$@\"\n")
         program.chmod(0o755)
     for marker in (".ready", ".ready-dev"):
         (folder / marker).touch()

@@ -12,7 +12,8 @@ from pco_client import PageRequest, PcoClient, PersonalAccessToken, ProcessGover
 from pco_client.client import user_agent
 from pco_client.governor import Permit
 from pco_client.rate_limit import Budget
-from pco_simulator.testing import SimulatorProcess
+from tests.plain_http import NOBODY
+from tests.simulators import SimulatorProcess
 
 PEOPLE = PageRequest(path="/people/v2/people", api_version="2025-11-10")
 
@@ -39,7 +40,7 @@ def simulator(running: SimulatorProcess) -> SimulatorProcess:
 async def client_of(
     base_url: str, app_id: str, secret: str, *, user_agent: str = user_agent("it@church.test"), timeout: float = 20.0
 ) -> AsyncIterator[PcoClient]:
-    async with httpx.AsyncClient(trust_env=False, timeout=timeout) as http:
+    async with httpx.AsyncClient(verify=NOBODY, trust_env=False, timeout=timeout) as http:
         yield PcoClient(
             http,
             credential=PersonalAccessToken(app_id, secret),
@@ -74,7 +75,7 @@ async def test_the_governor_learns_when_a_request_was_written_and_not_when_it_wa
     simulator.latency(200)
     governor = Noting()
     limits = httpx.Limits(max_connections=1)
-    async with httpx.AsyncClient(trust_env=False, limits=limits) as http:
+    async with httpx.AsyncClient(verify=NOBODY, trust_env=False, limits=limits) as http:
         credential = PersonalAccessToken(simulator.app_id, simulator.secret)
         client = PcoClient(http, credential=credential, governor=governor, base_url=simulator.base_url)
         await asyncio.gather(*(client.fetch_page(PEOPLE, expected_type="Person") for _ in range(3)))

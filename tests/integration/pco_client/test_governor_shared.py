@@ -13,7 +13,8 @@ from pco_client import GovernorUnavailable, PageRequest, PcoClient, PersonalAcce
 from pco_client.governor import Permit
 from pco_client.rate_limit import RateReading
 from pco_client.redis_governor import PATIENCE_SECONDS
-from pco_simulator.testing import SimulatorProcess
+from tests.plain_http import NOBODY
+from tests.simulators import SimulatorProcess
 
 PEOPLE = PageRequest(path="/people/v2/people", api_version="2025-11-10", per_page=1)
 NOTHING = RateReading(limit=None, period_seconds=None, count=None, retry_after_seconds=None)
@@ -32,7 +33,7 @@ async def reader(simulator: SimulatorProcess, redis_url: str) -> AsyncIterator[P
     credential = PersonalAccessToken(simulator.app_id, simulator.secret)
     async with (
         Redis.from_url(redis_url) as redis,
-        httpx.AsyncClient(base_url=simulator.base_url, trust_env=False) as http,
+        httpx.AsyncClient(verify=NOBODY, base_url=simulator.base_url, trust_env=False) as http,
     ):
         governor = RedisGovernor(redis, credential.identity)
         yield PcoClient(http, credential=credential, governor=governor, base_url=simulator.base_url)
@@ -56,15 +57,16 @@ async def test_two_readers_keep_one_limit_and_use_it_up(limited: SimulatorProces
     limited.reset_log()
     async with reader(limited, redis_url) as first, reader(limited, redis_url) as second:
         await asyncio.gather(
-            read(first, 40, at_once=3, lane="people"),
-            read(second, 40, at_once=3, lane="people"),
+            read(first, 80, at_once=3, lane="people"),
+            read(second, 80, at_once=3, lane="people"),
         )
     stats = limited.stats()
-    assert stats["by_status"] == {"200": 80}
+    assert stats["by_status"] == {"200": 160}
     assert stats["max_in_window"] == 40
-    # the second 40 may come 5 s after the first; our margin is 5 % of that here, and 1 % of PCO's period
+    # each 40 may come 5 s after those before; our margin is 5 % of that here, and 1 % of PCO's period. A machine that
+    # is busy with something else delays one or the other, and brings none forward.
     arrivals = [one["at"] for one in limited.access_log()]
-    assert 5.0 / (arrivals[40] - arrivals[0]) >= 0.92
+    assert 5.0 / min(arrivals[start + 40] - arrivals[start] for start in (0, 40, 80)) >= 0.92
 
 
 async def test_one_refusal_holds_back_every_reader(limited: SimulatorProcess, redis_url: str) -> None:
@@ -88,7 +90,9 @@ async def test_one_refusal_holds_back_every_reader(limited: SimulatorProcess, re
 async def test_a_request_of_another_program_is_seen_in_the_count(limited: SimulatorProcess, redis_url: str) -> None:
     limited.rate_limit(limit=40, period=2)
     limited.reset_log()
-    async with httpx.AsyncClient(base_url=limited.base_url, trust_env=False, headers={"User-Agent": "x"}) as other:
+    async with httpx.AsyncClient(
+        verify=NOBODY, base_url=limited.base_url, trust_env=False, headers={"User-Agent": "x"}
+    ) as other:
         for _ in range(30):
             answer = await other.get("/people/v2/people", auth=(limited.app_id, limited.secret))
             assert answer.status_code == 200

@@ -18,10 +18,10 @@ from pco_client import PageRequest, PcoClient, PersonalAccessToken
 from pco_client.errors import CannotConnect, PcoError, Unreachable
 from pco_network.proxies import ProxySettingWrong, prepare_proxies
 from pco_network.trouble import UNKNOWN_AUTHORITY, Trouble, network_trouble
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.errors import DatabaseAddressWrong, StoreUnavailable
 from tests.certificates import self_signed
+from tests.simulators import SimulatorProcess
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 VARIABLES = tuple(name for one in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (one, one.upper()))

@@ -10,7 +10,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from embedded.server_process import free_port
-from pco_simulator.testing import SimulatorProcess
 from pco_store.__main__ import main
 from pco_store.database import Database
 from pco_store.errors import StatementRefused, StopStoreError, StoreUnavailable
@@ -26,6 +25,7 @@ from tasks.retries import retried
 from tests.integration.mirror import stored
 from tests.integration.requests import run_request
 from tests.integration.syncing import people_sync
+from tests.simulators import SimulatorProcess
 
 CANARY = "canary-of-a-person"
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.runs import run_totals
 from tests.integration.mirror import stored
 from tests.integration.syncing import people_sync, read_all
+from tests.simulators import SimulatorProcess
 
 PEOPLE_COUNT = 120
 EVERYBODY = range(PEOPLE_COUNT)

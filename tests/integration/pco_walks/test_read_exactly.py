@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
+from tests.simulators import SimulatorProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 

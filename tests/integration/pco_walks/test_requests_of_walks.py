@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_walks.parts import EARLIEST
 from pco_walks.ways import Way
@@ -14,6 +13,7 @@ from pco_walks.window import Window
 from tasks.request_plan import RequestPlan, pages_of
 from tasks.settings import SyncSettings
 from tests.integration.syncing import people_sync, read_all
+from tests.simulators import SimulatorProcess
 
 PEOPLE = 40
 FULL = Window(attribute="created_at", since=None, until=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1))

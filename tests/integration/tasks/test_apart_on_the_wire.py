@@ -5,11 +5,11 @@ import asyncio
 from pydantic import SecretStr
 
 from pco_client import PageRequest, PersonalAccessToken
-from pco_simulator.testing import SimulatorProcess
 from tasks.credentials import Connection
 from tasks.lifespan import opened_resources
 from tasks.settings import SyncSettings
 from tests.connections.consenting import until
+from tests.simulators import SimulatorProcess
 
 PEOPLE = PageRequest(path="/people/v2/people", api_version="2025-11-10", per_page=5)
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pco_client.errors import Unauthorized
-from pco_simulator.testing import SimulatorProcess
 from tasks.doctor import findings
 from tests.integration.doctors import SOME, always, failed, give_one_donation_many, look
+from tests.simulators import SimulatorProcess
 
 PEOPLE, PERSON = "/people/v2/people", "people.Person"
 DONATIONS, DONATION = "/giving/v2/donations", "giving.Donation"

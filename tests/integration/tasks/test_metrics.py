@@ -17,6 +17,7 @@ from pco_store.database import Database
 from tasks.metrics.readings import KEPT_SECONDS, Readings
 from tasks.metrics.resident import PATIENCE_SECONDS, stay
 from tests.integration.ledger_rows import LedgerRows, ago
+from tests.plain_http import NOBODY
 
 PEOPLE, MEMBERSHIPS = "people.Person", "groups.Membership"
 Labels = frozenset[tuple[str, str]]
@@ -67,7 +68,7 @@ async def endpoint(database_url: str, redis_url: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PCO_SYNC_REDIS_URL", redis_url)
     monkeypatch.setenv("PCO_SYNC_METRICS_PORT", str(port))
     resident = asyncio.create_task(stay())
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NOBODY, timeout=30, trust_env=False) as client:
         found = Endpoint(port, client)
         async with asyncio.timeout(30):
             while True:

@@ -13,10 +13,10 @@ from prefect.client.schemas.objects import State
 from flows.sync_entity import sync_entity
 from flows.sync_organization import sync_organization
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
 from tasks.lists.church_lists import LISTS_AT_A_TIME, LISTS_IN_VAIN
 from tasks.reports.organization_summary import OrganizationSummary
 from tests.church import PEOPLE, Church
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 CHOSEN = ("people.Campus", "people.PersonMerger", "people.Address", "calendar.Event")

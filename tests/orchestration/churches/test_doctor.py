@@ -16,10 +16,10 @@ from deployments.app import main
 from deployments.churches.doctor import examine_church
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE
 from flows.sync_organization import sync_organization
-from pco_simulator.testing import SimulatorProcess
 from pco_store.errors import ChurchRemoved
 from tests.church import Church
 from tests.integration.doctors import always, catalog_of, give_one_donation_many
+from tests.simulators import SimulatorProcess
 
 PERSON, DONATION, DESIGNATION = "people.Person", "giving.Donation", "giving.Designation"
 PEOPLE, DONATIONS = "/people/v2/people", "/giving/v2/donations"

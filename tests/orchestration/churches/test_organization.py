@@ -9,13 +9,13 @@ from prefect.client.schemas.objects import State
 
 from flows.sync_organization import sync_organization
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import ORGANIZATION, RunRequest
 from pco_store.ledger.runs import RunWindow
 from tasks.reports.organization_summary import OrganizationSummary
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 CATALOG = load_catalog()
 CHOSEN = ("people.Campus", "people.PersonMerger", "people.Address", "people.NameSuffix", "groups.GroupType")

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from deployments.operations.views import make_views
 from flows.sync_child import sync_child
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 Records = dict[str, dict[str, Any]]
 

@@ -18,8 +18,8 @@ from pco_client.errors import (
     UnexpectedDocument,
     Unreachable,
 )
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "people.json"
 

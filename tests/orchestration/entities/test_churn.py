@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 PAGES = 20
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 PEOPLE = 120
 LISTED = 2

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from deployments.operations.reproject import reproject
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
 from tasks.reports.sync_summary import SyncSummary
 from tests.church import PEOPLE, Church
+from tests.simulators import SimulatorProcess
 
 OLDEST = "2018-08-01"
 FIELD_DATA = "people.FieldDatum"

@@ -8,10 +8,10 @@ import pytest
 
 from flows.sync_entity import sync_entity
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
 from tasks.reports.sync_summary import SyncSummary
 from tests.church import PEOPLE, Church
 from tests.likeness import differences
+from tests.simulators import SimulatorProcess
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "people.json"
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 MERGERS = "people.PersonMerger"
 WORKFLOWS = "people.Workflow"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 
 ADDRESSES = "people.Address"
 PEOPLE = 120

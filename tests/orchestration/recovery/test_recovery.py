@@ -19,7 +19,6 @@ from prefect.utilities.callables import parameter_schema
 import tasks.stopping
 from flows.sync_entity import sync_entity
 from flows.sync_organization import sync_organization
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, sync_key
 from tasks.deployment_runs import start_sync
 from tasks.lifespan import opened_resources
@@ -29,6 +28,7 @@ from tasks.settings import read_settings
 from tasks.stopping import mark_crashed
 from tests.church import PEOPLE, Church, read_flow_run
 from tests.crash.sync_process import SyncProcess
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 HEALTHY = 100

@@ -9,8 +9,8 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.verify_entity import verify_entity
-from pco_simulator.testing import SimulatorProcess
 from tests.church import Church
+from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
 DONATIONS = "giving.Donation"

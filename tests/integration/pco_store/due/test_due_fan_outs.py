@@ -6,7 +6,6 @@ import pytest
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import chain_to, chains_to
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.due.lists import count_unnamed, due_kind, refresh_lists
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
@@ -17,6 +16,7 @@ from tests.integration.fan_outs import claim, commit_page, insert, open_fan_out,
 from tests.integration.mirror import at
 from tests.integration.tasks.fan_out.test_deletions_below import GROUPS, MEMBERSHIPS, delete, memberships_of, move
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 TAG = load_catalog().entity("groups.Tag")
 TAGS_OF_A_GROUP = chain_to(load_catalog(), TAG, ["groups.Group"]).levels[-1]

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.fan_out.children import revive_children
 from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, complete_if_done, count_children, let_continue
 from pco_store.ledger.results import list_unshown, note_unshown, show_later, was_shown
@@ -12,6 +11,7 @@ from pco_store.ledger.run_facts import RunFacts, epoch_facts, fan_out_facts, run
 from pco_store.ledger.runs import RunHandle
 from tasks.reports.outcomes import end_of
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 MEMBERSHIPS = "groups.Membership"
 GROUPS, MEMBERS = 4, 10

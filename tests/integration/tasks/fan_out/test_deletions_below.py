@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy import text
 
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.deletions.missing_below import settled_deletions, unsettled_fan_outs
 from pco_store.ledger.fan_out.children import revive_children
 from pco_store.ledger.fan_out.fan_outs import complete_if_done
@@ -13,6 +12,7 @@ from pco_store.ledger.run_facts import run_facts
 from tasks.deletions.from_a_list import Deletions
 from tasks.reports.outcomes import end_of
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 MEMBERSHIPS = "groups.Membership"
 GROUPS = 6

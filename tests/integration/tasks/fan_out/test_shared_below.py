@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tasks.deletions.from_a_list import Deletions
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 TAG = "groups.Tag"
 APP_USER = "api.ConnectedApplicationPerson"

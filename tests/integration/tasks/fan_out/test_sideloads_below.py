@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.openings import close_run
 from pco_store.ledger.proving.comparable import readings_below
 from pco_store.ledger.run_facts import run_facts
@@ -18,6 +17,7 @@ from tasks.quarantine_replay import replay_items
 from tasks.reports.outcomes import LACKING, end_of
 from tests.integration.whole_fan_outs import ORG, FanOutChurch, fan_out_church
 from tests.likeness import differences
+from tests.simulators import SimulatorProcess
 
 ITEMS = "services.Item"
 NOTES = "services.ItemNote"

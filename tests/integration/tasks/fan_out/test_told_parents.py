@@ -1,9 +1,9 @@
 """A whole fan-out of records whose parents only the path tells."""
 
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.run_facts import run_facts
 from tasks.reports.outcomes import LACKING, end_of
 from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 
 async def test_what_only_the_path_tells_is_a_column_and_a_second_turn_writes_nothing(

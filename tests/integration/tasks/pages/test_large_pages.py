@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from pco_client import client
 from pco_client.errors import PcoError
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from tasks.pages.apply_page import apply_page
 from tasks.pages.sync_context import SyncContext
 from tests.integration.syncing import page_of, people_sync
+from tests.simulators import SimulatorProcess
 
 
 class Watched(asyncio.Semaphore):

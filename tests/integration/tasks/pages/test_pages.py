@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import text
 
 from pco_simulator.poison import POISONS
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.ledger.quarantine import list_quarantined
@@ -18,6 +17,7 @@ from pco_walks.window import Window
 from tasks.pages.apply_page import apply_page
 from tests.integration.mirror import at, stored
 from tests.integration.syncing import page_of, people_sync, read_all
+from tests.simulators import SimulatorProcess
 
 PEOPLE_COUNT = 120
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.patterns import select_entities
 from pco_client.client import PcoClient
-from pco_simulator.testing import SimulatorProcess
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import Opened
 from pco_store.ledger.runs import finish_run
@@ -17,6 +16,7 @@ from tasks.pages.processing import directly
 from tasks.pages.run_walk import begin_walk, finish_walk
 from tasks.runs.opening import run_request
 from tests.integration.whole_fan_outs import ORG, FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 CATALOG = load_catalog()
 

@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
 from pco_client.errors import PcoError, ServerFault
-from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.ledger.quarantine import OpenItem, list_quarantined
 from pco_store.ledger.superseded import resolve_superseded
@@ -27,6 +26,7 @@ from tasks.pages.processing import PageProcessing
 from tasks.pages.sync_context import SyncContext
 from tests.integration.mirror import person, stored
 from tests.integration.syncing import page_of, people_sync, read_all
+from tests.simulators import SimulatorProcess
 
 PEOPLE_PATH = "/people/v2/people"
 COUNT = 120

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from pco_simulator.testing import SimulatorProcess
 from tasks.verification.proof import Method
 from tests.integration.mirrored_list import MirroredList, mirrored_list
+from tests.simulators import SimulatorProcess
 
 PEOPLE = 233
 PATH = "/people/v2/people"

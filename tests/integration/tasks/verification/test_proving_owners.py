@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from pco_catalog.catalog import load_catalog
-from pco_simulator.testing import SimulatorProcess
 from tasks.lifespan import get_client_for_org
 from tasks.verification.mirrored import NotMirroredError
 from tasks.verification.proof import Method, Proof
 from tasks.verification.proving import prove
 from tests.integration.whole_fan_outs import ORG, FanOutChurch, fan_out_church
+from tests.simulators import SimulatorProcess
 
 GROUPS = 12
 EVERYONE = 20
