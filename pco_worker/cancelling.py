@@ -11,8 +11,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import State, StateType
 
-from pco_worker.active_run import ActiveRun, StopReason
-from pco_worker.running import Running
+from pco_worker.runs.active_run import ActiveRun, StopReason
+from pco_worker.runs.running import Running
 
 STOPPING = (StateType.CANCELLING, StateType.CANCELLED, StateType.CRASHED, StateType.PAUSED)
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from pco_worker.active_run import StopReason
-from pco_worker.running import Running
+from pco_worker.runs.active_run import StopReason
+from pco_worker.runs.running import Running
 
 
 async def drain(

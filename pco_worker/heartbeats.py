@@ -11,7 +11,7 @@ import prefect
 from prefect.events import RelatedResource, emit_event
 from prefect.settings import get_current_settings
 
-from pco_worker.active_run import ActiveRun
+from pco_worker.runs.active_run import ActiveRun
 
 EVENT = "prefect.flow-run.heartbeat"
 SHORTEST_INTERVAL = 30

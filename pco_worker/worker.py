@@ -24,7 +24,7 @@ from pco_worker.ending import ended_by_signals
 from pco_worker.heartbeats import Heartbeats
 from pco_worker.patience import is_away
 from pco_worker.residents import find_resident
-from pco_worker.running import Running
+from pco_worker.runs.running import Running
 from pco_worker.settings import WarmWorkerSettings
 from pco_worker.shares import Shares
 

@@ -9,7 +9,7 @@ from tests.house.project import ROOT, documents, files, layers, syntax
 
 MOST_FILES = 16
 """Beside its wings; more want a wing of their own."""
-FULL = {"pco_simulator": 35, "pco_worker": 20}
+FULL = {"pco_simulator": 35}
 """Rooms that are too full today. They may not get fuller."""
 
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter"}

@@ -10,7 +10,7 @@ import pytest
 
 from embedded import prefect_server
 from embedded.services import PREFECT_DATABASE
-from pco_worker.engines import DRAINED_MESSAGE
+from pco_worker.runs.engines import DRAINED_MESSAGE
 from tests.acceptance.warm_workers import Pool, warm_worker
 from tests.stack import Stack, wait_until
 

@@ -22,9 +22,9 @@ from prefect.flows import Flow
 from prefect.states import AwaitingRetry
 from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
 
-from pco_worker.active_run import ActiveRun, StopReason
 from pco_worker.patience import until_told, until_told_sync
-from pco_worker.run_client import RunClient
+from pco_worker.runs.active_run import ActiveRun, StopReason
+from pco_worker.runs.run_client import RunClient
 
 DRAINED_MESSAGE = "The worker was stopped while the run was going on; another worker continues it."
 

@@ -26,14 +26,14 @@ from prefect.flows import Flow
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import AwaitingRetry, Cancelled, Crashed, Failed, Pending
 
-from pco_worker.active_run import ActiveRun, StopReason
-from pco_worker.deployments_known import KnownDeployments
-from pco_worker.engines import DRAINED_MESSAGE, run_async_flow, run_sync_flow
-from pco_worker.flow_code import FlowCode, FlowCodeError, check_job_variables
-from pco_worker.flow_results import settle_results
-from pco_worker.flow_thread import FlowThread
 from pco_worker.patience import until_told
 from pco_worker.residents import keep_alive
+from pco_worker.runs.active_run import ActiveRun, StopReason
+from pco_worker.runs.deployments_known import KnownDeployments
+from pco_worker.runs.engines import DRAINED_MESSAGE, run_async_flow, run_sync_flow
+from pco_worker.runs.flow_code import FlowCode, FlowCodeError, check_job_variables
+from pco_worker.runs.flow_results import settle_results
+from pco_worker.runs.flow_thread import FlowThread
 
 RESIDENT_SECONDS: Final = 5.0
 """How long residents may take to clean up."""

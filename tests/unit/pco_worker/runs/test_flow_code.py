@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.responses import DeploymentResponse
 
-from pco_worker.flow_code import FlowCode, FlowCodeError, check_job_variables, code_directory
+from pco_worker.runs.flow_code import FlowCode, FlowCodeError, check_job_variables, code_directory
 
 
 def deployment(**what: Any) -> DeploymentResponse:
