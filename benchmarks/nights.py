@@ -9,7 +9,7 @@ from pco_simulator.invented.gatherings import MEMBERS_OF_A_GROUP, WEEKS_AHEAD
 from pco_simulator.invented.identifiers import record_id
 
 Change = dict[str, Any]
-"""As `pco_simulator/churn.py` reads it."""
+"""As `pco_simulator/contents/churn.py` reads it."""
 
 PEOPLE_EDITED = 40
 PEOPLE_CREATED = 5

@@ -8,17 +8,17 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from pco_simulator.answering.replay import Recording, read_captures
 from pco_simulator.app import build_app
 from pco_simulator.churches import nth_credential
-from pco_simulator.churn import Change
-from pco_simulator.faults import Fault
+from pco_simulator.contents.churn import Change
+from pco_simulator.contents.records import ORGANIZATION
+from pco_simulator.contents.world import World
 from pco_simulator.rate_window import RateRules, WindowKind
-from pco_simulator.records import ORGANIZATION
-from pco_simulator.replay import Recording, read_captures
 from pco_simulator.server import listen, serve
 from pco_simulator.settings import Drop, Settings
 from pco_simulator.simulator import Simulator
-from pco_simulator.world import World
+from pco_simulator.trouble.faults import Fault
 
 
 def main() -> int:
@@ -79,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--drop", metavar="LIMIT@REQUEST", help="such as 10@500: the limit is 10 after 500 requests")
     add("--latency-ms", type=float, default=0.0, help="mean; each answer takes half to one and a half of it")
     add("--forbid", action="append", default=[], metavar="PRODUCT", help="a product that answers 403")
-    add("--faults", type=Path, metavar="FILE", help="a JSON list of faults (pco_simulator/faults.py)")
-    add("--churn", type=Path, metavar="FILE", help="a JSON list of changes (pco_simulator/churn.py)")
+    add("--faults", type=Path, metavar="FILE", help="a JSON list of faults (pco_simulator/trouble/faults.py)")
+    add("--churn", type=Path, metavar="FILE", help="a JSON list of changes (pco_simulator/contents/churn.py)")
     add("--replay", type=Path, metavar="FILE", help="serve recorded answers: a JSON list of captures")
     add("--gzip", action="store_true", help="compress answers as PCO does; costs speed")
     add("--end-with-stdin", action="store_true", help="stop when stdin is closed: whoever started it is gone")

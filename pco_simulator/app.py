@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import orjson
 
-from pco_simulator.answers import OLDEST_VERSION, Header
+from pco_simulator.answering.answers import OLDEST_VERSION, Header
+from pco_simulator.answering.versions import processed_as
 from pco_simulator.churches import Churches
 from pco_simulator.control import PREFIX, control
 from pco_simulator.oauth.provider import PREFIX as OAUTH
 from pco_simulator.rate_window import Verdict
 from pco_simulator.simulator import Reply, Request, Simulator
-from pco_simulator.versions import processed_as
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

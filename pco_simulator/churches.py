@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pco_simulator.authentication import application_of, bearer_of
-from pco_simulator.documents import organization
+from pco_simulator.answering.authentication import application_of, bearer_of
+from pco_simulator.answering.documents import organization
 from pco_simulator.oauth.provider import Provider
 from pco_simulator.simulator import Simulator
 

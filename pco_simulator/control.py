@@ -6,10 +6,10 @@ from typing import Any, Final
 import orjson
 
 from pco_simulator.churches import Churches
-from pco_simulator.churn import Change
-from pco_simulator.faults import Fault
+from pco_simulator.contents.churn import Change
 from pco_simulator.settings import Drop
 from pco_simulator.simulator import Simulator
+from pco_simulator.trouble.faults import Fault
 
 PREFIX: Final = "/_simulator/"
 

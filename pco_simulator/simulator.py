@@ -8,27 +8,27 @@ from typing import Any, Final
 
 import orjson
 
-from pco_simulator.access_log import Access, AccessLog
-from pco_simulator.answers import Answer, forbidden, refusal, too_many, unknown_path, unknown_record
-from pco_simulator.authentication import Admit, authenticate
-from pco_simulator.churn import Churn
-from pco_simulator.collection import Collection
-from pco_simulator.documents import list_document, organization_document, record_document, sparse
-from pco_simulator.faults import FaultPlan
-from pco_simulator.including import include
-from pco_simulator.lapses import Lapses, TooMuchIncluded
-from pco_simulator.listing import ListFacts
-from pco_simulator.paging import page_window
-from pco_simulator.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
-from pco_simulator.poison import poisoned
-from pco_simulator.query import ListQuery, read_query
+from pco_simulator.answering.access_log import Access, AccessLog
+from pco_simulator.answering.answers import Answer, forbidden, refusal, too_many, unknown_path, unknown_record
+from pco_simulator.answering.authentication import Admit, authenticate
+from pco_simulator.answering.documents import list_document, organization_document, record_document, sparse
+from pco_simulator.answering.including import include
+from pco_simulator.answering.paging import page_window
+from pco_simulator.answering.query import ListQuery, read_query
+from pco_simulator.answering.replay import Recording
+from pco_simulator.answering.selection import select_ids
+from pco_simulator.contents.churn import Churn
+from pco_simulator.contents.collection import Collection
+from pco_simulator.contents.listing import ListFacts
+from pco_simulator.contents.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
+from pco_simulator.contents.related import links_of, locate_edge
+from pco_simulator.contents.world import World
 from pco_simulator.rate_window import RateWindow, Verdict
-from pco_simulator.related import links_of, locate_edge
-from pco_simulator.replay import Recording
-from pco_simulator.selection import select_ids
 from pco_simulator.settings import Drop, Settings
-from pco_simulator.spoiling import Rule, bad_answer
-from pco_simulator.world import World
+from pco_simulator.trouble.faults import FaultPlan
+from pco_simulator.trouble.lapses import Lapses, TooMuchIncluded
+from pco_simulator.trouble.poison import poisoned
+from pco_simulator.trouble.spoiling import Rule, bad_answer
 
 DEEP: Final = 30_000
 """Beyond this offset PCO counts harder."""

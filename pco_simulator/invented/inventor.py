@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pco_catalog.catalog import Entity, Relationship
+from pco_simulator.contents.records import Record, related_ids
 from pco_simulator.invented.chance import roller
 from pco_simulator.invented.coherence import agreeing_maker, agreeing_target, agreeing_targets, meant_by, rendered_type
 from pco_simulator.invented.counted import counted_by
 from pco_simulator.invented.identifiers import number_of, record_id
 from pco_simulator.invented.invention import Counts, Maker, identifier_as, maker_of
-from pco_simulator.records import Record, related_ids
 
 Peers = Callable[[str], "Inventor"]
 Children = Callable[[str, str, int], Sequence[int]]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from pco_simulator.answers import Delivery
+from pco_simulator.answering.answers import Delivery
 from pco_simulator.oauth.tokens import Rotation
 
 REDIRECTS: Final = tuple(f"http://127.0.0.1:{port}/callback" for port in (8127, 8128, 8129))

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from pco_simulator.answers import JSON, Answer, blocked, refusal, unauthorized, unknown_path
+from pco_simulator.answering.answers import JSON, Answer, blocked, refusal, unauthorized, unknown_path
 from pco_simulator.oauth.manners import TROUBLES, Manners
 from pco_simulator.oauth.tokens import Consent, Pair, Refused, TokenStore
 

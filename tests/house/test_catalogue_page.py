@@ -10,7 +10,7 @@ import pytest
 
 from pco_catalog.catalog import Attribute, Catalog, Entity, Relationship, load_catalog
 from pco_catalog.changes import can_be_ranged, delta_attribute
-from pco_simulator.edges import Edges
+from pco_simulator.contents.edges import Edges
 from tests.house.project import ROOT, files, layers, syntax
 
 PAGE = re.sub(r"\s+", " ", (ROOT / "docs/catalog.md").read_text(encoding="utf-8"))

@@ -20,10 +20,10 @@ from sqlalchemy import select
 from pco_catalog.catalog import load_catalog
 from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
 from pco_simulator.app import build_app
-from pco_simulator.churn import Change
+from pco_simulator.contents.churn import Change
+from pco_simulator.contents.world import World
 from pco_simulator.settings import Settings
 from pco_simulator.simulator import Simulator
-from pco_simulator.world import World
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.members import members_of

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pco_catalog.catalog import load_catalog
-from pco_simulator.churn import Change
+from pco_simulator.contents.churn import Change
 from pco_store.database import Database
 from tasks.pages.own_list import read_own_list
 from tests.histories import histories

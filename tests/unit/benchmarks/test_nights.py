@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from benchmarks.nights import changes_of
-from pco_simulator.churn import Change
-from pco_simulator.world import World
+from pco_simulator.contents.churn import Change
+from pco_simulator.contents.world import World
 
 NOW = datetime(2031, 5, 14, 9, 30, tzinfo=UTC)
 SIZE: dict[str, Any] = {"people": 300, "groups": 30, "plans": 12}

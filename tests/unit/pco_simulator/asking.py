@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pco_simulator.answering.replay import Recording, read_captures
 from pco_simulator.app import build_app
-from pco_simulator.faults import Fault
+from pco_simulator.contents.world import World
 from pco_simulator.rate_window import RateRules
-from pco_simulator.replay import Recording, read_captures
 from pco_simulator.settings import Settings
 from pco_simulator.simulator import Reply, Request, Simulator
-from pco_simulator.world import World
+from pco_simulator.trouble.faults import Fault
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "recordings"
 PEOPLE = "/people/v2/people"

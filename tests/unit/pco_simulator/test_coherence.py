@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pco_simulator.churn import Change
-from pco_simulator.world import World
+from pco_simulator.contents.churn import Change
+from pco_simulator.contents.world import World
 
 
 @pytest.fixture

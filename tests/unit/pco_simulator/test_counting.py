@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pco_simulator.churn import Change
+from pco_simulator.contents.churn import Change
 from pco_simulator.invented.counted import COUNTED, Counted
 from pco_simulator.simulator import Simulator
 from tests.unit.pco_simulator.asking import ids, page, simulator

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pco_simulator.churn import Change
-from pco_simulator.faults import Fault
-from pco_simulator.poison import POISONS
-from pco_simulator.spoiling import KINDS
+from pco_simulator.contents.churn import Change
+from pco_simulator.trouble.faults import Fault
+from pco_simulator.trouble.poison import POISONS
+from pco_simulator.trouble.spoiling import KINDS
 from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, headers_of, ids, page, simulator
 
 STATUS = {

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pco_simulator.churn import Change
-from pco_simulator.faults import Fault
+from pco_simulator.contents.churn import Change
 from pco_simulator.simulator import Simulator
+from pco_simulator.trouble.faults import Fault
 from tests.unit.pco_simulator.asking import ask, ids, page, simulator
 
 DONATIONS = "/giving/v2/donations"

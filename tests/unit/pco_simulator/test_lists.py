@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pco_catalog import load_catalog
-from pco_simulator.churn import Change
-from pco_simulator.including import include
+from pco_simulator.answering.including import include
+from pco_simulator.contents.churn import Change
 from pco_simulator.simulator import Simulator
 from tests.unit.pco_simulator.asking import PEOPLE, all_ids, ask, ids, page, simulator
 

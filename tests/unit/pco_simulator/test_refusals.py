@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pco_simulator.answers import Answer
+from pco_simulator.answering.answers import Answer
 from pco_simulator.rate_window import RateRules, WindowKind
 from pco_simulator.settings import Drop
 from pco_simulator.simulator import Reply

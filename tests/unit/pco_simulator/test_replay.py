@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from pco_simulator.replay import Recording, read_captures
+from pco_simulator.answering.replay import Recording, read_captures
+from pco_simulator.contents.world import World
 from pco_simulator.settings import Settings
 from pco_simulator.simulator import Simulator
-from pco_simulator.world import World
 from tests.unit.pco_simulator.asking import PEOPLE, RECORDINGS, Clock, all_ids, ask, ids, page, simulator
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pco_simulator.poison import POISONS
+from pco_simulator.trouble.poison import POISONS
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.ledger.quarantine import list_quarantined

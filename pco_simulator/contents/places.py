@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pco_simulator.answers import Answer
-from pco_simulator.listing import ListFacts, Listing
+from pco_simulator.answering.answers import Answer
+from pco_simulator.contents.listing import ListFacts, Listing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

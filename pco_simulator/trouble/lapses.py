@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pco_simulator.spoiling import Rule
+from pco_simulator.trouble.spoiling import Rule
 
 UNKNOWN: Final = "include-unknown"
 MISSING: Final = "include-missing"

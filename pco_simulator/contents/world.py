@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.collection import Collection
-from pco_simulator.edges import Edges
+from pco_simulator.contents.collection import Collection
+from pco_simulator.contents.edges import Edges
+from pco_simulator.contents.listing import ListFacts
+from pco_simulator.contents.places import ListPlace, NoRecord, Place, RecordPlace
+from pco_simulator.contents.records import ORGANIZATION, related_ids
 from pco_simulator.invented.coherence import counts_of, is_rare, meant_by, numbers_of, rendered_type
 from pco_simulator.invented.invention import Counts, seconds_of
 from pco_simulator.invented.inventor import Inventor
-from pco_simulator.listing import ListFacts
-from pco_simulator.places import ListPlace, NoRecord, Place, RecordPlace
-from pco_simulator.records import ORGANIZATION, related_ids
 
 FEW = 3
 """How many records an entity has of which nothing else is said."""

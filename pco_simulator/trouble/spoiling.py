@@ -6,7 +6,16 @@ from typing import Any, Final
 
 import orjson
 
-from pco_simulator.answers import HTML, OLDEST_VERSION, Answer, Origin, html_page, refusal, too_many, unauthorized
+from pco_simulator.answering.answers import (
+    HTML,
+    OLDEST_VERSION,
+    Answer,
+    Origin,
+    html_page,
+    refusal,
+    too_many,
+    unauthorized,
+)
 from pco_simulator.rate_window import Verdict
 
 Document = dict[str, Any]

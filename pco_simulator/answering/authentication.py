@@ -5,7 +5,7 @@ import binascii
 import hmac
 from collections.abc import Callable, Mapping
 
-from pco_simulator.answers import Answer, blocked, unauthorized
+from pco_simulator.answering.answers import Answer, blocked, unauthorized
 
 
 def application_of(headers: Mapping[bytes, bytes]) -> str:

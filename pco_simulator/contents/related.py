@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pco_simulator.answers import Answer
-from pco_simulator.collection import Collection
-from pco_simulator.documents import organization_document
-from pco_simulator.edges import Edge
+from pco_simulator.answering.answers import Answer
+from pco_simulator.answering.documents import organization_document
+from pco_simulator.contents.collection import Collection
+from pco_simulator.contents.edges import Edge
+from pco_simulator.contents.listing import ListFacts
+from pco_simulator.contents.places import FixedPlace, NoRecord, Place, RecordPlace
+from pco_simulator.contents.records import related_ids
+from pco_simulator.contents.world import World
 from pco_simulator.invented.identifiers import number_of, record_id
-from pco_simulator.listing import ListFacts
-from pco_simulator.places import FixedPlace, NoRecord, Place, RecordPlace
-from pco_simulator.records import related_ids
-from pco_simulator.world import World
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
-from pco_simulator.records import PCO
+from pco_simulator.contents.records import PCO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from pco_simulator.listing import ListFacts, Listing
-from pco_simulator.paging import PageWindow, page_link
-from pco_simulator.records import ORGANIZATION, PCO
+from pco_simulator.answering.paging import PageWindow, page_link
+from pco_simulator.contents.listing import ListFacts, Listing
+from pco_simulator.contents.records import ORGANIZATION, PCO
 
 Json = Mapping[str, Any]
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pco_simulator import lapses
-from pco_simulator.poison import POISONS
-from pco_simulator.query import ListQuery
-from pco_simulator.spoiling import KINDS, Rule
+from pco_simulator.answering.query import ListQuery
+from pco_simulator.trouble import lapses
+from pco_simulator.trouble.poison import POISONS
+from pco_simulator.trouble.spoiling import KINDS, Rule
 
 MISREADINGS: Final = ("where-ignored", "order-ignored", "filter-ignored", "short-page")
 """A list ignores filters by the attribute `name`, or orders by it, though it says that it knows them; it ignores what

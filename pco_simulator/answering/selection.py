@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from pco_simulator.listing import Listing
-from pco_simulator.query import Condition, ListQuery
+from pco_simulator.answering.query import Condition, ListQuery
+from pco_simulator.contents.listing import Listing
 
 _NAME_SEARCHES: Final = frozenset({"search_name", "search_name_or_email", "search_name_or_email_or_phone_number"})
 _NAMES: Final = ("name", "first_name", "given_name", "nickname", "last_name")

@@ -5,10 +5,10 @@ PCO does not call that a change of the owner (#251): its `updated_at` stays.
 
 from collections.abc import Iterable
 
-from pco_simulator.collection import Collection
+from pco_simulator.contents.collection import Collection
+from pco_simulator.contents.world import World
 from pco_simulator.invented.counted import COUNTED, Counted
 from pco_simulator.invented.invention import time_text
-from pco_simulator.world import World
 
 Owner = tuple[Counted, int]
 """A count, and the id of the owner that has it."""

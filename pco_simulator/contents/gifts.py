@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pco_simulator.contents.world import World
 from pco_simulator.invented.inventor import Named
-from pco_simulator.world import World
 
 
 def give(world: World, attributes: Mapping[str, Any], relationships: Mapping[str, Named]) -> int:

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
+from pco_simulator.contents.listing import ListFacts
 from pco_simulator.invented.invention import time_text
-from pco_simulator.listing import ListFacts
 
 DEFAULT_PER_PAGE: Final = 25
 MOST_PER_PAGE: Final = 100

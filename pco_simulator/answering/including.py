@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from pco_simulator.collection import Collection
-from pco_simulator.documents import organization, sparse
-from pco_simulator.lapses import CUT, MISSING, SPOILT, UNNAMED, UNSHOWN, Lapses
-from pco_simulator.related import Related, related_to
-from pco_simulator.world import World
+from pco_simulator.answering.documents import organization, sparse
+from pco_simulator.contents.collection import Collection
+from pco_simulator.contents.related import Related, related_to
+from pco_simulator.contents.world import World
+from pco_simulator.trouble.lapses import CUT, MISSING, SPOILT, UNNAMED, UNSHOWN, Lapses
 
 Fields = Mapping[str, Sequence[str]]
 """What `fields[Type]` names, by type."""

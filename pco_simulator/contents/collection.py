@@ -9,11 +9,11 @@ from typing import Any, Final
 import orjson
 
 from pco_catalog.catalog import Entity
+from pco_simulator.contents.listing import in_order
+from pco_simulator.contents.records import Record, related_ids
 from pco_simulator.invented.identifiers import number_of, record_id
 from pco_simulator.invented.invention import time_text
 from pco_simulator.invented.inventor import Inventor, Named
-from pco_simulator.listing import in_order
-from pco_simulator.records import Record, related_ids
 
 _RENDERED_KEPT: Final = 250_000
 """Of larger collections the rest is rendered each time, to keep memory small: such are read once, parent by parent."""

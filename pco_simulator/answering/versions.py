@@ -3,7 +3,7 @@
 from bisect import bisect_right
 
 from pco_catalog.catalog import load_catalog
-from pco_simulator.answers import OLDEST_VERSION
+from pco_simulator.answering.answers import OLDEST_VERSION
 
 
 def processed_as(path: str, asked: bytes) -> bytes:

@@ -6,9 +6,9 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from pco_catalog.catalog import Entity, load_catalog
-from pco_simulator.answers import JSON, Answer
-from pco_simulator.listing import ListFacts, in_order
-from pco_simulator.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
+from pco_simulator.answering.answers import JSON, Answer
+from pco_simulator.contents.listing import ListFacts, in_order
+from pco_simulator.contents.places import FixedPlace, ListPlace, NoRecord, Place, RecordPlace
 
 PAGING: Final = frozenset({"offset", "per_page"})
 

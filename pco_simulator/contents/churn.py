@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pco_simulator.collection import Collection
-from pco_simulator.counting import owners_of, recount, recount_visits, visitors_of
-from pco_simulator.gifts import give, refund
+from pco_simulator.contents.collection import Collection
+from pco_simulator.contents.counting import owners_of, recount, recount_visits, visitors_of
+from pco_simulator.contents.gifts import give, refund
+from pco_simulator.contents.world import World
 from pco_simulator.invented.inventor import Named
-from pco_simulator.world import World
 
 OPERATIONS: Final = ("create", "edit", "delete", "restore", "merge", "give", "refund")
 _MOVED_BY_A_MERGE: Final = ("people.Email", "people.PhoneNumber")

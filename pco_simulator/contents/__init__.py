@@ -1,0 +1,1 @@
+"""What exists in the simulated Planning Center, how it hangs together, and how it changes."""
