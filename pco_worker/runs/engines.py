@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
+from prefect.flow_engine import AsyncFlowRunEngine, BaseFlowRunEngine, FlowRunEngine
 from prefect.flows import Flow
 from prefect.states import AwaitingRetry
 from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
@@ -30,18 +30,16 @@ DRAINED_MESSAGE = "The worker was stopped while the run was going on; another wo
 
 
 @dataclass
-class WarmAsyncEngine(AsyncFlowRunEngine[Any, Any]):
-    """Runs one async flow in the current task."""
+class _WarmEngine(BaseFlowRunEngine[Any, Any]):
+    """What both engines have in common."""
 
     active: ActiveRun | None = None
-    _run_client: RunClient | None = None
 
     @property
-    def client(self) -> PrefectClient:
-        """The shared client, with what is known about the run."""
-        if self._run_client is None:
-            self._run_client = RunClient(super().client, _active(self).flow_run)
-        return self._run_client
+    def run(self) -> ActiveRun:
+        """What is known here about the run."""
+        assert self.active is not None
+        return self.active
 
     @property
     def heartbeat_seconds(self) -> int | None:
@@ -51,20 +49,49 @@ class WarmAsyncEngine(AsyncFlowRunEngine[Any, Any]):
     @contextmanager
     def setup_flow_run_suspension_request(self) -> Iterator[Any]:
         """Accept a request to suspend, without watching for one."""
-        with _unwatched(self), super().setup_flow_run_suspension_request() as request:
-            _active(self).suspension = request
+        with self._unwatched(), super().setup_flow_run_suspension_request() as request:
+            self.run.suspension = request
             yield request
+
+    def remember(self, state: State[Any]) -> State[Any]:
+        """Note whether a state that Prefect has taken is the last one; the state."""
+        self.run.is_running = state.is_running()
+        self.run.has_concluded = state.is_final()
+        return state
+
+    @contextmanager
+    def _unwatched(self) -> Iterator[None]:
+        """Prefect watches the runs of deployments only: for a moment this is none."""
+        flow_run = self.flow_run
+        assert flow_run is not None
+        deployment_id, flow_run.deployment_id = flow_run.deployment_id, None
+        try:
+            yield
+        finally:
+            flow_run.deployment_id = deployment_id
+
+
+@dataclass
+class WarmAsyncEngine(_WarmEngine, AsyncFlowRunEngine[Any, Any]):
+    """Runs one async flow in the current task."""
+
+    _run_client: RunClient | None = None
+
+    @property
+    def client(self) -> PrefectClient:
+        """The shared client, with what is known about the run."""
+        if self._run_client is None:
+            self._run_client = RunClient(super().client, self.run.flow_run)
+        return self._run_client
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
         """Report a state, though the API be away for some minutes, and remember when it was the last one."""
         tell = super().set_state
-        taken = await until_told(lambda: tell(state, force=force))
-        _remember(self, taken)
-        return taken
+        return self.remember(await until_told(lambda: tell(state, force=force)))
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Report what the reason of the stop asks for; without a stop it is a crash."""
-        reason = _active(self).stop_reason
+        reason = self.run.stop_reason
         if reason is None:
             await super().handle_crash(exc)
         elif reason is StopReason.CANCELLED:
@@ -72,44 +99,28 @@ class WarmAsyncEngine(AsyncFlowRunEngine[Any, Any]):
         elif reason is StopReason.DRAINED:
             with anyio.CancelScope(shield=True):
                 await self.set_state(AwaitingRetry(message=DRAINED_MESSAGE))
-                _active(self).has_concluded = True
+                self.run.has_concluded = True
 
 
 @dataclass
-class WarmSyncEngine(FlowRunEngine[Any, Any]):
+class WarmSyncEngine(_WarmEngine, FlowRunEngine[Any, Any]):
     """Runs one sync flow in the current thread."""
-
-    active: ActiveRun | None = None
-
-    @property
-    def heartbeat_seconds(self) -> int | None:
-        """None: the worker beats for all its runs."""
-        return None
-
-    @contextmanager
-    def setup_flow_run_suspension_request(self) -> Iterator[Any]:
-        """Accept a request to suspend, without watching for one."""
-        with _unwatched(self), super().setup_flow_run_suspension_request() as request:
-            _active(self).suspension = request
-            yield request
 
     def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
         """Report a state, though the API be away for some minutes, and remember when it was the last one."""
         tell = super().set_state
-        taken = until_told_sync(lambda: tell(state, force=force))
-        _remember(self, taken)
-        return taken
+        return self.remember(until_told_sync(lambda: tell(state, force=force)))
 
     def handle_crash(self, exc: BaseException) -> None:
         """Report what the reason of the stop asks for; without a stop it is a crash."""
-        reason = _active(self).stop_reason
+        reason = self.run.stop_reason
         if reason is None:
             super().handle_crash(exc)
         elif reason is StopReason.CANCELLED:
             self.handle_cancellation(exc)
         elif reason is StopReason.DRAINED:
             self.set_state(AwaitingRetry(message=DRAINED_MESSAGE))
-            _active(self).has_concluded = True
+            self.run.has_concluded = True
 
 
 def call_parameters(flow: Flow[..., Any], flow_run: FlowRun) -> dict[str, Any]:
@@ -140,26 +151,3 @@ def run_sync_flow(flow: Flow[..., Any], active: ActiveRun) -> State[Any]:
             with engine.run_context():
                 _ = engine.call_flow_fn()
     return engine.state
-
-
-def _active(engine: WarmAsyncEngine | WarmSyncEngine) -> ActiveRun:
-    assert engine.active is not None
-    return engine.active
-
-
-def _remember(engine: WarmAsyncEngine | WarmSyncEngine, state: State[Any]) -> None:
-    active = _active(engine)
-    active.is_running = state.is_running()
-    active.has_concluded = state.is_final()
-
-
-@contextmanager
-def _unwatched(engine: WarmAsyncEngine | WarmSyncEngine) -> Iterator[None]:
-    """Prefect watches the runs of deployments only: for a moment this is none."""
-    flow_run = engine.flow_run
-    assert flow_run is not None
-    deployment_id, flow_run.deployment_id = flow_run.deployment_id, None
-    try:
-        yield
-    finally:
-        flow_run.deployment_id = deployment_id
