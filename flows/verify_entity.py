@@ -18,7 +18,7 @@ from tasks.reports.progress import artifact_key
 from tasks.run_names import own_run_name
 from tasks.runs.opening import checked_schema, current_flow_run_id
 from tasks.settings import read_settings
-from tasks.verification.mirrored import read_mirror_state
+from tasks.verification.mirrored import read_mirror
 from tasks.verification.proof import Method, Proof
 from tasks.verification.proving import prove
 
@@ -53,7 +53,7 @@ async def verify_entity(
     described = comparable_entity(entity, method)
     async with opened_resources(read_settings()) as resources:
         await checked_schema(resources)
-        await read_mirror_state(resources, org_id, described)
+        await read_mirror(resources, org_id, described)
         client = await get_client_for_org(org_id, resources)
         chosen = datetime.now(UTC).date().toordinal() if seed is None else seed
         proof = await prove(

@@ -7,12 +7,11 @@ differs both times counts.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.ancestors import is_shared, path_below
@@ -20,26 +19,12 @@ from pco_catalog.catalog import Entity
 from pco_catalog.chains import Chain, Level
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
-from pco_store.ledger.proving.proofs import (
-    MirroredRow,
-    MirrorState,
-    count_mirror,
-    live_rows,
-    rows_by_id,
-    rows_of_owners,
-    values_by_id,
-)
 from pco_store.mirror.owners import count_owners, named_owners, owners_by_chance, owners_with_most
-from pco_store.mirror.tables import mirror_table
-from tasks.lifespan import Resources
-from tasks.patience import patiently
-from tasks.verification.comparison import Difference, Moment, Shown, compare, is_same, needs_values
+from tasks.verification.comparison import Difference, Shown, compare, is_same
 from tasks.verification.listing import ListedPage, Listing, OwnersRecords, UnclearError, in_parallel, listing_of
-from tasks.verification.mirrored import known_until, moment_of, read_mirror_state
-from tasks.verification.proof import Evidence, Method
+from tasks.verification.mirrored import Mirror
+from tasks.verification.proof import Evidence, Method, evidence_of
 from tasks.verification.whole_list import WholeList
-
-T = TypeVar("T")
 
 AT_A_TIME: Final = 100
 """Owners whose lists are in memory together, and whose rows are read by one statement."""
@@ -56,11 +41,9 @@ is taken for chance."""
 class OwnersCompared:
     """One comparison. `chain` leads to the kind; its last level is the list that each owner has."""
 
-    resources: Resources
     client: PcoClient
-    org_id: str
     chain: Chain
-    state: MirrorState
+    mirror: Mirror
     found: Difference = field(default_factory=Difference)
     owners: int = 0
     hidden: int = 0
@@ -92,29 +75,19 @@ class OwnersCompared:
             self._unasked_ghosts(),
             f"{left} rows name no owner, and no owner shows them" if left else "",
         ]
-        quarantine = (await read_mirror_state(self.resources, self.org_id, self._entity)).quarantine
-        self.found.unmirrored -= quarantine.record_ids
-        found, cut = self.found, known_until(self.state)
-        counts = await self._in_mirror(lambda one: count_mirror(one, self._table, self.org_id, cut=cut))
-        return Evidence(
+        as_of = self.mirror.as_of
+        seen = evidence_of(
+            self.found,
             method=method,
-            as_of=cut,
-            mirror_count=counts.live,
-            pco_count=None,
+            as_of=as_of,
+            mirror_count=(await self.mirror.count(cut=as_of)).live,
+            quarantine=await self.mirror.quarantine(),
             doubt="; ".join(one for one in doubts if one),
-            owners=self.owners,
-            known_owners=max(known, self.owners),
             listed=len(self.listed),
-            same=len(found.same),
-            newer=len(found.newer),
-            added=len(found.added),
             hidden=self.hidden,
-            quarantined=max(quarantine.count, len(found.quarantined)),
             unstorable=self.unstorable,
-            unmirrored=tuple(found.unmirrored),
-            ghosts=tuple(found.ghosts),
-            outdated=tuple(found.outdated),
         )
+        return replace(seen, owners=self.owners, known_owners=max(known, self.owners))
 
     @property
     def requests(self) -> int:
@@ -129,24 +102,14 @@ class OwnersCompared:
     def _entity(self) -> Entity:
         return self._level.entity
 
-    @property
-    def _table(self) -> Table:
-        return mirror_table(self._entity)
-
-    def _moment(self) -> Moment:
-        return moment_of(self.resources, self.state)
-
-    async def _in_mirror(self, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        return await patiently(self.resources, step)
-
     def _listing(self, entity: Entity) -> Listing:
         if entity.name not in self._listings:
-            self._listings[entity.name] = listing_of(self.resources, self.client, entity, self.org_id)
+            self._listings[entity.name] = listing_of(self.mirror.resources, self.client, entity, self.mirror.org_id)
         return self._listings[entity.name]
 
     async def _some_owners(self, sample: int, chance: random.Random) -> tuple[list[str], int]:
         """Those with most records and others by chance, as the mirror knows them, and how many it knows."""
-        org_id, level, seed = self.org_id, self._level, str(chance.random())
+        org_id, level, seed = self.mirror.org_id, self._level, str(chance.random())
 
         async def choose(connection: AsyncConnection) -> tuple[list[str], int]:
             most = await owners_with_most(
@@ -159,7 +122,7 @@ class OwnersCompared:
                 known, others = len(named), chance.sample(named, min(sample, len(named)))
             return list(dict.fromkeys((*most, *others)))[:sample], known
 
-        return await self._in_mirror(choose)
+        return await self.mirror.read(choose)
 
     async def _why_no_owner(self) -> str:
         """Of a sample without owners: empty if Planning Center lists none either, else what that leaves open."""
@@ -194,14 +157,14 @@ class OwnersCompared:
                 for scope, own in (await self._lists(level, batch)).items():
                     below.extend(following.scope_below(scope, one.id) for one in own.records)
             scopes = below
-        named = await self._in_mirror(
-            lambda connection: named_owners(connection, self.org_id, self._entity, self._level.path)
+        named = await self.mirror.read(
+            lambda connection: named_owners(connection, self.mirror.org_id, self._entity, self._level.path)
         )
         return list(dict.fromkeys((*scopes, *sorted(named)))), doubt
 
     async def _lists(self, level: Level, owners: Sequence[str]) -> dict[str, OwnersRecords]:
         """The lists of these owners; without those that Planning Center does not show."""
-        listing, room = self._listing(level.entity), asyncio.Semaphore(self.resources.settings.pages_in_flight)
+        listing, room = self._listing(level.entity), asyncio.Semaphore(self.mirror.resources.settings.pages_in_flight)
 
         async def read(owner: str) -> OwnersRecords | None:
             async with room:
@@ -236,13 +199,11 @@ class OwnersCompared:
 
     async def _compare(self, owners: Sequence[str]) -> dict[str, tuple[OwnersRecords, Difference]]:
         lists = await self._lists(self._level, owners) if owners else {}
-        org_id, path = self.org_id, self._level.path
-        placed = await self._in_mirror(
-            lambda connection: rows_of_owners(connection, org_id, self._entity, path, list(lists))
+        placed = await self.mirror.rows_of_owners(self._level.path, list(lists))
+        rows = await self.mirror.rows_by_id({one.id for own in lists.values() for one in own.records})
+        values = await self.mirror.values(
+            {**rows, **{one: row for here in placed.values() for one, row in here.items()}}
         )
-        shown = {one.id for own in lists.values() for one in own.records}
-        rows = await self._in_mirror(lambda connection: rows_by_id(connection, self._table, org_id, shown))
-        values = await self._values({**rows, **{one: row for here in placed.values() for one, row in here.items()}})
         compared = {}
         for owner, own in lists.items():
             ids = {one.id for one in own.records}
@@ -253,8 +214,8 @@ class OwnersCompared:
                     own.records,
                     {one: rows[one] for one in ids & rows.keys()} | here,
                     entity=self._entity,
-                    moment=self._moment(),
-                    quarantined=self.state.quarantine.record_ids,
+                    moment=self.mirror.moment(),
+                    quarantined=self.mirror.state.quarantine.record_ids,
                     values=values,
                     misplaced=ids - here.keys() if self._is_placed else frozenset(),
                 ),
@@ -264,13 +225,7 @@ class OwnersCompared:
     @property
     def _is_placed(self) -> bool:
         """Whether the mirror knows in whose lists a row stands: not of what many owners share and comes with them."""
-        return bool(self.state.below) or not is_shared(self._entity, self._level.path)
-
-    async def _values(self, rows: Mapping[str, MirroredRow]) -> Mapping[str, Mapping[str, Any]]:
-        ids = needs_values(rows)
-        if not ids:
-            return {}
-        return await self._in_mirror(lambda connection: values_by_id(connection, self._table, self.org_id, ids))
+        return bool(self.mirror.state.below) or not is_shared(self._entity, self._level.path)
 
     async def _excuse(self, owner: str, found: Difference) -> None:
         """A row that is not listed, but shown by its id, is no ghost; and where records have no times of their own,
@@ -285,21 +240,21 @@ class OwnersCompared:
             shown = await self._listing(self._level.parent).record(last, where=path_below(where, owner))
         except UnclearError:
             return
-        if shown is not None and self._moment().is_newer(shown):
+        if shown is not None and self.mirror.moment().is_newer(shown):
             found.excuse_changes()
 
     async def _look_for(self, owner: str, found: Difference) -> None:
         asked = sorted(found.ghosts)[: max(MOST_LOOKED_AT_AGAIN - self._requested, 0)]
         self._requested += len(asked)
         self._unasked |= found.ghosts.difference(asked)
-        rows = await self._in_mirror(lambda connection: rows_by_id(connection, self._table, self.org_id, asked))
-        values = await self._values(rows)
+        rows = await self.mirror.rows_by_id(asked)
+        values = await self.mirror.values(rows)
         for identity, shown in zip(asked, await in_parallel([self._record(owner, one) for one in asked]), strict=True):
             if shown is not None and identity in rows:
                 found.ghosts.discard(identity)
                 self.hidden += is_same(shown, rows[identity], self._entity, values.get(identity))
                 found |= compare(
-                    [shown], {identity: rows[identity]}, entity=self._entity, moment=self._moment(), values=values
+                    [shown], {identity: rows[identity]}, entity=self._entity, moment=self.mirror.moment(), values=values
                 )
 
     async def _record(self, owner: str, identity: str) -> Shown | None:
@@ -311,9 +266,9 @@ class OwnersCompared:
     async def _left(self) -> int:
         """Rows that no list was compared with; those that a sync has written meanwhile are new."""
         found = self.found
-        live = await self._in_mirror(lambda connection: live_rows(connection, self._table, self.org_id))
+        live = await self.mirror.live_rows()
         left = live.keys() - found.same - found.newer - found.ids - self.listed
-        written = {one for one in left if live[one] >= self.state.now}
+        written = {one for one in left if live[one] >= self.mirror.state.now}
         found.newer |= written
         return len(left - written)
 

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from pco_store.ledger.proving.proofs import OpenQuarantine
 from tasks.reports.counted import counted
+from tasks.verification.comparison import Difference
 
 Method = Literal["count", "sample", "full"]
 Verdict = Literal["Exact", "ExactAsOf", "SampleAgrees", "CountsAgree", "Different", "Incomplete", "Unknown"]
@@ -123,6 +125,38 @@ class Evidence:
         if self.pco_count == self.mirror_count and not any(self.surplus):
             return f"both count {self.mirror_count}"
         return f"Planning Center counts {self.pco_count}, the mirror {self.mirror_count}"
+
+
+def evidence_of(
+    found: Difference,
+    *,
+    method: Method,
+    as_of: datetime,
+    mirror_count: int,
+    quarantine: OpenQuarantine,
+    doubt: str,
+    listed: int,
+    hidden: int,
+    unstorable: int,
+) -> Evidence:
+    """What a comparison has `found`. A record that is in quarantine by now is not called unmirrored."""
+    return Evidence(
+        method=method,
+        as_of=as_of,
+        mirror_count=mirror_count,
+        pco_count=None,
+        doubt=doubt,
+        listed=listed,
+        same=len(found.same),
+        newer=len(found.newer),
+        added=len(found.added),
+        hidden=hidden,
+        quarantined=max(quarantine.count, len(found.quarantined)),
+        unstorable=unstorable,
+        unmirrored=tuple(found.unmirrored - quarantine.record_ids),
+        ghosts=tuple(found.ghosts),
+        outdated=tuple(found.outdated),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,46 +6,28 @@ counted; and whatever differs is requested once more by its id, and compared wit
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Final, TypeVar
-
-from sqlalchemy import Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import Final
 
 from pco_catalog.catalog import Entity
 from pco_catalog.changes import can_be_ranged
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
 from pco_client.rate_limit import DEEP_OFFSET
-from pco_store.ledger.proving.proofs import (
-    MirrorCounts,
-    MirroredRow,
-    MirrorState,
-    Stretch,
-    count_mirror,
-    creation_times,
-    live_rows,
-    put_proof,
-    rows_by_id,
-    rows_of,
-    values_by_id,
-)
-from pco_store.mirror.tables import mirror_table
+from pco_store.ledger.proving.proofs import MirrorCounts, MirroredRow, Stretch, put_proof
 from pco_walks.window import ONE_SECOND, WHOLE, Window
 from tasks.lifespan import Resources
 from tasks.patience import patiently
 from tasks.reports.counted import there_are
-from tasks.verification.comparison import Difference, Moment, Shown, are_in_order, compare, is_same, needs_values
+from tasks.verification.comparison import Difference, Shown, are_in_order, compare, is_same
 from tasks.verification.counting import Counted, Counting
 from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel, listing_of
-from tasks.verification.mirrored import chain_read, known_until, moment_of, read_mirror_state
+from tasks.verification.mirrored import Mirror, chain_read, read_mirror
 from tasks.verification.owners import OwnersCompared
-from tasks.verification.proof import Evidence, Method, Proof, facts_of
+from tasks.verification.proof import Evidence, Method, Proof, evidence_of, facts_of
 from tasks.verification.whole_list import WholeList
 
-T = TypeVar("T")
 MOST_REQUESTED: Final = 100
 """Differences of a kind that are looked at once more; more than these are not taken for chance."""
 
@@ -67,16 +49,14 @@ async def prove(
     are not about this list: a refused credential, no network, no budget, no database.
     """
     began = time.monotonic()
-    state = await read_mirror_state(resources, org_id, entity)
+    mirror = await read_mirror(resources, org_id, entity)
     listing = listing_of(resources, client, entity, org_id)
     if entity.list_path is None:
-        below = OwnersCompared(
-            resources=resources, client=client, org_id=org_id, chain=chain_read(entity, state), state=state
-        )
+        below = OwnersCompared(client=client, chain=chain_read(mirror), mirror=mirror)
         evidence = await below.run(method, sample=sample_pages, seed=seed)
         requests = below.requests
     else:
-        work = _Proving(resources=resources, listing=listing, state=state)
+        work = _Proving(listing=listing, mirror=mirror)
         evidence = await work.run(method, sample_pages=sample_pages, chance=random.Random(seed))  # noqa: S311
         requests = listing.requests
     facts = facts_of(evidence, seed=seed, flow_run_id=flow_run_id)
@@ -109,9 +89,8 @@ async def prove(
 
 @dataclass(kw_only=True)
 class _Proving:
-    resources: Resources
     listing: Listing
-    state: MirrorState
+    mirror: Mirror
     found: Difference = field(default_factory=Difference)
     hidden: int = 0
     unstorable: int = 0
@@ -119,7 +98,7 @@ class _Proving:
     pages: int = 0
 
     async def run(self, method: Method, *, sample_pages: int, chance: random.Random) -> Evidence:
-        counting = Counting(listing=self.listing, moment=self._moment, read_mirror=self._count_mirror)
+        counting = Counting(listing=self.listing, moment=self.mirror.moment, read_mirror=self._count_mirror)
         try:
             if method == "count":
                 counted = await counting.count()
@@ -130,55 +109,29 @@ class _Proving:
         except (Unauthorized, Unreachable, WaitError):
             raise
         except PcoError as error:
-            mirror = await self._count_mirror()
+            mirrored = (await self._count_mirror()).live
             doubt = f"Planning Center did not show the list: {error}"
-            counted, self.found = Counted(said=None, mirrored=mirror.live, doubt=doubt), Difference()
-        quarantine = (await read_mirror_state(self.resources, self.listing.org_id, self._entity)).quarantine
-        self.found.unmirrored -= quarantine.record_ids
-        found = self.found
-        return Evidence(
+            counted, self.found = Counted(said=None, mirrored=mirrored, doubt=doubt), Difference()
+        seen = evidence_of(
+            self.found,
             method=method,
-            as_of=self._as_of,
+            as_of=self.mirror.as_of,
             mirror_count=counted.mirrored,
-            pco_count=counted.said,
-            surplus=counted.surplus,
+            quarantine=await self.mirror.quarantine(),
             doubt=counted.doubt,
-            pages=self.pages,
-            same=len(found.same),
-            newer=max(len(found.newer), counted.newer),
-            added=len(found.added),
             hidden=self.hidden,
             listed=self.listed,
-            quarantined=max(quarantine.count, len(found.quarantined)),
             unstorable=self.unstorable,
-            unmirrored=tuple(found.unmirrored),
-            ghosts=tuple(found.ghosts),
-            outdated=tuple(found.outdated),
         )
-
-    @property
-    def _as_of(self) -> datetime:
-        return known_until(self.state)
-
-    def _moment(self) -> Moment:
-        return moment_of(self.resources, self.state)
+        newer = max(seen.newer, counted.newer)
+        return replace(seen, pco_count=counted.said, surplus=counted.surplus, pages=self.pages, newer=newer)
 
     @property
     def _entity(self) -> Entity:
         return self.listing.entity
 
-    @property
-    def _table(self) -> Table:
-        return mirror_table(self._entity)
-
-    async def _in_mirror(self, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        return await patiently(self.resources, step)
-
     async def _count_mirror(self) -> MirrorCounts:
-        cut = self._as_of + ONE_SECOND
-        return await self._in_mirror(
-            lambda connection: count_mirror(connection, self._table, self.listing.org_id, cut=cut)
-        )
+        return await self.mirror.count(cut=self.mirror.as_of + ONE_SECOND)
 
     async def _compare_all(self, counting: Counting) -> Counted:
         """Every page, whatever was created when; and every row of the mirror that none of them shows."""
@@ -186,9 +139,9 @@ class _Proving:
         doubt = await counting.doubt_all(first)
         whole = WholeList(listing=self.listing, take=self._compare_by_ids)
         doubt = await whole.read(first) or doubt
-        live = await self._in_mirror(lambda connection: live_rows(connection, self._table, self.listing.org_id))
+        live = await self.mirror.live_rows()
         for identity in live.keys() - whole.keys:
-            kind = self.found.newer if live[identity] >= self.state.now else self.found.ghosts
+            kind = self.found.newer if live[identity] >= self.mirror.state.now else self.found.ghosts
             kind.add(identity)
         self.pages, self.listed, self.unstorable = whole.pages, len(whole.keys), len(whole.rejected)
         again = await self._look_again()
@@ -219,10 +172,8 @@ class _Proving:
             return []
         if total > DEEP_OFFSET and can_be_ranged(self._entity, "created_at"):
             shares = [*sorted(chance.random() for _ in range(sample_pages - 2)), 1 - PAGE / 2 / total]
-            times = await self._in_mirror(
-                lambda connection: creation_times(connection, self._table, self.listing.org_id, shares=shares)
-            )
-            cut = self._as_of + ONE_SECOND
+            times = await self.mirror.creation_times(shares)
+            cut = self.mirror.as_of + ONE_SECOND
             return [
                 (Window(attribute="created_at", since=at.replace(microsecond=0), until=None, before=cut), 0)
                 for at in dict.fromkeys(times)
@@ -239,7 +190,7 @@ class _Proving:
         if not ids and not (opens and closes):
             return
         if not (page.is_inside and are_in_order(ids)):
-            await self._compare(page.records, await self._rows_by_id(ids))
+            await self._compare(page.records, await self.mirror.rows_by_id(ids))
             return
         stretch = Stretch(
             first=None if opens or not ids else ids[0],
@@ -247,30 +198,21 @@ class _Proving:
             created_since=window.since,
             created_before=window.before,
         )
-        rows = await self._in_mirror(lambda connection: rows_of(connection, self._table, self.listing.org_id, stretch))
+        rows = await self.mirror.rows_of(stretch)
         await self._compare(page.records, {one: row for one, row in rows.items() if one not in page.rejected})
 
     async def _compare_by_ids(self, page: ListedPage) -> None:
-        await self._compare(page.records, await self._rows_by_id(page.ids))
+        await self._compare(page.records, await self.mirror.rows_by_id(page.ids))
 
     async def _compare(self, shown: Sequence[Shown], rows: Mapping[str, MirroredRow]) -> None:
         self.found |= compare(
             shown,
             rows,
             entity=self._entity,
-            moment=self._moment(),
-            quarantined=self.state.quarantine.record_ids,
-            values=await self._values(rows),
+            moment=self.mirror.moment(),
+            quarantined=self.mirror.state.quarantine.record_ids,
+            values=await self.mirror.values(rows),
         )
-
-    async def _values(self, rows: Mapping[str, MirroredRow]) -> Mapping[str, Mapping[str, Any]]:
-        ids = needs_values(rows)
-        if not ids:
-            return {}
-        return await self._in_mirror(lambda connection: values_by_id(connection, self._table, self.listing.org_id, ids))
-
-    async def _rows_by_id(self, ids: Sequence[str]) -> dict[str, MirroredRow]:
-        return await self._in_mirror(lambda connection: rows_by_id(connection, self._table, self.listing.org_id, ids))
 
     async def _look_again(self) -> str:
         """Whatever differs is requested by its id, and compared with the row as it is by then.
@@ -294,8 +236,8 @@ class _Proving:
     async def _look_at(self, ids: Sequence[str], kind: set[str]) -> int:
         """How many of them neither Planning Center shows by their id nor the mirror has."""
         records = dict(zip(ids, await in_parallel([self._record(one) for one in ids]), strict=True))
-        rows = await self._rows_by_id(ids)
-        values = await self._values(rows)
+        rows = await self.mirror.rows_by_id(ids)
+        values = await self.mirror.values(rows)
         kind.difference_update(one for one, shown in records.items() if not isinstance(shown, UnclearError))
         for identity, shown in records.items():
             row = rows.get(identity)
