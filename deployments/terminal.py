@@ -14,3 +14,9 @@ class Terminal(Console):
 def terminal(*, as_json: bool = False) -> Terminal:
     """Standard output; standard error for a program that asked for JSON, which finds nothing else on the other one."""
     return Terminal(stderr=as_json)
+
+
+def print_plain(console: Console, *lines: str) -> None:
+    """Each line as it is: without markup, without colours, and broken by the terminal only."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

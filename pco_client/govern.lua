@@ -3,8 +3,7 @@
 --       3 lanes that asked lately (zset by end of their claim)
 -- ARGV: 1 lane, 2 how many permits to take, one after the other as long as there are any, 3 deep (0/1),
 --       4 lessons: answers, and when requests were sent (JSON list, or ''), 5 time in seconds ('': this server's),
---       6 margin, 7 claim seconds, 8 claimed wait, 9 remembered seconds, 10 default limit, 11 default deep limit,
---       12 default period, 13 how many permits of other programs are added at once
+--       6 the rules: the constants of rate_limit (JSON object)
 -- Answer: {seconds until there is a further permit, 0 if all were taken (text); time (text); the numbers of those taken}
 local now = tonumber(ARGV[5])
 if not now then
@@ -13,17 +12,16 @@ if not now then
 end
 local permits, state, claims = KEYS[1], KEYS[2], KEYS[3]
 local lane, deep = ARGV[1], ARGV[3]
-local margin, claim_seconds, claimed_wait = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local defaults = {['0'] = tonumber(ARGV[10]), ['1'] = tonumber(ARGV[11])}
+local rules = cjson.decode(ARGV[6])
 
 local known = redis.call('HMGET', state, 'limit:0', 'limit:1', 'period', 'blocked_until')
-local limits = {['0'] = tonumber(known[1]) or defaults['0'], ['1'] = tonumber(known[2]) or defaults['1']}
-local period = tonumber(known[3]) or tonumber(ARGV[12])
+local limits = {['0'] = tonumber(known[1]) or rules.limit, ['1'] = tonumber(known[2]) or rules.deep_limit}
+local period = tonumber(known[3]) or rules.period
 local blocked_until = tonumber(known[4]) or 0
 local remembered, ttl
 
 local function remember()
-  remembered = math.max(tonumber(ARGV[9]), period + margin)
+  remembered = math.max(rules.remembered_seconds, period + rules.margin)
   ttl = math.ceil(remembered) * 2
 end
 remember()
@@ -63,10 +61,10 @@ local function learn(answer)
     redis.call('HSET', state, 'blocked_until', string.format('%.6f', blocked_until))
   end
   if answer.count >= 0 then
-    local horizon = string.format('(%.6f', answer.taken_at - period - margin)
+    local horizon = string.format('(%.6f', answer.taken_at - period - rules.margin)
     local foreign = math.min(answer.count, limits[tier]) - redis.call('ZCOUNT', permits, horizon, '+inf')
     if foreign > 0 then
-      add_permits(math.min(foreign, tonumber(ARGV[13])), '')
+      add_permits(math.min(foreign, rules.most_foreign), '')
     end
   end
 end
@@ -88,7 +86,7 @@ local function claim(until_time)
   redis.call('EXPIRE', claims, ttl)
 end
 
-local horizon = string.format('(%.6f', now - period - margin)
+local horizon = string.format('(%.6f', now - period - rules.margin)
 local limit = deep == '1' and math.min(limits['0'], limits['1']) or limits['0']
 
 local function seconds_to_wait()
@@ -99,7 +97,7 @@ local function seconds_to_wait()
   local free = limit - taken
   if free <= 0 then
     local frees_up = redis.call('ZRANGEBYSCORE', permits, horizon, '+inf', 'WITHSCORES', 'LIMIT', taken - limit, 1)
-    return math.max(tonumber(frees_up[2]) + period + margin - now, 0.001)
+    return math.max(tonumber(frees_up[2]) + period + rules.margin - now, 0.001)
   end
   redis.call('ZREMRANGEBYSCORE', claims, '-inf', string.format('%.6f', now))
   if free > redis.call('ZCARD', claims) then
@@ -117,13 +115,13 @@ local function seconds_to_wait()
       claimed = claimed + 1
     end
   end
-  return free <= claimed and claimed_wait or 0
+  return free <= claimed and rules.claimed_wait or 0
 end
 
 local numbers, wait = {}, 0
 while #numbers < tonumber(ARGV[2]) and wait == 0 do
   wait = seconds_to_wait()
-  claim(now + wait + claim_seconds)
+  claim(now + wait + rules.claim_seconds)
   if wait == 0 then
     table.insert(numbers, add_permits(1, ':' .. lane))
   end

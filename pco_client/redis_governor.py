@@ -86,16 +86,17 @@ class SharedBudget:
         self._keys = budget_keys(identity)
         source = resources.files("pco_client").joinpath("govern.lua").read_text(encoding="utf-8")
         self._script = redis.register_script(source)
-        self._settings = [
-            margin,
-            CLAIM_SECONDS,
-            CLAIMED_WAIT,
-            REMEMBERED_SECONDS,
-            DEFAULT_LIMIT,
-            DEFAULT_DEEP_LIMIT,
-            DEFAULT_PERIOD,
-            MOST_FOREIGN,
-        ]
+        rules = {
+            "margin": margin,
+            "claim_seconds": CLAIM_SECONDS,
+            "claimed_wait": CLAIMED_WAIT,
+            "remembered_seconds": REMEMBERED_SECONDS,
+            "limit": DEFAULT_LIMIT,
+            "deep_limit": DEFAULT_DEEP_LIMIT,
+            "period": DEFAULT_PERIOD,
+            "most_foreign": MOST_FOREIGN,
+        }
+        self._rules = json.dumps(rules)
 
     async def take(
         self, *, lane: str, deep: bool, wanted: int = 1, lessons: Sequence[Lesson] = (), now: float | None = None
@@ -111,7 +112,7 @@ class SharedBudget:
         told = json.dumps([_told(one) for one in lessons]) if lessons else ""
         time_text = "" if now is None else f"{now:.6f}"
         wait_seconds, at, *numbers = await self._script(
-            keys=self._keys, args=[lane, wanted, deep, told, time_text, *self._settings]
+            keys=self._keys, args=[lane, wanted, deep, told, time_text, self._rules]
         )
         return Taken(numbers=numbers, wait_seconds=float(wait_seconds), at=float(at))
 

@@ -191,8 +191,8 @@ async def scheduled_organizations(settings: SyncSettings) -> dict[str, bool]:
     """
     told = {name: data for name, data in (await church_blocks()).items() if data.get("scheduled", True)}
     chosen = {name: bool(data.get("oauth")) for name, data in told.items()}
-    if settings.org_id and settings.application_id and settings.secret:
-        chosen[settings.org_id] = False
+    if settings.church_of_token:
+        chosen[settings.church_of_token] = False
     return dict(sorted(chosen.items()))
 
 
@@ -203,8 +203,8 @@ def _connection(application_id: SecretStr, secret: SecretStr, base_url: str) -> 
 
 async def _known_organizations(settings: SyncSettings) -> tuple[str, ...]:
     names = set(await church_blocks())
-    if settings.org_id and settings.application_id and settings.secret:
-        names.add(settings.org_id)
+    if settings.church_of_token:
+        names.add(settings.church_of_token)
     return tuple(sorted(names))
 
 

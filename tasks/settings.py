@@ -75,6 +75,11 @@ class SyncSettings(BaseSettings):
         default=None, description="Where a warm worker answers GET /metrics; nowhere if it is not set"
     )
 
+    @property
+    def church_of_token(self) -> str | None:
+        """The church whose token the environment names, if it names one."""
+        return self.org_id if self.application_id and self.secret else None
+
 
 def read_settings() -> SyncSettings:
     """The settings of this process. Raises `SettingsError`, which never repeats a value."""

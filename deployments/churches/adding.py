@@ -18,6 +18,7 @@ from deployments.operations.connect import address_of, check_token, store_token
 from deployments.parameters import WrongArgumentError
 from deployments.prefect_trouble import check_prefect
 from deployments.provisioning.provision import find_block
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from flows.parameters import check_org_id
 from pco_client.errors import PcoError
@@ -109,9 +110,9 @@ async def add_from_file(file: Path, console: Console, *, as_json: bool) -> int:
         print_document({"churches": names, "exit_code": DONE})
         return DONE
     for org_id, name in names.items():
-        console.print(f"{org_id}: {name}", markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, f"{org_id}: {name}")
     done = f"connected: {len(names):,}; {file.name} holds their secrets: delete it"
-    console.print(done, markup=False, highlight=False, soft_wrap=True)
+    print_plain(console, done)
     return DONE
 
 

@@ -9,6 +9,7 @@ from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.parameters import WrongArgumentError
 from deployments.provisioning.provision import find_block
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_store.churches.names import rename_church
 from pco_store.churches.wall import refuse_removed
@@ -30,7 +31,7 @@ async def rename(org_id: str, name: str, console: Console, *, as_json: bool) -> 
     if as_json:
         print_document({"org_id": org_id, "name": name, "exit_code": DONE})
     else:
-        console.print(f"{org_id} is called {name}", markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, f"{org_id} is called {name}")
     return DONE
 
 
@@ -41,7 +42,7 @@ async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_js
     Of its own schedules, those are switched on again that were switched off here.
     """
     settings = read_settings()
-    if settings.org_id == org_id and settings.application_id and settings.secret:
+    if settings.church_of_token == org_id:
         raise WrongArgumentError(
             f"{org_id} is read with the token of the environment (PCO_SYNC_ORG_ID), which schedules always sync; store "
             f"it instead: pco-sync connect {org_id}"
@@ -72,5 +73,5 @@ async def set_scheduled(org_id: str, scheduled: bool, console: Console, *, as_js
         return DONE
     told = f"schedules sync {org_id} again" if scheduled else f"{org_id} is paused: no schedule syncs it"
     more = f"; {counted(len(own), 'schedule')} of its own {'on' if scheduled else 'off'}, too" if own else ""
-    console.print(f"{told}{more}", markup=False, highlight=False, soft_wrap=True)
+    print_plain(console, f"{told}{more}")
     return DONE

@@ -52,7 +52,7 @@ async def known_churches() -> list[Church]:
         oauth = await connection_states(connection)
         names = await display_names(connection)
         removed = await removed_churches(connection)
-    own = settings.org_id if settings.org_id and settings.application_id and settings.secret else None
+    own = settings.church_of_token or None
     known = {*blocks, *read, *oauth, *names, *([own] if own else [])} - {one for one in removed if removed[one]}
     churches = []
     for org_id in sorted(known | {one for one in removed if not removed[one]}):

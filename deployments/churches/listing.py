@@ -11,6 +11,7 @@ from rich.table import Table
 from deployments.churches.known import Church, known_churches
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
+from deployments.terminal import print_plain
 
 MOST_REASONS: Final = 2
 CONNECTED: Final = {"token": "token", "oauth": "OAuth", "environment": "environment", None: "not connected"}
@@ -33,10 +34,10 @@ async def show_churches(console: Console, *, as_json: bool) -> int:
     console.print(table)
     for one in churches:
         for reason in one.trouble[:MOST_REASONS]:
-            console.print(f"{one.org_id}: {reason}", markup=False, highlight=False, soft_wrap=True)
+            print_plain(console, f"{one.org_id}: {reason}")
         if len(one.trouble) > MOST_REASONS:
             more = f"{one.org_id}: and {len(one.trouble) - MOST_REASONS} more: pco-sync status {one.org_id}"
-            console.print(more, markup=False, highlight=False, soft_wrap=True)
+            print_plain(console, more)
     return DONE
 
 

@@ -11,6 +11,7 @@ from deployments.churches.known import check_known
 from deployments.ended import print_document
 from deployments.environment import ServersNotFoundError, embedded_services
 from deployments.exit_codes import DONE
+from deployments.terminal import print_plain
 from pco_store.churches.readers import Reader, current_database, make_reader
 from pco_store.database import Database
 from pco_store.database_url import DatabaseAddress, parse_database_url
@@ -59,8 +60,7 @@ async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> in
         )
     elif host == LOOPBACK:
         lines.append("This PostgreSQL listens for programs of this machine only")
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_plain(console, *lines)
     return DONE
 
 

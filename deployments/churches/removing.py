@@ -24,6 +24,7 @@ from deployments.ended import print_document
 from deployments.exit_codes import DONE, INCOMPLETE
 from deployments.operations.churches import UnknownChurchError, meant
 from deployments.provisioning.provision import find_block
+from deployments.terminal import print_plain
 from pco_client.auth import PersonalAccessToken, user_identity
 from pco_client.redis_address import redis_address
 from pco_store.churches.readers import drop_readers, readers_of
@@ -177,8 +178,7 @@ def _show(org_id: str, found: Inventory, console: Console, *, as_json: bool) -> 
         f"Prefect keeps {found.flow_runs:,} flow runs of it, without its data, and deletes them {found.retention}",
         f"nothing was removed; to remove all of this for good: {again}",
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_plain(console, *lines)
     return DONE
 
 
@@ -211,6 +211,5 @@ def _report(
         if is_over
         else f"somebody still writes of {org_id}: end that, then repeat pco-sync churches remove {org_id} --yes"
     )
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_plain(console, *lines)
     return code

@@ -20,6 +20,7 @@ from deployments.operations.connect import address_of
 from deployments.parameters import WrongArgumentError, products_with_scope
 from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import find_block, save_oauth_church, save_oauth_client
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import AccessToken
@@ -82,7 +83,7 @@ def ask_and_connect_by_oauth(wish: Wish, base_url: str | None, console: Console,
     address = address_of(wish.org_id, base_url)
     if not is_live(address):
         warning = f"the consent will be requested from {shown(address)}, not from Planning Center"
-        console.print(warning, markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, warning)
     check_prefect()
     prepared = interrupts.run(_prepare(wish, address))
     client = prepared.client or _ask_for_client(console)
@@ -100,7 +101,7 @@ async def _prepare(wish: Wish, address: str) -> _Prepared:
     """Everything that can be wrong before somebody consents in vain."""
     settings = read_settings()
     token_keys(settings)
-    if settings.org_id == wish.org_id and settings.application_id and settings.secret:
+    if settings.church_of_token == wish.org_id:
         raise WrongArgumentError(
             f"PCO_SYNC_ORG_ID, PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET name a token of {wish.org_id}, which wins "
             "over a consent; unset them"

@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 
 from deployments.connecting.loopback import PORTS, listening, redirect_uri
+from deployments.terminal import print_plain
 from pco_client.oauth import ConsentFailedError, OAuthClient, authorize_url, new_secret, read_redirect
 
 ANSWER_MINUTES: Final = 10
@@ -69,5 +70,5 @@ def _link(address: str, client: OAuthClient, scopes: Sequence[str], *, uri: str,
 
 def _show_link(link: str, console: Console, words: str) -> None:
     console.print(words, soft_wrap=True)
-    console.print(link, markup=False, highlight=False, soft_wrap=True)
+    print_plain(console, link)
     sys.stdout.flush()

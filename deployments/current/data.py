@@ -10,6 +10,7 @@ from rich.table import Table
 
 from deployments.exit_codes import DONE, INCOMPLETE
 from deployments.operations.churches import check_church
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_store.freshness.reading import ChurchFreshness, TableFreshness, read_churches, read_tables
 from pco_store.schema_check import check_schema
@@ -60,7 +61,7 @@ def show_churches(churches: Sequence[ChurchFreshness], console: Console) -> None
         if one.freshness == "current":
             continue
         for reason in one.because[:MOST_REASONS]:
-            console.print(f"{'':<15} {reason}", markup=False, highlight=False, soft_wrap=True)
+            print_plain(console, f"{'':<15} {reason}")
         if len(one.because) > MOST_REASONS:
             more = f"and {len(one.because) - MOST_REASONS} more: `pco-sync status {one.org_id}`"
             console.print(f"{'':<15} {more}", highlight=False, soft_wrap=True)
@@ -87,7 +88,7 @@ def show_church(
             )  # fmt: skip
     console.print(shown)
     for reason in church.because:
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, reason)
 
 
 def _told(one: ChurchFreshness) -> str:

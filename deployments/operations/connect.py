@@ -14,6 +14,7 @@ from deployments.interrupts import interrupts
 from deployments.parameters import WrongArgumentError
 from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import find_block, save_credentials
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import PersonalAccessToken
@@ -33,7 +34,7 @@ def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_j
     address = address_of(org_id, base_url)
     if not is_live(address):
         warning = f"the token will be sent to {shown(address)}, not to Planning Center"
-        console.print(warning, markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, warning)
     check_prefect()
     console.print(
         "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.operations.churches import check_church
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_store.ledger.fan_out.children import list_dead
 from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, find_fan_out
@@ -54,7 +55,7 @@ async def show_fan_outs(org_id: str, console: Console, *, as_json: bool) -> int:
     for one in found:
         if one.reason:
             line = f"{one.entity} {one.epoch}: {one.outcome}: {one.reason}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_plain(console, line)
     for child in dead:
         console.print(f"dead: {child.key} after {child.attempts} attempts: {child.error}", markup=False, soft_wrap=True)
     return DONE

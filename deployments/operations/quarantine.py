@@ -9,6 +9,7 @@ from rich.console import Console
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.operations.churches import check_church
+from deployments.terminal import print_plain
 from pco_store.database import Database
 from pco_store.ledger.quarantine import OpenItem, list_quarantined
 
@@ -24,7 +25,7 @@ async def show_quarantine(org_id: str, entity: str | None, console: Console, *, 
         if as_json:
             documents.append(_facts(item))
         else:
-            console.print(_told(item), markup=False, highlight=False, soft_wrap=True)
+            print_plain(console, _told(item))
     if as_json:
         print_document({"org_id": org_id, "open": shown, "items": documents})
     else:

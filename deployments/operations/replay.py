@@ -6,6 +6,7 @@ from deployments.ended import end_with
 from deployments.operations.fan_outs import known_fan_out
 from deployments.operations.sync import report, watch_to_the_end
 from deployments.provisioning.names import REPLAY_CHILDREN
+from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from deployments.watching.announced import announce, failure_of
 from deployments.watching.flow_runs import end_of_flow_run
@@ -29,6 +30,6 @@ async def replay(org_id: str, entity: str, epoch: str, console: Console, *, no_w
     if ended.state is None or not ended.state.is_completed():
         failure = failure_of(ended)
         return end_with(failure, failure.reason, console, as_json=as_json)
-    console.print(ended.state.message or "", highlight=False, markup=False, soft_wrap=True)
+    print_plain(console, ended.state.message or "")
     result = await watch_to_the_end(ended, org_id, entity, console, below=True, epoch=epoch)
     return await report(result, org_id, console, as_json=as_json)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deployments.ended import end_with
 from deployments.operations.mirror import show_mirror
+from deployments.terminal import print_plain
 from deployments.watching.announced import Failure, announce, failure_of
 from deployments.watching.churches import ChurchLook
 from deployments.watching.fan_outs import FanOutLook, FanOutView
@@ -148,7 +149,7 @@ def show_entities(summary: OrganizationSummary, console: Console) -> None:
     for one in summary.entities:
         if one.outcome != "completed":
             line = f"{one.entity}: {one.outcome}" + (f": {one.reason}" if one.reason else "")
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_plain(console, line)
 
 
 async def _start(org_id: str, entity: str | None, parameters: Mapping[str, Any], *, below: bool) -> Started:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from deployments.watching.followed import Followed
 from deployments.watching.following import Look
-from pco_store.ledger.fan_out.fan_outs import FanOutCounts, count_children, count_committed
-from pco_store.ledger.run_facts import run_facts
+from pco_store.ledger.fan_out.fan_outs import count_children, count_committed
+from pco_store.ledger.run_facts import ChildCounts, run_facts
 from tasks.reports.counted import counted
 
 BAR_WIDTH: Final = 28
@@ -23,7 +23,7 @@ PATIENCE_WITH_DELETIONS: Final = 60.0
 class FanOutView:
     """What is shown: the children, and the pages and rows that they have committed."""
 
-    counts: FanOutCounts
+    counts: ChildCounts
     pages: int
     rows: int
     seconds: float
@@ -32,7 +32,7 @@ class FanOutView:
     def done(self) -> int:
         """Children that need not be run any more."""
         counts = self.counts
-        return counts.completed + counts.absent + counts.forbidden + counts.cancelled + counts.dead
+        return counts.done + counts.cancelled + counts.dead
 
     @property
     def state(self) -> str:

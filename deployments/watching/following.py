@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from deployments.interrupts import interrupts
+from deployments.terminal import print_plain
 
 LOOK_SECONDS: Final = 0.4
 PRINT_EVERY: Final = 15.0
@@ -44,7 +45,7 @@ async def follow(
                 live.update(seen.shown or Text(f"  {seen.line}", no_wrap=True, overflow="ellipsis"), refresh=True)
             elif seen.is_over or time.monotonic() - printed >= print_every:
                 printed = time.monotonic()
-                console.print(f"  {seen.line}", highlight=False, markup=False, soft_wrap=True)
+                print_plain(console, f"  {seen.line}")
             if seen.is_over:
                 return
             await asyncio.sleep(LOOK_SECONDS)

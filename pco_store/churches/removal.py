@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import load_catalog
 from pco_store.churches.wall import CHURCH_LOCK
 from pco_store.database import Database
+from pco_store.ledger.runs import CLOSED
 
 RUNS: Final = "sync.runs"
 CHANGES: Final = "sync.church_changes"
@@ -127,9 +128,8 @@ async def begin_removal(database: Database, org_id: str) -> None:
     async for _ in _in_batches(
         database,
         org_id,
-        "UPDATE sync.runs SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, "
-        "lease_until = now() WHERE run_id = ANY(ARRAY(SELECT run_id FROM sync.runs WHERE org_id = :org_id "
-        "AND state <> 'closed' ORDER BY run_id LIMIT :most FOR UPDATE))",
+        f"UPDATE sync.runs SET {CLOSED} WHERE run_id = ANY(ARRAY(SELECT run_id FROM sync.runs "  # noqa: S608 - own constant
+        "WHERE org_id = :org_id AND state <> 'closed' ORDER BY run_id LIMIT :most FOR UPDATE))",
     ):
         pass
 

@@ -12,7 +12,7 @@ from pco_catalog.catalog import Sideload
 from pco_store.churches.wall import refuse_removed
 from pco_store.errors import PlanDiffers
 from pco_store.ledger.plans import compared, decisions_of
-from pco_store.ledger.runs import FanOutPlan, RunHandle, RunWindow
+from pco_store.ledger.runs import CLOSED, FanOutPlan, RunHandle, RunWindow
 
 ConflictPolicy = Literal["join", "reject", "restart"]
 
@@ -325,8 +325,7 @@ async def close_run(connection: AsyncConnection, run_id: int) -> None:
         closed = await connection.execute(
             text(
                 f"""
-                UPDATE sync.runs
-                SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
+                UPDATE sync.runs SET {CLOSED}
                 WHERE run_id IN (SELECT run_id FROM sync.runs
                                  WHERE (run_id = :run_id OR run_id IN ({_MEMBERS})
                                         OR parent_run_id = :run_id OR parent_run_id IN ({_MEMBERS}))

@@ -11,32 +11,13 @@ from pco_catalog.catalog import load_catalog
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFacts:
-    """One sync or fan-out. `rows`, `pages`, `new`, `changed`, `unchanged` are the entity's own, never its parents'.
+class ChildCounts:
+    """The children of a fan-out by what they are doing, and `state` of the fan-out itself.
 
-    `children` to `dead` count the children of a fan-out, those on the way to its entity included; `lists` are the lists
-    of the entity itself that were read. `requests` are all that brought pages. `quarantined` is what the run and its
-    children have put aside and nothing has resolved. `deletions` is what was found out about missing records: it
-    `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
-    `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
-    is read with a list or a fan-out is as far as that is, by its children; `members` are the facts of those, where one
-    list or fan-out is asked about. `dropped` says why PCO did not bring all of it, or what a fan-out's records lack.
+    `quarantined` counts what it and its children have put aside and nothing has resolved.
     """
 
-    run_id: int
-    org_id: str
-    entity: str
-    epoch: str
-    key: str
     state: str
-    mode: str
-    error: str | None
-    flow_run_id: str | None
-    is_fan_out: bool
-    deletions: Mapping[str, Any] | None
-    is_settled: bool
-    is_unsettled: bool
-    result: Mapping[str, Any] | None
     children: int
     pending: int
     submitted: int
@@ -46,17 +27,7 @@ class RunFacts:
     forbidden: int
     cancelled: int
     dead: int
-    why: str | None
-    lists: int
-    pages: int
-    rows: int
-    new: int
-    changed: int
-    unchanged: int
-    requests: int
     quarantined: int
-    dropped: str | None = None
-    members: tuple["RunFacts", ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -68,6 +39,43 @@ class RunFacts:
     def done(self) -> int:
         """Children that are read, or that PCO has refused for good."""
         return self.completed + self.absent + self.forbidden
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts(ChildCounts):
+    """One sync or fan-out. `rows`, `pages`, `new`, `changed`, `unchanged` are the entity's own, never its parents'.
+
+    The children of a fan-out are counted with those on the way to its entity; `lists` are those of the entity itself
+    that were read. `requests` are all that brought pages. `deletions` is what was found out about missing records: it
+    `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
+    `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
+    is read with a list or a fan-out is as far as that is, by its children; `members` are the facts of those, where one
+    list or fan-out is asked about. `dropped` says why PCO did not bring all of it, or what a fan-out's records lack.
+    """
+
+    run_id: int
+    org_id: str
+    entity: str
+    epoch: str
+    key: str
+    mode: str
+    error: str | None
+    flow_run_id: str | None
+    is_fan_out: bool
+    deletions: Mapping[str, Any] | None
+    is_settled: bool
+    is_unsettled: bool
+    result: Mapping[str, Any] | None
+    why: str | None
+    lists: int
+    pages: int
+    rows: int
+    new: int
+    changed: int
+    unchanged: int
+    requests: int
+    dropped: str | None = None
+    members: tuple["RunFacts", ...] = ()
 
 
 _FACTS: Final = """

@@ -127,6 +127,9 @@ class RunTotals:
 OURS: Final = "run_id = :run_id AND token = CAST(:token AS uuid) AND fence = :fence"
 """Whether a run is still the one that a handle was given for. After a restore its number may be another run's."""
 
+CLOSED: Final = "state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()"
+"""What a run becomes that is given up: its key is free, and its holder cannot commit any more."""
+
 HAS_PAGES: Final = "(SELECT count(*) FROM sync.pages AS page WHERE page.run_id = runs.run_id) >= :pages"
 """Whether a run has at least as many pages as were committed to it: a database that was replaced has fewer."""
 

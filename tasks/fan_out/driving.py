@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pco_store.errors import StoreUnavailable
-from pco_store.ledger.fan_out.fan_outs import FanOutCounts, count_children
+from pco_store.ledger.fan_out.fan_outs import count_children
+from pco_store.ledger.run_facts import ChildCounts
 from pco_store.ledger.runs import RunHandle
 from tasks.background import interrupt
 from tasks.fan_out.submitting import submit_more, submit_unanswered
@@ -43,7 +44,7 @@ async def keep_submitting(resources: Resources, root: RunHandle) -> AsyncIterato
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def wait_for_children(resources: Resources, root: RunHandle) -> FanOutCounts:
+async def wait_for_children(resources: Resources, root: RunHandle) -> ChildCounts:
     """Push the children on until none is left to be run; how they ended."""
     told = time.monotonic()
     while True:
@@ -61,7 +62,7 @@ async def wait_for_children(resources: Resources, root: RunHandle) -> FanOutCoun
                 told = time.monotonic()
                 sync_logger().info(
                     "%d of %d children are done, %d under way, %d dead",
-                    counts.completed + counts.absent + counts.forbidden,
+                    counts.done,
                     counts.children,
                     counts.submitted + counts.running,
                     counts.dead,

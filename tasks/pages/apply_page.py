@@ -23,6 +23,7 @@ from pco_walks.walk import PageReading
 from tasks.pages.companions import Brought, take_companions
 from tasks.pages.evidence import times_of
 from tasks.pages.page_ref import PageRef
+from tasks.pages.quarantining import put_aside
 from tasks.pages.sync_context import SyncContext, current_sync
 from tasks.retries import JITTER, is_worth_a_retry
 from tasks.rows.sideloaded import names_all
@@ -126,7 +127,17 @@ async def _read(sync: SyncContext, page: PageRef, *, on_large: Callable[[], Awai
         shown=shown,
         brought=brought,
         quarantined=[
-            *_quarantined(sync, page, shown, observed_at),
+            *(
+                put_aside(
+                    one,
+                    run=sync.run,
+                    entity=page.entity,
+                    page=page,
+                    offset=page.offset + one.place,
+                    observed_at=observed_at,
+                )
+                for one in shown.rejected
+            ),
             *(item for one in brought for item in one.quarantined),
         ],
         unnamed=sum(not names_all(record, sync.naming) for record in fetched.page.records) if sync.naming else 0,
@@ -273,24 +284,6 @@ async def _committed(sync: SyncContext, page: PageRef, attempt: int) -> PageRece
             offset=page.offset,
             page_size=page.size,
         )
-
-
-def _quarantined(sync: SyncContext, page: PageRef, shown: TransformedPage, observed_at: datetime) -> list[Quarantined]:
-    return [
-        Quarantined(
-            org_id=page.org_id,
-            entity=page.entity,
-            run_id=sync.run.run_id,
-            reading=page.reading,
-            offset=page.offset + rejected.place,
-            record_id=rejected.record_id,
-            reason=rejected.reason,
-            raw=rejected.raw,
-            observed_at=observed_at,
-            part=page.part,
-        )
-        for rejected in shown.rejected
-    ]
 
 
 def _attempt() -> int:

@@ -20,6 +20,7 @@ from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list
 from tasks.pages.page_ref import PageRef
+from tasks.pages.quarantining import put_aside
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.pages.unnamed import OwnerSearch
 from tasks.rows.sideloaded import Sideloaded, divide_included, key_of, without_included
@@ -166,19 +167,15 @@ def _brought(sync: SyncContext, companion: Companion, kind: Sideloaded, observed
     )
     sync.drift.unknown_attributes |= {f"{companion.entity.resource}.{name}" for name in rows.unknown_attributes}
     quarantined = [
-        Quarantined(
-            org_id=sync.run.org_id,
+        put_aside(
+            one,
+            run=companion.run,
             entity=companion.entity.name,
-            run_id=companion.run.run_id,
-            reading=at.reading,
+            page=at,
             offset=at.offset,
-            record_id=rejected.record_id,
-            reason=rejected.reason,
-            raw=rejected.raw,
             observed_at=observed_at,
-            part=at.part,
-            owner=kind.owners[rejected.place],
+            owner=kind.owners[one.place],
         )
-        for rejected in rows.rejected
+        for one in rows.rejected
     ]
     return Brought(companion=companion, rows=rows, quarantined=quarantined, count=len(kind.records))

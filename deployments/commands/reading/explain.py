@@ -5,7 +5,7 @@ from dataclasses import asdict
 from deployments.ended import print_document
 from deployments.exit_codes import DONE, FAILED
 from deployments.parameters import Json, KnownEntity
-from deployments.terminal import terminal
+from deployments.terminal import print_plain, terminal
 from pco_catalog.catalog import load_catalog
 
 
@@ -27,12 +27,12 @@ def explain(entity: KnownEntity, /, *, json: Json = False) -> int:
     console.print(f"[bold]{entity}[/]  in {table}  (API version {described.api_version})", soft_wrap=True)
     for one in ways:
         console.print(f"\n[bold]{one.way}[/]: {one.walk}", highlight=False, soft_wrap=True)
-        console.print(f"  because    {one.because}", highlight=False, markup=False, soft_wrap=True)
+        print_plain(console, f"  because    {one.because}")
         if one.relies_on:
-            console.print(f"  relies on  {one.relies_on}", highlight=False, markup=False, soft_wrap=True)
-            console.print(f"  requests   {one.requests}", highlight=False, markup=False, soft_wrap=True)
+            print_plain(console, f"  relies on  {one.relies_on}")
+            print_plain(console, f"  requests   {one.requests}")
             ancestors = ", ".join(one.ancestors) or "none"
-            console.print(f"  ancestors  {ancestors}", highlight=False, markup=False, soft_wrap=True)
+            print_plain(console, f"  ancestors  {ancestors}")
         if one.due:
-            console.print(f"  due        {one.due}", highlight=False, markup=False, soft_wrap=True)
+            print_plain(console, f"  due        {one.due}")
     return DONE

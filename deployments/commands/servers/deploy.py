@@ -5,7 +5,7 @@ from deployments.environment import find_servers
 from deployments.exit_codes import DONE
 from deployments.interrupts import interrupts
 from deployments.parameters import Json
-from deployments.terminal import terminal
+from deployments.terminal import print_plain, terminal
 
 
 def deploy(*, json: Json = False) -> int:
@@ -19,6 +19,5 @@ def deploy(*, json: Json = False) -> int:
         return DONE
     lines = [f"deployed {', '.join(names)} to the work pool {pool}" for pool, names in provisioned.pools.items()]
     lines += [f"removed {name}, which has another name now" for name in provisioned.removed]
-    for line in lines:
-        terminal().print(line, highlight=False, markup=False, soft_wrap=True)
+    print_plain(terminal(), *lines)
     return DONE

@@ -16,7 +16,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import chain_to
 from pco_store.errors import LeaseLost
 from pco_store.ledger.openings import handle_of, sync_key
-from pco_store.ledger.runs import HAS_PAGES, HELD, IS_HELD, OURS, RunHandle, RunWindow, held, ours
+from pco_store.ledger.runs import CLOSED, HAS_PAGES, HELD, IS_HELD, OURS, RunHandle, RunWindow, held, ours
 
 ChildEnd = Literal["completed", "absent", "forbidden", "cancelled"]
 """How a child can end: read; its parent is gone (404), or not for this credential (402, 403); stopped by a person."""
@@ -77,11 +77,8 @@ async def insert_children(connection: AsyncConnection, new: NewChildren) -> int:
     if new.root_id is not None and not _is_shortest_way(new):
         await connection.execute(
             text(
-                """
-                UPDATE sync.runs
-                SET state = 'closed', fence = fence + 1, key = key || '#closed-' || run_id, lease_until = now()
-                WHERE key = ANY(CAST(:keys AS text[])) AND parent_run_id IS NULL
-                """
+                f"UPDATE sync.runs SET {CLOSED} "  # noqa: S608 - own constant
+                "WHERE key = ANY(CAST(:keys AS text[])) AND parent_run_id IS NULL"
             ),
             {"keys": keys},
         )

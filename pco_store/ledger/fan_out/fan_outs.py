@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,38 +11,12 @@ from pco_store.errors import LeaseLost
 from pco_store.ledger.fan_out.children import FIRST_PENDING
 from pco_store.ledger.openings import handle_of
 from pco_store.ledger.results import note_unshown
+from pco_store.ledger.run_facts import ChildCounts
 from pco_store.ledger.runs import HAS_PAGES, OURS, RunHandle, ours
 from pco_store.ledger.superseded import resolve_superseded, resolve_superseded_below
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FanOutCounts:
-    """The children of a fan-out by what they are doing, and `state` of the fan-out itself.
-
-    `quarantined` counts what it and its children have put aside and nothing has settled.
-    """
-
-    state: str
-    children: int
-    pending: int
-    submitted: int
-    running: int
-    completed: int
-    absent: int
-    forbidden: int
-    cancelled: int
-    dead: int
-    quarantined: int
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing is left to be run."""
-        return self.state not in ("running", "awaiting") or (
-            self.state == "awaiting" and not self.pending + self.submitted + self.running
-        )
-
-
-async def count_children(connection: AsyncConnection, root_id: int) -> FanOutCounts:
+async def count_children(connection: AsyncConnection, root_id: int) -> ChildCounts:
     """How far a fan-out is. Raises `LookupError` for a run that is none."""
     result = await connection.execute(
         text(
@@ -60,7 +33,7 @@ async def count_children(connection: AsyncConnection, root_id: int) -> FanOutCou
     row = result.one_or_none()
     if row is None:
         raise LookupError(f"run {root_id} is no fan-out")
-    return FanOutCounts(**row._mapping)
+    return ChildCounts(**row._mapping)
 
 
 async def count_committed(connection: AsyncConnection, root_id: int, entity: str) -> tuple[int, int]:

@@ -8,14 +8,14 @@ from rich.console import Console
 from deployments.watching.churches import church_line
 from deployments.watching.fan_outs import FanOutView
 from deployments.watching.following import Look, follow
-from pco_store.ledger.fan_out.fan_outs import FanOutCounts
+from pco_store.ledger.run_facts import ChildCounts
 from tasks.reports.counted import counted, there_are
 from tests.unit.tasks.run_facts import run_facts
 
 
 def view(state: str, *, under_way: int, done: int = 3, pages: int = 3, rows: int = 9) -> FanOutView:
     """A fan-out of which `done` children are complete."""
-    counts = FanOutCounts(
+    counts = ChildCounts(
         state=state,
         children=done + under_way,
         pending=0,
