@@ -6,28 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
-from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Failed, Running
-from prefect.utilities.callables import parameter_schema
 
-import tasks.stopping
-from flows.sync_entity import sync_entity
-from flows.sync_organization import sync_organization
-from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION, sync_key
+from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION
 from tasks.deployment_runs import start_sync
-from tasks.lifespan import opened_resources
 from tasks.recovery.restarting import MOST_RESTARTS
-from tasks.recovery.sweep import Recovered, recover
-from tasks.settings import read_settings
-from tasks.stopping import mark_crashed
-from tests.church import PEOPLE, Church, read_flow_run
+from tasks.recovery.sweep import Recovered
+from tests.church import PEOPLE, Church
 from tests.crash.sync_process import SyncProcess
+from tests.orchestration.recovery.recovering import DEPLOYMENT, abandon, be_due, let, row_of, runs_of, sweep
 from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
@@ -36,105 +27,6 @@ AT_ONCE = 20
 """Requests to Prefect that one sweep may have in flight."""
 PER_START = 2
 """Requests: whether there is a flow run of that key, and the new one."""
-DEPLOYMENT = "recovery"
-"""Of flows without a work pool: their runs wait until the test says what became of them."""
-
-
-@pytest.fixture
-def deployed(church: Church, monkeypatch: pytest.MonkeyPatch) -> Church:
-    """A church whose recovery starts runs that nobody executes; for fan-outs there is no deployment."""
-    for name in ("entity", "organization"):
-        monkeypatch.setenv(f"PCO_SYNC_{name.upper()}_DEPLOYMENT", f"sync-{name}/{DEPLOYMENT}")
-    monkeypatch.setenv("PCO_SYNC_CHILDREN_DEPLOYMENT", "sync-children/nowhere")
-    monkeypatch.setenv("PCO_SYNC_START_SECONDS", "0.01")
-    asyncio.run(_deploy())
-    return church
-
-
-async def _deploy() -> None:
-    async with get_client() as client:
-        for flow in (sync_entity, sync_organization):
-            await client.create_deployment(
-                flow_id=await client.create_flow(flow),
-                name=DEPLOYMENT,
-                parameter_openapi_schema=parameter_schema(flow).model_dump(),
-                enforce_parameter_schema=True,
-            )
-
-
-def sweep() -> Recovered:
-    """One sweep of the recovery."""
-
-    async def run() -> Recovered:
-        async with opened_resources(read_settings()) as resources:
-            return await recover(resources)
-
-    return asyncio.run(run())
-
-
-def abandon(church: Church, epoch: str = "e", *, epoch_of: str | None = None, **columns: Any) -> str:
-    """A run whose lease ran out; its key. The tests share a server, so no two of them have an epoch of one name.
-
-    `epoch_of`: the key of the run that it shares its epoch with.
-    """
-    epoch = f"{epoch}-{uuid4().hex[:12]}" if epoch_of is None else str(row_of(church, epoch_of).epoch)
-    row = {
-        "org_id": church.org_id,
-        "entity": PEOPLE,
-        "scope": "",
-        "epoch": epoch,
-        "flow_run_id": str(uuid4()),
-        "plan": None,
-        "fan_out": None,
-        "restarts": 0,
-        "mode": "full",
-        **columns,
-    }
-    row["key"] = sync_key(church.org_id, row["entity"], epoch, row["scope"])
-    church.sql(
-        "INSERT INTO sync.runs (org_id, entity, scope, epoch, key, turn, state, mode, fence, owner, lease_until, "
-        "flow_run_id, page_size, plan, fan_out, restarts) SELECT :org_id, :entity, :scope, :epoch, :key, "
-        "coalesce(max(turn), 0) + 1, 'running', :mode, 1, 'a dead process', now() - interval '1 s', :flow_run_id, "
-        "100, CAST(:plan AS jsonb), CAST(:fan_out AS jsonb), :restarts FROM sync.runs "
-        "WHERE (org_id, entity, scope) = (:org_id, :entity, :scope)",
-        **row,
-    )
-    return str(row["key"])
-
-
-def runs_of(key: str) -> list[FlowRun]:
-    """The flow runs that were started under a key."""
-    keys = [key, *(f"{key}#{attempt}" for attempt in range(2, MOST_RESTARTS + 3))]
-
-    async def read() -> list[FlowRun]:
-        async with get_client() as client:
-            found = FlowRunFilterIdempotencyKey(any_=keys)
-            return await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=found))
-
-    return sorted(asyncio.run(read()), key=lambda run: (len(run.idempotency_key or ""), run.idempotency_key))
-
-
-def let(flow_run_id: UUID, state: State[Any]) -> None:
-    """Something became of a flow run."""
-
-    async def write() -> None:
-        async with get_client() as client:
-            await client.set_flow_run_state(flow_run_id, state)
-
-    asyncio.run(write())
-
-
-def be_due(church: Church) -> None:
-    """The waits are over."""
-    church.sql("UPDATE sync.runs SET not_before = now() - interval '1 s' WHERE not_before IS NOT NULL")
-
-
-def row_of(church: Church, key: str) -> Any:
-    """The ledger's row, with the wait that it was given."""
-    (row,) = church.sql(
-        "SELECT *, extract(epoch FROM not_before - restarted_at) AS wait FROM sync.runs WHERE key = :key", key=key
-    )
-    return row
 
 
 @dataclass
@@ -353,76 +245,3 @@ def test_a_flow_run_that_completed_is_joined_only_if_the_ledger_knows_of_it(depl
     deployed.sync(epoch=epoch)
 
     assert (start().is_new, start().flow_run.id) == (False, first.flow_run.id)
-
-
-def killed(church: Church, folder: Path) -> UUID:
-    """A sync from a script, killed in its first page; its flow run."""
-    with church.silence(), SyncProcess(church.environment(), folder, org_id="grace", entity=PEOPLE) as process:
-        wait_until(lambda: bool(church.runs()), "it holds its run")
-        process.kill()
-    return UUID(church.runs()[0].flow_run_id)
-
-
-def pass_a_minute(church: Church) -> None:
-    """For signs of life."""
-    church.sql("UPDATE sync.flow_runs SET alive_until = alive_until - interval '1 min'")
-
-
-def test_a_script_that_was_killed_is_crashed_in_prefect_whoever_continues_it(
-    deployed: Church, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PCO_SYNC_ENTITY_DEPLOYMENT", "sync-entity/nowhere")
-    flow_run = killed(deployed, tmp_path)
-    deployed.sql("UPDATE sync.runs SET state = 'failed'")  # nobody continues it
-    assert sweep() == Recovered(), "it was alive a moment ago"
-    assert read_flow_run(flow_run).state_name == "Running"
-    pass_a_minute(deployed)
-
-    assert sweep().flow_runs_crashed == 1
-
-    state = read_flow_run(flow_run).state
-    assert state is not None
-    assert (state.name, state.message) == ("Crashed", "its process fell silent")
-    assert deployed.sql("SELECT 1 FROM sync.flow_runs") == []
-
-
-def test_whoever_continues_a_killed_script_says_so_in_prefect(deployed: Church, tmp_path: Path) -> None:
-    flow_run = killed(deployed, tmp_path)
-
-    deployed.sync()
-
-    assert read_flow_run(flow_run).state_name == "Crashed"
-
-
-def test_what_is_over_stays_what_it_is(deployed: Church) -> None:
-    deployed.sync()
-    (run,) = deployed.runs()
-    pass_a_minute(deployed)
-
-    assert sweep().flow_runs_crashed == 0
-
-    assert read_flow_run(run.flow_run_id).state_name == "Completed"
-    assert deployed.sql("SELECT 1 FROM sync.flow_runs") == []
-
-
-def test_a_flow_run_that_ends_between_the_look_and_the_word_is_not_crashed(
-    deployed: Church, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The machine is loaded: much happens between two requests."""
-
-    async def race() -> UUID:
-        async with get_client() as client:
-            run = await client.create_flow_run(sync_entity, parameters={}, state=Running())
-            read = client.read_flow_run
-
-            async def read_and_end(flow_run_id: UUID) -> FlowRun:
-                seen = await read(flow_run_id)
-                await client.set_flow_run_state(flow_run_id, Completed())
-                return seen
-
-            monkeypatch.setattr(client, "read_flow_run", read_and_end)
-            monkeypatch.setattr(tasks.stopping, "get_client", lambda: client)
-            await mark_crashed([str(run.id)], "it fell silent")
-            return run.id
-
-    assert read_flow_run(asyncio.run(race())).state_name == "Completed"
