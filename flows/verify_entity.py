@@ -3,10 +3,8 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-import httpx
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import Field
@@ -14,7 +12,7 @@ from pydantic import Field
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import MirroredEntityName, OrgId, comparable_entity
 from tasks.lifespan import get_client_for_org, opened_resources
-from tasks.reports.progress import artifact_key
+from tasks.reports.artifacts import artifact_key, as_table, unless_refused
 from tasks.run_names import own_run_name
 from tasks.runs.opening import checked_schema, current_flow_run_id
 from tasks.settings import read_settings
@@ -73,12 +71,9 @@ async def verify_entity(
 
 async def _publish(proof: Proof) -> None:
     shown = {**proof.facts, "requests": proof.requests, "seconds": proof.seconds}
-    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in shown.items()]
-    try:
+    with unless_refused("the table of the proof"):
         await acreate_table_artifact(
-            table,
+            as_table(shown),
             key=artifact_key("proof", proof.org_id, proof.entity),
             description=f"{proof.entity} of {proof.org_id}, by {proof.method}: {proof.verdict}. {proof.message}",
         )
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        get_run_logger().warning("the table of the proof was not written (%s)", type(error).__name__)

@@ -1,19 +1,14 @@
 """What a fan-out did so far, in numbers: its return value, its table in the UI, and what the terminal prints."""
 
-from typing import Literal
-
-import httpx
 from prefect.artifacts import acreate_link_artifact, acreate_table_artifact
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.ledger.run_facts import RunFacts
 from tasks.fan_out.flow_runs import fan_out_tag
-from tasks.logs import sync_logger
+from tasks.reports.artifacts import artifact_key, as_table, unless_refused
 from tasks.reports.counted import counted
-from tasks.reports.outcomes import End, Outcome, as_table, deletions_of, end_of
-from tasks.reports.progress import artifact_key
+from tasks.reports.outcomes import End, Summarized, deletions_of, end_of, summarized_as
 
 
 class FanOutSummary(BaseModel):
@@ -28,7 +23,7 @@ class FanOutSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Outcome | Literal["already_running", "already_completed"]
+    outcome: Summarized
     key: str
     org_id: str
     entity: str
@@ -68,11 +63,8 @@ def summarize_fan_out(
 ) -> tuple[FanOutSummary, End]:
     """A fan-out as it is now, and its end; for one that was `joined` the summary says so if nothing else is to say."""
     end, deletions = end_of(facts), deletions_of(facts)
-    outcome: Outcome | Literal["already_running", "already_completed"] = end.outcome
-    if joined and outcome in ("completed", "spreading"):
-        outcome = "already_completed" if outcome == "completed" else "already_running"
     summary = FanOutSummary(
-        outcome=outcome,
+        outcome=summarized_as(end, joined=joined),
         key=facts.key,
         org_id=facts.org_id,
         entity=facts.entity,
@@ -108,7 +100,7 @@ async def publish_fan_out(summary: FanOutSummary, root_id: int) -> None:
     """The table artifact, and a link to the flow runs of all children."""
     key, table, told = fan_out_artifact(summary)
     ui = get_current_settings().ui_url
-    try:
+    with unless_refused("the table of the fan-out"):
         await acreate_table_artifact(table, key=key, description=told)
         if ui:
             await acreate_link_artifact(
@@ -117,5 +109,3 @@ async def publish_fan_out(summary: FanOutSummary, root_id: int) -> None:
                 key=artifact_key("children", summary.org_id, summary.entity),
                 description=f"{summary.entity} of {summary.org_id}, a child per parent",
             )
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        sync_logger().warning("the table of the fan-out was not written (%s)", type(error).__name__)

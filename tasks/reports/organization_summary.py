@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import httpx
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import load_catalog
 from pco_store.ledger.results import LedgerRun
 from pco_store.ledger.run_facts import RunFacts, epoch_facts
-from tasks.logs import sync_logger
+from tasks.reports.artifacts import artifact_key, unless_refused
 from tasks.reports.counted import counted
-from tasks.reports.outcomes import SPREADING, Outcome, deletions_of, end_of
-from tasks.reports.progress import artifact_key
+from tasks.reports.outcomes import SPREADING, Outcome, Summarized, deletions_of, end_of
 
 INCOMPLETE: Final = "CompletedIncomplete"
 ORDER: Final[tuple[Outcome, ...]] = ("completed", "incomplete", "cancelled", "spreading", "unreadable", "failed")
@@ -87,7 +84,7 @@ class OrganizationSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Outcome | Literal["already_running", "already_completed"]
+    outcome: Summarized
     key: str
     org_id: str
     epoch: str
@@ -265,7 +262,5 @@ def organization_artifact(summary: OrganizationSummary) -> tuple[str, list[dict[
 async def publish_organization(summary: OrganizationSummary) -> None:
     """The table artifact: a row for each entity."""
     key, table, told = organization_artifact(summary)
-    try:
+    with unless_refused("the table of the church"):
         await acreate_table_artifact(table, key=key, description=told)
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        sync_logger().warning("the table of the church was not written (%s)", type(error).__name__)

@@ -4,8 +4,8 @@ It is made from what the ledger shows, by `end_of` and nowhere else, so that who
 run that did the work, one that joins it, the church's run, a terminal, the recovery. docs/verdicts.md lists them.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
@@ -17,6 +17,9 @@ from tasks.reports.counted import there_are
 Outcome = Literal["completed", "incomplete", "unreadable", "cancelled", "failed", "spreading"]
 """incomplete: done, and something is left for a person. unreadable: PCO shows nothing of it to this credential.
 cancelled: stopped by a person before all was read. spreading: not over, its children or another run go on."""
+
+Summarized = Outcome | Literal["already_running", "already_completed"]
+"""The outcome of a run that did the work, or of one that was asked for what another one does or has done."""
 
 SPREADING: Final = "Spreading"
 DEAD: Final = "CompletedWithDeadChildren"
@@ -37,13 +40,6 @@ class End:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
-    outcome: Outcome
-    name: str | None
-    reason: str
-
-
 def end_of(facts: RunFacts) -> End:
     """The end of a sync or a fan-out, as the ledger shows it; what weighs most gives outcome and name."""
     if facts.dropped is not None and not facts.is_fan_out:
@@ -59,7 +55,16 @@ def end_of(facts: RunFacts) -> End:
     left = _left(facts)
     if not left:
         return End(outcome="completed")
-    return End(outcome=left[0].outcome, name=left[0].name, reason="; ".join(one.reason for one in left))
+    return replace(left[0], reason="; ".join(one.reason for one in left))
+
+
+def summarized_as(end: End, *, joined: bool) -> Summarized:
+    """The outcome of a run that `joined` another one says so, if nothing else is to say."""
+    if joined and end.outcome == "completed":
+        return "already_completed"
+    if joined and end.outcome == "spreading":
+        return "already_running"
+    return end.outcome
 
 
 def state_of(end: End, message: str, data: R) -> State[R]:
@@ -84,41 +89,43 @@ def deletions_of(facts: RunFacts) -> Deletions:
     return told_before(known)
 
 
-def _left(facts: RunFacts) -> list[_Left]:
+def _left(facts: RunFacts) -> list[End]:
     left = []
     if facts.dead:
         left.append(
-            _Left(
-                "incomplete",
-                DEAD,
-                f"{_lists(facts, facts.dead)} failed for good, `replay` reads them again{_why(facts)}",
+            End(
+                outcome="incomplete",
+                name=DEAD,
+                reason=f"{_lists(facts, facts.dead)} failed for good, `replay` reads them again{_why(facts)}",
             )
         )
     if facts.cancelled:
         outcome: Outcome = "incomplete" if facts.dead else "cancelled"
-        left.append(_Left(outcome, None, f"{_lists(facts, facts.cancelled)} were cancelled, `replay` reads them"))
+        left.append(
+            End(outcome=outcome, reason=f"{_lists(facts, facts.cancelled)} were cancelled, `replay` reads them")
+        )
     if facts.forbidden:
         refused = f"Planning Center does not show {_lists(facts, facts.forbidden)} to this credential"
         why = "" if facts.dead else _why(facts)
-        left.append(_Left("incomplete" if facts.lists else "unreadable", UNREADABLE, refused + why))
+        left.append(End(outcome="incomplete" if facts.lists else "unreadable", name=UNREADABLE, reason=refused + why))
     if (unsettled := deletions_of(facts).unsettled) and not facts.is_settled:
-        left.append(_Left("incomplete", MISSING, unsettled))
+        left.append(End(outcome="incomplete", name=MISSING, reason=unsettled))
     if facts.dropped is not None:
-        left.append(_Left("incomplete", LACKING, facts.dropped))
+        left.append(End(outcome="incomplete", name=LACKING, reason=facts.dropped))
     if facts.quarantined:
-        left.append(_Left("incomplete", QUARANTINE, _in_quarantine(facts.quarantined)))
+        left.append(End(outcome="incomplete", name=QUARANTINE, reason=_in_quarantine(facts.quarantined)))
     if facts.is_unsettled and not facts.is_settled:
         left.append(_not_looked_for(facts))
     ends = ((member.entity, end_of(member)) for member in facts.members)
-    left += [_Left(end.outcome, end.name, f"{name}: {end.reason}") for name, end in ends if end.outcome == "incomplete"]
+    left += [replace(end, reason=f"{name}: {end.reason}") for name, end in ends if end.outcome == "incomplete"]
     return left
 
 
-def _not_looked_for(facts: RunFacts) -> _Left:
+def _not_looked_for(facts: RunFacts) -> End:
     if (facts.deletions or {}).get("given_up"):
         why = "for a day, nobody could look for what is missing from the lists; started again with its epoch it looks"
-        return _Left("incomplete", MISSING, why)
-    return _Left("spreading", SPREADING, "what is missing from the lists is still to be looked for")
+        return End(outcome="incomplete", name=MISSING, reason=why)
+    return End(outcome="spreading", name=SPREADING, reason="what is missing from the lists is still to be looked for")
 
 
 def _in_quarantine(count: int) -> str:
@@ -143,8 +150,3 @@ def _under_way(facts: RunFacts) -> str:
     if facts.state == "running" or not facts.is_fan_out:
         return "another flow run is reading it"
     return f"{facts.done} of {facts.children} lists are read, the others follow"
-
-
-def as_table(numbers: dict[str, Any]) -> list[dict[str, str]]:
-    """A summary as the rows of a table artifact."""
-    return [{"what": name.replace("_", " "), "value": str(value)} for name, value in numbers.items()]

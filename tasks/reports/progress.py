@@ -19,6 +19,7 @@ from pco_walks.part_walks import PartWalks
 from tasks.background import interrupt
 from tasks.logs import sync_logger
 from tasks.pages.sync_context import SyncContext
+from tasks.reports.artifacts import artifact_key
 
 PROGRESS: Final = "sync-progress:"
 """What the keys begin with."""
@@ -30,11 +31,6 @@ KEPT_SECONDS: Final = 7 * 24 * 3600
 def progress_key(org_id: str, entity: str) -> str:
     """Where a sync's progress stands in Redis, as a hash."""
     return f"{PROGRESS}{org_id}:{entity}"
-
-
-def artifact_key(kind: str, org_id: str, entity: str) -> str:
-    """An artifact key as Prefect wants it: lower-case letters, digits and dashes."""
-    return f"{kind}-{org_id}-{entity}".lower().replace(".", "-").replace("_", "-")
 
 
 @dataclass(kw_only=True)

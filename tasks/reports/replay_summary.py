@@ -3,16 +3,13 @@
 import json
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import BaseModel, ConfigDict
 
-from tasks.logs import sync_logger
-from tasks.reports.outcomes import QUARANTINE, Outcome, as_table
-from tasks.reports.progress import artifact_key
+from tasks.reports.artifacts import artifact_key, as_table, unless_refused
+from tasks.reports.outcomes import QUARANTINE, Outcome
 
 
 class ReplaySummary(BaseModel):
@@ -75,7 +72,5 @@ async def publish_replay(summary: ReplaySummary) -> None:
     table = as_table(summary.model_dump(exclude={"org_id", "entity"}))
     entity = summary.entity or "everything"
     key = artifact_key("replay", summary.org_id, entity)
-    try:
+    with unless_refused("the table of the replay"):
         await acreate_table_artifact(table, key=key, description=f"quarantine of {summary.org_id}: {entity}")
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        sync_logger().warning("the table of the replay was not written (%s)", type(error).__name__)

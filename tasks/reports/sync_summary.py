@@ -1,21 +1,17 @@
 """What a sync did, in numbers: its return value, its closing table in the UI, and what the terminal prints."""
 
 from datetime import datetime
-from typing import Literal
 
-import httpx
 from prefect.artifacts import acreate_table_artifact
-from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import BaseModel, ConfigDict
 
 from pco_store.ledger.run_facts import RunFacts
 from pco_store.ledger.runs import RunTotals
 from tasks.deletions.from_a_list import Deletions
-from tasks.logs import sync_logger
 from tasks.pages.sync_context import SyncContext
+from tasks.reports.artifacts import artifact_key, as_table, unless_refused
 from tasks.reports.counted import counted
-from tasks.reports.outcomes import End, Outcome, as_table, deletions_of, end_of
-from tasks.reports.progress import artifact_key
+from tasks.reports.outcomes import End, Summarized, deletions_of, end_of, summarized_as
 
 
 class SyncSummary(BaseModel):
@@ -32,7 +28,7 @@ class SyncSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    outcome: Outcome | Literal["already_running", "already_completed"]
+    outcome: Summarized
     key: str
     org_id: str
     entity: str
@@ -127,9 +123,6 @@ def summarize(
 def summary_of(facts: RunFacts, *, joined: bool = False) -> tuple[SyncSummary, End]:
     """A sync as the ledger shows it now: what it wrote down at its end, and what has been resolved since."""
     end, deletions = end_of(facts), deletions_of(facts)
-    outcome: Outcome | Literal["already_running", "already_completed"] = end.outcome
-    if joined and outcome in ("completed", "spreading"):
-        outcome = "already_completed" if outcome == "completed" else "already_running"
     counted = {
         "pages": facts.pages,
         "rows": facts.rows,
@@ -142,7 +135,7 @@ def summary_of(facts: RunFacts, *, joined: bool = False) -> tuple[SyncSummary, E
     }
     written_down = dict(facts.result or {}) if facts.state == "completed" else {}
     now = {
-        "outcome": outcome,
+        "outcome": summarized_as(end, joined=joined),
         "key": facts.key,
         "org_id": facts.org_id,
         "entity": facts.entity,
@@ -159,7 +152,5 @@ async def publish_summary(summary: SyncSummary) -> None:
     numbers = summary.model_dump(mode="json", exclude={"unknown_attributes", "brought"})
     table = as_table({**numbers, **{entity: one.told for entity, one in summary.brought.items()}})
     key = artifact_key("sync", summary.org_id, summary.entity)
-    try:
+    with unless_refused("the closing table"):
         await acreate_table_artifact(table, key=key, description=f"{summary.entity} of {summary.org_id}")
-    except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
-        sync_logger().warning("the closing table was not written (%s)", type(error).__name__)
