@@ -26,8 +26,9 @@ from tasks.lists.reading import read_list
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing, first_directly
 from tasks.patience import patiently, while_the_ledger_is_away
+from tasks.recovery.signs_of_life import owner
 from tasks.reports.organization_summary import EntityEnd
-from tasks.runs.opening import current_flow_run_id, owner, reason_of, run_window
+from tasks.runs.opening import current_flow_run_id, reason_of, run_window
 from tasks.runs.working import working_beside
 from tasks.stopping import mark_crashed
 

@@ -13,7 +13,6 @@ from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 
 from pco_client.client import FetchedPage
-from pco_client.sansio import PageRequest
 from pco_store.ledger.fan_out.children import insert_children
 from pco_store.ledger.members import note_unnamed
 from pco_store.ledger.page_commit import PageOfRows, commit_page
@@ -106,13 +105,11 @@ async def apply_page(sync: SyncContext, page: PageRef, *, attempt: int) -> PageR
 
 
 async def _read(sync: SyncContext, page: PageRef, *, on_large: Callable[[], Awaitable[None]]) -> _Read:
-    fetched = await sync.client.fetch_page(
-        page_request(sync, page), expected_type=sync.entity.resource, lane=sync.lane, on_large=on_large
-    )
+    fetched = await sync.fetch(page, on_large=on_large)
     observed_at = fetched.sent_at + sync.clock_offset
     brought = []
     if sync.included:
-        brought = await take_companions(sync, fetched, page, observed_at=observed_at, request=page_request)
+        brought = await take_companions(sync, fetched, page, observed_at=observed_at)
     shown = transform_page(
         fetched.page.records,
         entity=sync.entity,
@@ -215,20 +212,6 @@ def _count(sync: SyncContext, page: PageRef, read: _Read, receipt: PageReceipt) 
     sync.tally.rows += receipt.rows
     sync.tally.quarantined += len(read.quarantined)
     sync.tally.waited_seconds += receipt.waited_seconds
-
-
-def page_request(sync: SyncContext, page: PageRef) -> PageRequest:
-    """What to ask PCO for."""
-    window = sync.windows[page.part]
-    return PageRequest(
-        path=sync.path,
-        api_version=sync.entity.api_version,
-        offset=page.offset,
-        per_page=page.size,
-        where=() if page.whole else window.where(),
-        order=window.order,
-        include=page.include,
-    )
 
 
 def _is_whole_list(sync: SyncContext, page: PageRef, receipt: PageReceipt) -> bool:

@@ -5,14 +5,13 @@ that owner's own list is read; where it tells too little of too many, or PCO doe
 kind is dropped from this run, and its lists are read per owner instead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from pco_client.client import FetchedPage
 from pco_client.documents import Page
-from pco_client.sansio import PageRequest
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.page_commit import PageOfRows
 from pco_store.ledger.quarantine import Quarantined
@@ -60,17 +59,12 @@ class Brought:
 
 
 async def take_companions(
-    sync: SyncContext,
-    fetched: FetchedPage,
-    at: PageRef,
-    *,
-    observed_at: datetime,
-    request: Callable[[SyncContext, PageRef], PageRequest],
+    sync: SyncContext, fetched: FetchedPage, at: PageRef, *, observed_at: datetime
 ) -> list[Brought]:
     """The records of other kinds that came with a page; its own are left as any other request shows them.
 
     If the page was requested without its includes, every owner's own lists are read. Where nobody names a record, parts
-    of the page are asked for by `request`, to learn with whom it comes. What PCO does not keep to is dropped from the
+    of the page are requested, to learn with whom it comes. What PCO does not keep to is dropped from the
     run. Raises the client's errors, `LeaseLost`, and the store's errors.
     """
     if at.include:
@@ -85,7 +79,7 @@ async def take_companions(
     for kind in kinds:
         if kind.sideload.include in sync.companions:
             await _complete(sync, kind)
-    await _find_owners(sync, [kind for kind in kinds if kind.sideload.include in sync.companions], at, request)
+    await _find_owners(sync, [kind for kind in kinds if kind.sideload.include in sync.companions], at)
     return [
         _brought(sync, sync.companions[kind.sideload.include], kind, observed_at, at)
         for kind in kinds
@@ -136,19 +130,14 @@ async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
             kind.add(record, owner)
 
 
-async def _find_owners(
-    sync: SyncContext,
-    kinds: Sequence[Sideloaded],
-    at: PageRef,
-    request: Callable[[SyncContext, PageRef], PageRequest],
-) -> None:
+async def _find_owners(sync: SyncContext, kinds: Sequence[Sideloaded], at: PageRef) -> None:
     """What was shown by the own list of an owner, too, is that one's."""
     for kind in kinds:
         own = {key_of(one): owner for one, owner in zip(kind.records, kind.owners, strict=True) if owner is not None}
         for key, place in kind.unnamed.items():
             kind.owners[place] = own.get(key)
     if wanted := frozenset(key for kind in kinds for key in kind.unnamed):
-        search = OwnerSearch(sync=sync, request=request)
+        search = OwnerSearch(sync=sync)
         await search.look(at, wanted)
         for kind in kinds:
             for key, place in kind.unnamed.items():

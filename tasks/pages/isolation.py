@@ -18,7 +18,7 @@ from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_re
 from pco_store.ledger.runs import PageReceipt, check_fence, shown_elsewhere
 from pco_walks.walk import PageReading
 from tasks.logs import sync_logger
-from tasks.pages.apply_page import page_request, reading_of
+from tasks.pages.apply_page import reading_of
 from tasks.pages.page_ref import PageRef
 from tasks.pages.processing import ProcessPage
 from tasks.pages.sync_context import SyncContext
@@ -118,9 +118,7 @@ async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
         return None
     other = replace(page, offset=page.offset + page.size if place is None else place, size=1)
     try:
-        fetched = await sync.client.fetch_page(
-            page_request(sync, other), expected_type=sync.entity.resource, lane=sync.lane
-        )
+        fetched = await sync.fetch(other)
     except POISONOUS:
         return None
     sync.patient.requests += fetched.requests

@@ -1,7 +1,7 @@
 """What the page tasks of one running sync share; never a task parameter, so that it never reaches Prefect's server."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -11,13 +11,15 @@ from sqlalchemy import Table
 
 from pco_catalog.catalog import Entity, Sideload
 from pco_catalog.chains import Level
-from pco_client.client import PcoClient
+from pco_client.client import FetchedPage, PcoClient
+from pco_client.sansio import PageRequest
 from pco_store.database import Database
 from pco_store.ledger.fan_out.children import NewChildren
 from pco_store.ledger.runs import PageReceipt, RunHandle, RunWindow
 from pco_store.mirror.links import SharedList
 from pco_walks.window import Window
 from tasks.pages.evidence import Drift, Evidence, Tally
+from tasks.pages.page_ref import PageRef
 from tasks.patient_client import PatientClient
 
 
@@ -108,6 +110,22 @@ class SyncContext:
         except BaseException:
             self.on_completing(False)
             raise
+
+    async def fetch(self, page: PageRef, *, on_large: Callable[[], Awaitable[object]] | None = None) -> FetchedPage:
+        """Request a page, or a part of one; `on_large` as in `PcoClient.fetch_page`. Raises the client's errors."""
+        window = self.windows[page.part]
+        request = PageRequest(
+            path=self.path,
+            api_version=self.entity.api_version,
+            offset=page.offset,
+            per_page=page.size,
+            where=() if page.whole else window.where(),
+            order=window.order,
+            include=page.include,
+        )
+        return await self.client.fetch_page(
+            request, expected_type=self.entity.resource, lane=self.lane, on_large=on_large
+        )
 
     @property
     def has_quarantined(self) -> bool:

@@ -4,10 +4,9 @@ It was sent because of one of the page's records. So parts of the page are reque
 before, until a record stands alone and brings it: seven requests for a page of a hundred.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
-from pco_client.sansio import PageRequest
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import SyncContext
 from tasks.rows.sideloaded import Key, key_of
@@ -15,10 +14,9 @@ from tasks.rows.sideloaded import Key, key_of
 
 @dataclass(kw_only=True)
 class OwnerSearch:
-    """Looks for owners on one page; `request` is what a part of it is asked for with. `found` are ids, by record."""
+    """Looks for owners on one page. `found` are ids, by record."""
 
     sync: SyncContext
-    request: Callable[[SyncContext, PageRef], PageRequest]
     found: dict[Key, str] = field(default_factory=dict)
 
     async def look(self, part: PageRef, wanted: Set[Key]) -> None:
@@ -36,9 +34,7 @@ class OwnerSearch:
 
     async def _show(self, part: PageRef, wanted: Set[Key]) -> frozenset[Key]:
         """Which of these come with a part; if it is one record, that is their owner."""
-        fetched = await self.sync.client.fetch_page(
-            self.request(self.sync, part), expected_type=self.sync.entity.resource, lane=self.sync.lane
-        )
+        fetched = await self.sync.fetch(part)
         self.sync.patient.requests += fetched.requests
         shown = frozenset(key for one in fetched.page.included if (key := key_of(one)) in wanted and key is not None)
         if len(fetched.page.records) == 1 and (owner := key_of(fetched.page.records[0])) is not None:

@@ -22,8 +22,6 @@ from tasks.patience import patiently, while_the_ledger_is_away
 from tasks.recovery.signs_of_life import current_flow_run, owner
 from tasks.stopping import is_stopped_by_person, mark_crashed
 
-__all__ = ["owner"]
-
 LONGEST_ERROR = 2000
 """Characters of an error that the ledger keeps."""
 
