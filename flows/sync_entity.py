@@ -55,7 +55,7 @@ async def sync_entity(
         entity: What to mirror: product.Resource in PCO's spelling. What comes with the records of another list
             (designations with donations) is read by reading that list
         epoch: Which turn. Leave it out: an unfinished turn is continued, else a new one is opened
-        on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
+        on_conflict: If it runs or is done already: join says so, reject fails, restart begins again from the start
         mode: full reads everything and finds deletions, delta reads what changed since the last complete sync
         many_deletions: If more than 5 % of all records (and more than 50) are missing: stop marks none of them as
             deleted and says so, accept believes it once each of them is confirmed

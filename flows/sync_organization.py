@@ -103,7 +103,7 @@ async def sync_organization(
             parents what is due; lists reads every list at top level in full
         include: Patterns such as people.*, giving or *.Person; empty for everything
         exclude: The same, for what is left out
-        on_conflict: If it runs or is done already: join says so, reject fails, restart begins anew
+        on_conflict: If it runs or is done already: join says so, reject fails, restart begins again from the start
         groups_per_run: Parents that one child flow run reads
         most_under_way: Children of one fan-out that may be submitted and unfinished at a time
         many_deletions: As of sync-entity, for every list

@@ -56,7 +56,7 @@ class Database:
     `sessions` are connections outside of the pool: a sync keeps one for as long as it runs, and as many syncs as the
     pool has connections would leave none for their own transactions.
 
-    Where a pooler lends the connection anew for each transaction, statements have no names and stand in transactions,
+    Where a pooler lends another connection for each transaction, statements have no names and stand in transactions,
     and nothing is set for longer than one.
     """
 

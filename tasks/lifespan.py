@@ -94,7 +94,7 @@ class Resources:
         return known
 
     async def clock_offset(self) -> timedelta:
-        """What to add to this machine's clock to have the database's; asked anew every few minutes.
+        """What to add to this machine's clock to have the database's; asked again every few minutes.
 
         Raises `StoreUnavailable`.
         """

@@ -1,4 +1,4 @@
-"""What stands aside is tried again: with today's code and catalogue, and if that does not help, with what PCO says now.
+"""Tries again what is quarantined: with today's code and catalogue, and if that does not help, with what PCO says now.
 
 An item is stored as of when it was observed, by the guarded upsert, so a replay never brings back what is older than
 the mirror. A place that PCO could not serve has no id to be asked for: only a full sync reads it again.
@@ -35,10 +35,10 @@ from tasks.retries import POISONOUS
 from tasks.rows.transform import transform_page
 
 BATCH: Final = 100
-"""Items looked at and settled together; as many raw records are in memory at a time."""
+"""Items looked at and resolved together; as many raw records are in memory at a time."""
 
 _SINGLE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What may stand in a path; the id of a record that was put aside can be anything."""
+"""What may stand in a path; the id of a record that was quarantined can be anything."""
 
 
 STAYS: Final[tuple[type[PcoError], ...]] = (SkipError, BadRequest, UnexpectedDocument, *POISONOUS)

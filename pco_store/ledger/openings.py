@@ -341,7 +341,7 @@ async def close_run(connection: AsyncConnection, run_id: int) -> None:
 
 
 async def close_epoch_of_church(connection: AsyncConnection, org_id: str, epoch: str) -> None:
-    """Give up the lists and fan-outs of a church's epoch: it begins anew, and they with it."""
+    """Give up the lists and fan-outs of a church's epoch: it begins again, and they with it."""
     lists = await connection.execute(
         text(
             "SELECT run_id FROM sync.runs WHERE org_id = :org_id AND epoch = :epoch AND turn IS NOT NULL "

@@ -31,7 +31,7 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenItem:
-    """One that nothing has settled yet, as it is listed.
+    """One that nothing has resolved yet, as it is listed.
 
     `epoch` and `scope` are those of the run that put it aside, or the record with which it came; `final_entity` and
     `below` those of its fan-out, if it had one.
@@ -54,7 +54,7 @@ class OpenItem:
 async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantined]) -> None:
     """Keep the items; in the transaction of the page they come from, so that a repeat cannot double them.
 
-    What was put aside of the same record before is resolved by being seen again. A place says nothing of that
+    What was quarantined of the same record before is resolved by being seen again. A place says nothing of that
     kind: the same offset is another record in another list, or on another day.
     """
     if not items:
@@ -85,9 +85,9 @@ async def put_quarantined(connection: AsyncConnection, items: Sequence[Quarantin
 async def resolve_read_again(
     connection: AsyncConnection, run_id: int, *, part: int, reading: int, offset: int, size: int
 ) -> None:
-    """A page of a run was read again: what an earlier reading of it had put aside was read now, or is put aside again.
+    """A page of a run was read again: what an earlier reading had quarantined was read now, or is quarantined again.
 
-    In the transaction that commits the later reading, before what that puts aside.
+    In the transaction that commits the later reading, before what that quarantines.
     """
     await connection.execute(
         text(
@@ -102,7 +102,7 @@ async def resolve_read_again(
 
 
 async def resolve_all_of_run(connection: AsyncConnection, run_id: int) -> None:
-    """The run reads its whole list again, by another walk: what is still wrong is put aside again."""
+    """The run reads its whole list again, by another walk: what is still wrong is quarantined again."""
     await connection.execute(
         text("UPDATE sync.quarantine SET resolved_at = now() WHERE run_id = :run_id AND resolved_at IS NULL"),
         {"run_id": run_id},
@@ -133,7 +133,7 @@ async def list_quarantined(
 
 
 async def resolve_items(connection: AsyncConnection, quarantine_ids: Sequence[int]) -> None:
-    """These are settled; in the transaction that stores their records. Safe to repeat."""
+    """These are resolved; in the transaction that stores their records. Safe to repeat."""
     await connection.execute(
         text(
             "UPDATE sync.quarantine SET resolved_at = now() "

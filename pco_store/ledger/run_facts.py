@@ -14,7 +14,7 @@ from pco_catalog.catalog import load_catalog
 class ChildCounts:
     """The children of a fan-out by what they are doing, and `state` of the fan-out itself.
 
-    `quarantined` counts what it and its children have put aside and nothing has resolved.
+    `quarantined` counts what it and its children have quarantined and nothing has resolved.
     """
 
     state: str

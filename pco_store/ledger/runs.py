@@ -248,7 +248,7 @@ async def run_totals(connection: AsyncConnection, run: RunHandle) -> RunTotals:
 
 
 async def shown_elsewhere(connection: AsyncConnection, run: RunHandle, part: int) -> tuple[int | None, int]:
-    """Where the part last showed a record, if anywhere, and how many of its pages were put aside as a whole."""
+    """Where the part last showed a record, if anywhere, and how many of its pages were quarantined as a whole."""
     result = await connection.execute(
         text(
             """

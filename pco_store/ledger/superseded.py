@@ -1,4 +1,4 @@
-"""Quarantine of earlier runs that a later complete reading of the same list has settled.
+"""Quarantine of earlier runs that a later complete reading of the same list has resolved.
 
 Whoever reads a whole list either stores what stood aside there, or puts it aside again under its own run; so the older
 items say nothing any more. An item belongs to the list that its run has read: at top level, or below one parent. Only
@@ -15,7 +15,7 @@ _READ_LATER = "item.created_at < least({run}.started_at, {run}.window_until + in
 
 
 async def resolve_superseded(connection: AsyncConnection, run: RunHandle, *, entity: str) -> int:
-    """Settle what earlier runs had put aside of `entity` at top level, which `run` has just read completely.
+    """Resolve what earlier runs had quarantined of `entity` at top level, which `run` has just read completely.
 
     In the transaction that says so. A fan-out reads its outermost parents there, under an entity that is not theirs.
     Safe to repeat; how many items that were.
@@ -36,11 +36,11 @@ async def resolve_superseded(connection: AsyncConnection, run: RunHandle, *, ent
 
 
 async def resolve_superseded_below(connection: AsyncConnection, root_id: int) -> int:
-    """Settle what earlier fan-outs on the same way had put aside below parents whose lists this one has read.
+    """Resolve what earlier fan-outs on the same way had quarantined below parents whose lists this one has read.
 
     Once for a whole fan-out, when it completes: a child ends with its page, in one statement, which stays that way. A
     list that this fan-out has not read (a dead child, a forbidden one) settles nothing; nor does one without an include
-    settle what came with that. Safe to repeat; how many items that were.
+    resolve what came with that. Safe to repeat; how many items that were.
     """
     result = await connection.execute(
         text(

@@ -15,7 +15,7 @@ class CustomFieldsView:
 
 
 async def make_custom_fields_view(connection: AsyncConnection, org_id: str) -> CustomFieldsView:
-    """Make the view, or make it anew from the fields that are mirrored now; what it held is not lost, it holds nothing.
+    """Make the view, or again from the fields that are mirrored now; what it held is not lost, it holds nothing.
 
     Raises `StatementRefused` when another view that needs this one would lose a column it shows.
     """

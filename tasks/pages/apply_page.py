@@ -22,7 +22,7 @@ from pco_walks.walk import PageReading
 from tasks.pages.companions import Brought, take_companions
 from tasks.pages.evidence import times_of
 from tasks.pages.page_ref import PageRef
-from tasks.pages.quarantining import put_aside
+from tasks.pages.quarantining import as_quarantined
 from tasks.pages.sync_context import SyncContext, current_sync
 from tasks.retries import JITTER, is_worth_a_retry
 from tasks.rows.sideloaded import names_all
@@ -125,7 +125,7 @@ async def _read(sync: SyncContext, page: PageRef, *, on_large: Callable[[], Awai
         brought=brought,
         quarantined=[
             *(
-                put_aside(
+                as_quarantined(
                     one,
                     run=sync.run,
                     entity=page.entity,

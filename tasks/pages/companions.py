@@ -19,7 +19,7 @@ from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list
 from tasks.pages.page_ref import PageRef
-from tasks.pages.quarantining import put_aside
+from tasks.pages.quarantining import as_quarantined
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.pages.unnamed import OwnerSearch
 from tasks.rows.sideloaded import Sideloaded, divide_included, key_of, without_included
@@ -156,7 +156,7 @@ def _brought(sync: SyncContext, companion: Companion, kind: Sideloaded, observed
     )
     sync.drift.unknown_attributes |= {f"{companion.entity.resource}.{name}" for name in rows.unknown_attributes}
     quarantined = [
-        put_aside(
+        as_quarantined(
             one,
             run=companion.run,
             entity=companion.entity.name,

@@ -1,7 +1,7 @@
 """Isolates the records for which PCO fails: halves a page until each stands alone, and puts only its place aside.
 
 An outage looks the same from one page, so the product itself is asked first. And a list of which nothing can be read
-has no bad records: it fails as a whole. So places are only put aside if another part of the page was answered, or,
+has no bad records: it fails as a whole. So places are only quarantined if another part of the page was answered, or,
 where every record of it is bad, if the list is answered at another place at that time. That may be so for a few pages
 of a run; a list of which more fail fails as a whole, too.
 """
@@ -28,7 +28,7 @@ MOST_UNANSWERED: Final = 24
 """So many parts of a page may fail before one is answered. One bad record costs eight at most, of a page of 100."""
 
 MOST_PAGES_ASIDE: Final = 2
-"""So many pages of a part of a run may be put aside as a whole."""
+"""So many pages of a part of a run may be quarantined as a whole."""
 
 
 @dataclass(kw_only=True)
@@ -43,7 +43,7 @@ class _Halving:
 
 
 async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_part: ProcessPage) -> PageReading:
-    """Read what can be read of the page, put aside the places that cannot, and commit both as one reading of the page.
+    """Read what can be read of the page, quarantine the places that cannot, and commit both as one reading of the page.
 
     Raises the error if neither the page nor another place of its list is answered, or the product itself does not
     answer: the sync can be continued later.
@@ -108,7 +108,7 @@ def isolated_reading(page: PageRef, answered: Sequence[PageReading], elsewhere: 
 async def _show_elsewhere(sync: SyncContext, page: PageRef) -> Page | None:
     """A record of the list that is in front of this page or behind it; None if PCO shows none now.
 
-    Nor is it looked for where enough pages were put aside, or where pages prove each other by the records they share.
+    Nor is it looked for where enough pages were quarantined, or where pages prove each other by the records they share.
     """
     if sync.windows[page.part].is_newest_first:
         return None

@@ -8,7 +8,7 @@ from tasks.pages.page_ref import PageRef
 from tasks.rows.transform import Rejected
 
 
-def put_aside(
+def as_quarantined(
     rejected: Rejected,
     *,
     run: RunHandle,
@@ -18,7 +18,7 @@ def put_aside(
     observed_at: datetime,
     owner: str | None = None,
 ) -> Quarantined:
-    """A record that was rejected, put aside by `run`; what came with another record names its `owner`.
+    """A record that was rejected, quarantined by `run`; what came with another record names its `owner`.
 
     `entity` is what the record is: a fan-out reads parents, which are of another kind than its run.
     """

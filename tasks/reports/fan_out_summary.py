@@ -17,7 +17,7 @@ class FanOutSummary(BaseModel):
     `absent`: the parent is gone. `dead`: out of attempts, to be replayed. `missing` records were listed below no parent
     any more; of these, the `deleted` have a tombstone now. `unplaced` ones are in the mirror and in none of the lists,
     and nobody knows below which parent they were: they stay.
-    `quarantined`: records and places that the fan-out and its children have put aside and nothing has resolved.
+    `quarantined`: records and places that the fan-out and its children have quarantined and nothing has resolved.
     `lists` and `rows` are those of the entity itself. `reason` says what is left for a person, or why it failed.
     """
 

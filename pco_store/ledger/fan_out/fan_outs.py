@@ -132,7 +132,7 @@ async def mark_awaiting_children(connection: AsyncConnection, root: RunHandle, *
     """All parents are read; from here on the children go on by themselves; safe to repeat. Raises `LeaseLost`, also if
     the ledger has not all `pages` that were committed to it.
 
-    What earlier runs had put aside of the outermost parents is settled if this one has read them.
+    What earlier runs had quarantined of the outermost parents is resolved if this one has read them.
     """
     result = await connection.execute(
         text(
@@ -153,7 +153,7 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
     """Complete a fan-out whose last child is done; whether this was it.
 
     The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us. What
-    earlier fan-outs had put aside in the lists that this one has read is settled by that, and when they were read is
+    earlier fan-outs had quarantined in the lists that this one has read is resolved by that, and when they were read is
     noted.
     """
     await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
