@@ -16,17 +16,15 @@ from deployments.connecting.loopback import PORTS, redirect_uri
 from deployments.ended import print_document
 from deployments.exit_codes import DONE, INCOMPLETE
 from deployments.interrupts import interrupts
-from deployments.operations.connect import address_of
+from deployments.operations.connect import address_of, organization_read_by
 from deployments.parameters import WrongArgumentError, products_with_scope
 from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import find_block, save_oauth_church, save_oauth_client
 from deployments.terminal import print_plain
 from deployments.transaction import transaction
-from pco_catalog.catalog import load_catalog
 from pco_client.auth import AccessToken
-from pco_client.client import PcoClient, user_agent
+from pco_client.client import user_agent
 from pco_client.errors import BadRequest, PcoError, StopError
-from pco_client.governor import ProcessGovernor
 from pco_client.oauth import (
     ConsentFailedError,
     ConsentingUser,
@@ -113,32 +111,23 @@ async def _prepare(wish: Wish, address: str) -> _Prepared:
     if organization is None and stored is not None and stored.base_url == address:
         organization = stored.organization_id
     if organization is None and stored is None:
-        organization = await _organization_of_token(wish.org_id, address, settings)
+        organization = await _organization_of_token(wish.org_id, address)
     return _Prepared(settings=settings, client=await find_oauth_client(settings), organization=organization)
 
 
-async def _organization_of_token(org_id: str, address: str, settings: SyncSettings) -> str | None:
+async def _organization_of_token(org_id: str, address: str) -> str | None:
     """Whose token the church has been read with, if it has been."""
     block = await find_block(org_id)
     if block is None or block.oauth or block.base_url != address:
         return None
-    version = load_catalog().entity("people.Person").api_version
-    async with httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
-        client = PcoClient(
-            http,
-            credential=block.connection().credential,
-            governor=ProcessGovernor(),
-            base_url=address,
-            user_agent=user_agent(settings.contact),
-        )
-        try:
-            document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
-        except StopError as error:
-            raise WrongOrganizationError(
-                f"{org_id} was read with a token that is not accepted any more, so that nobody can tell whether the "
-                f"same church consents ({error}); name it: --organization and Planning Center's id of the church"
-            ) from None
-    return str(document["data"].get("id"))
+    try:
+        organization = await organization_read_by(block.connection().credential, address)
+    except StopError as error:
+        raise WrongOrganizationError(
+            f"{org_id} was read with a token that is not accepted any more, so that nobody can tell whether the same "
+            f"church consents ({error}); name it: --organization and Planning Center's id of the church"
+        ) from None
+    return str(organization.get("id"))
 
 
 def _ask_for_client(console: Console) -> OAuthClient:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,7 +18,7 @@ from deployments.provisioning.provision import find_block, save_credentials
 from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
-from pco_client.auth import PersonalAccessToken
+from pco_client.auth import Credential, PersonalAccessToken
 from pco_client.client import PcoClient, user_agent
 from pco_client.governor import ProcessGovernor
 from pco_store.churches.wall import admit_churches
@@ -87,6 +88,14 @@ async def check_token(application_id: str, secret: str, address: str) -> tuple[s
         credential = PersonalAccessToken(application_id, secret)
     except ValueError as error:
         raise WrongArgumentError(str(error)) from None
+    organization = await organization_read_by(credential, address)
+    attributes = organization.get("attributes")
+    name = attributes.get("name") if isinstance(attributes, dict) else None
+    return str(name or "an organization without a name"), str(organization.get("id"))
+
+
+async def organization_read_by(credential: Credential, address: str) -> dict[str, Any]:
+    """The organization that the credential reads, as Planning Center shows it. Raises the client's errors."""
     settings = read_settings()
     version = load_catalog().entity("people.Person").api_version
     async with httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
@@ -98,9 +107,8 @@ async def check_token(application_id: str, secret: str, address: str) -> tuple[s
             user_agent=user_agent(settings.contact),
         )
         document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
-    attributes = document["data"].get("attributes")
-    name = attributes.get("name") if isinstance(attributes, dict) else None
-    return str(name or "an organization without a name"), str(document["data"].get("id"))
+    organization: dict[str, Any] = document["data"]
+    return organization
 
 
 async def store_token(org_id: str, application_id: str, secret: str, address: str, *, scheduled: bool) -> None:
