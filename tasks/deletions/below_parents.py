@@ -25,7 +25,7 @@ from pco_store.ledger.results import keep_deletions
 from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table
 from tasks.deletions.absence import Absent, Asking, Checkpoints
-from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
+from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, doubt_about, told_before
 from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -78,7 +78,11 @@ async def find_deletions_below(
     verdict: Verdict = "none"
     absent: list[Absent] | None = None
     if paths:
-        verdict = _doubt(list(paths), live=missing.live, unread=missing.unread, seen=bool(witnesses), many=many)
+        verdict = (
+            "parents_unread"
+            if missing.unread
+            else doubt_about(list(paths), live=missing.live, seen=bool(witnesses), many=many)
+        )
         if verdict == "none":
             absent = await asking.find_absent(paths, Checkpoints(resources=resources, run=root), then=then)
             verdict = "not_provable" if absent is None else "confirmed"
@@ -136,14 +140,3 @@ async def _brought(resources: Resources, client: PcoClient, root: RunHandle, lev
         clock_offset=await resources.clock_offset(),
         companions={one.include: companion_of(one) for one in members if one.dropped is None},
     )
-
-
-def _doubt(missing: list[str], *, live: int, unread: int, seen: bool, many: ManyDeletions) -> Verdict:
-    """What speaks against asking; `none` if nothing does."""
-    if unread:
-        return "parents_unread"
-    if are_too_many(missing, live=live) and many == "stop":
-        return "too_many"
-    if not seen and many == "stop":
-        return "list_is_empty"
-    return "none"

@@ -78,10 +78,9 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
     missing = await patiently(resources, lambda connection: find_missing(connection, sync.run, sync.table))
     if not missing.ids:
         return Deletions()
-    if are_too_many(missing.ids, live=missing.live) and many == "stop":
-        return Deletions(verdict="too_many", missing=len(missing.ids))
-    if not missing.witnesses and many == "stop":
-        return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    doubt = doubt_about(missing.ids, live=missing.live, seen=bool(missing.witnesses), many=many)
+    if doubt != "none":
+        return Deletions(verdict=doubt, missing=len(missing.ids))
     known = await find_shown_as_deleted(sync, missing.ids, alive=missing.witnesses)
     destroyed = known.ids if known else ()
     asking = Asking(
@@ -118,6 +117,11 @@ def told_before(settled: Mapping[str, Any]) -> Deletions:
     )
 
 
-def are_too_many(missing: Sequence[str], *, live: int) -> bool:
-    """Whether so many records are missing that something else than deleting is more likely."""
-    return len(missing) > max(LIKELY_ROWS, LIKELY_SHARE * live)
+def doubt_about(missing: Sequence[str], *, live: int, seen: bool, many: ManyDeletions) -> Verdict:
+    """Why nobody is to be asked about the missing records; `none` if nothing speaks against it.
+
+    `seen`: at least one record of the same list was shown, so that it is not only hidden.
+    """
+    if many == "stop" and len(missing) > max(LIKELY_ROWS, LIKELY_SHARE * live):
+        return "too_many"
+    return "list_is_empty" if many == "stop" and not seen else "none"

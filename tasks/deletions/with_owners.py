@@ -27,7 +27,7 @@ from pco_store.ledger.deletions.missing import (
 )
 from pco_store.ledger.deletions.missing_below import settled_deletions
 from tasks.deletions.absence import Asking, Checkpoints
-from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, are_too_many, told_before
+from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, doubt_about, told_before
 from tasks.lifespan import Resources
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.patience import patiently
@@ -55,10 +55,10 @@ async def find_deletions_with_owners(
     missing = await patiently(resources, lambda connection: find_missing(connection, run, table, within=within))
     if not missing.ids:
         return Deletions()
-    if are_too_many(missing.ids, live=missing.live) and many == "stop":
-        return Deletions(verdict="too_many", missing=len(missing.ids))
-    if not missing.witnesses and within is None and many == "stop":
-        return Deletions(verdict="list_is_empty", missing=len(missing.ids))
+    seen = bool(missing.witnesses) or within is not None
+    doubt = doubt_about(missing.ids, live=missing.live, seen=seen, many=many)
+    if doubt != "none":
+        return Deletions(verdict=doubt, missing=len(missing.ids))
     if is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths:
         return await _shown_by_nobody(resources, companion, missing)
     owners = await _owners(resources, companion, missing)
