@@ -12,9 +12,6 @@ from pco_store.database import Database
 @asynccontextmanager
 async def transaction() -> AsyncIterator[AsyncConnection]:
     """One transaction in the database that the environment names. Raises the errors of the store."""
-    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
-    try:
+    async with Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1) as database:
         async with database.transaction() as connection:
             yield connection
-    finally:
-        await database.aclose()

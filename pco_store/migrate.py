@@ -48,8 +48,7 @@ async def migrate(url: str) -> str:
     use is a transaction of its own, so that what it locks is free again before the next one begins. Raises
     `StoreUnavailable`, also when tables are in use all the time, and `SchemaNewer`.
     """
-    database = Database(url, pool_size=1)
-    try:
+    async with Database(url, pool_size=1) as database:
         async with database.transaction() as connection:
             found = await found_migration(connection)
         if found in known_migrations():
@@ -63,8 +62,6 @@ async def migrate(url: str) -> str:
         await publish_kinds(database)
         await wall_off(database)
         await publish_comments(database)
-    finally:
-        await database.aclose()
     return newest_migration()
 
 
@@ -83,11 +80,8 @@ async def fill_from_ledger(url: str, report: Callable[[Filled], None]) -> Filled
 
     Safe to interrupt, to repeat, and while syncs run. Raises `StoreUnavailable`.
     """
-    database = Database(url, pool_size=1)
-    try:
+    async with Database(url, pool_size=1) as database:
         return await fill_ancestors(database, report)
-    finally:
-        await database.aclose()
 
 
 async def _apply(database: Database, revision: str) -> None:

@@ -239,10 +239,7 @@ def _has_completed(run: FlowRun) -> bool:
 
 async def _is_complete(key: str) -> bool:
     """By the ledger: the flow run may have left work to others, or the ledger be older than what Prefect remembers."""
-    database = Database(read_settings().database_url.get_secret_value(), pool_size=1)
-    try:
+    async with Database(read_settings().database_url.get_secret_value(), pool_size=1) as database:
         async with database.transaction() as connection:
             found = await find_by_key(connection, key)
-    finally:
-        await database.aclose()
     return found is not None and found.state == "completed"

@@ -25,14 +25,11 @@ async def show_new_reader(org_id: str, console: Console, *, as_json: bool) -> in
     """Raises `UnknownChurchError`, `ChurchRemoved`, and the errors of the store."""
     url = read_settings().database_url.get_secret_value()
     await check_known(org_id)
-    database = Database(url, pool_size=1)
-    try:
+    async with Database(url, pool_size=1) as database:
         async with database.transaction() as connection:
             await check_schema(connection)
             database_name = await current_database(connection)
         made = await make_reader(database, org_id)
-    finally:
-        await database.aclose()
     at = parse_database_url(url)
     host, port = _reachable(at)
     told = {

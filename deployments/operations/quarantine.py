@@ -34,9 +34,8 @@ async def show_quarantine(org_id: str, entity: str | None, console: Console, *, 
 
 
 async def _open_items(org_id: str, entity: str | None) -> AsyncIterator[OpenItem]:
-    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
     after = 0
-    try:
+    async with Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1) as database:
         async with database.transaction() as connection:
             await check_church(connection, org_id)
         while True:
@@ -47,8 +46,6 @@ async def _open_items(org_id: str, entity: str | None) -> AsyncIterator[OpenItem
             if len(items) < AT_ONCE:
                 return
             after = items[-1].quarantine_id
-    finally:
-        await database.aclose()
 
 
 def _told(item: OpenItem) -> str:

@@ -44,8 +44,7 @@ async def reproject(org_id: str | None, entity_name: str | None, console: Consol
     shown = Table(title="Values brought from extra to their columns", title_justify="left")
     for name in ("table", "rows looked at", "values moved", "still do not fit"):
         shown.add_column(name, justify="left" if name == "table" else "right")
-    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
-    try:
+    async with Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1) as database:
         async with database.transaction() as connection:
             await check_schema(connection)
             if org_id is not None:
@@ -55,8 +54,6 @@ async def reproject(org_id: str | None, entity_name: str | None, console: Consol
             if report.rows:
                 reports.append(report)
                 shown.add_row(report.table, f"{report.rows:,}", f"{report.moved:,}", f"{report.misfits:,}")
-    finally:
-        await database.aclose()
     if as_json:
         print_document({"tables": [asdict(one) for one in reports], "exit_code": DONE})
     else:

@@ -89,9 +89,8 @@ async def watch_to_the_end(
     print_every: float = PRINT_EVERY,
 ) -> Summary | Failure:
     """What came of it by the ledger, or by Prefect if the ledger never knew of it; meanwhile its progress is shown."""
-    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
     async with AsyncExitStack() as opened:
-        opened.push_async_callback(database.aclose)
+        database = await opened.enter_async_context(Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1))
         client = await opened.enter_async_context(get_client())
         followed = Followed(
             database,

@@ -83,12 +83,9 @@ async def verify(
     org_id: str, entities: Sequence[str], method: str, pages: int | None, console: Console, *, as_json: bool
 ) -> int:
     """Start, wait, show; the exit code. Raises `NotDeployedError`, `UnknownChurchError`, `NothingToCompareError`."""
-    database = Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1)
-    try:
+    async with Database(os.environ["PCO_SYNC_DATABASE_URL"], pool_size=1) as database:
         chosen, not_compared = await choose(database, org_id, entities, method)
         proofs = await _all_proofs(database, org_id, chosen, method, pages, console)
-    finally:
-        await database.aclose()
     result = Verification(org_id=org_id, method=method, proofs=proofs, not_compared=not_compared)
     if as_json:
         print_document(result.as_json())
