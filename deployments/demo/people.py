@@ -5,7 +5,6 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
-from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
@@ -19,7 +18,7 @@ from deployments.exit_codes import DONE
 from deployments.interrupts import interrupts
 from deployments.operations.mirror import show_mirror
 from deployments.operations.sync import Summary, watch_to_the_end
-from deployments.provisioning.declared import declared_deployments, declared_pool
+from deployments.provisioning.declared import PROJECT, declared_deployments, declared_pool
 from deployments.provisioning.provision import provision, save_credentials
 from deployments.provisioning.worker import worker_command, worker_environment
 from deployments.transaction import transaction
@@ -38,7 +37,6 @@ ENTITY = "people.Person"
 PEOPLE = 6_000
 APPLICATION_ID = "demo-application"
 SECRET = "demo-secret"  # noqa: S105 - opens nothing but the simulator
-PROJECT = Path(__file__).parents[2]
 BRISK = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_LOGGING_COLORS": "false",
