@@ -26,15 +26,15 @@ from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.runs import RunHandle
 from tasks.fan_out.children import ChildrenReport, ChildWork, run_children
 from tasks.fan_out.submitting import submit_more
+from tasks.flow_run import current_flow_run_id, owner
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks, directly
 from tasks.patience import patiently
-from tasks.recovery.signs_of_life import owner
 from tasks.reports.counted import counted
 from tasks.reports.drift import tell_drift
 from tasks.reports.outcomes import DEAD, UNREADABLE
 from tasks.run_names import own_run_name
-from tasks.runs.opening import current_flow_run_id, run_window
+from tasks.runs.opening import run_window
 from tasks.settings import read_settings
 
 

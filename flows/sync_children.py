@@ -38,6 +38,7 @@ from tasks.fan_out.driving import keep_submitting, wait_for_children
 from tasks.fan_out.flow_runs import fan_out_tag
 from tasks.fan_out.from_mirror import insert_from_mirror, reads_from_mirror
 from tasks.fan_out.submitting import check_children_can_run, submit_more
+from tasks.flow_run import current_flow_run_id, tagged
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks
 from tasks.pages.run_walk import begin_walk, finish_walk
@@ -49,11 +50,10 @@ from tasks.reports.outcomes import joined_name, state_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.run_names import own_run_name
 from tasks.runs.not_started import message_of
-from tasks.runs.opening import current_flow_run_id, run_request, run_window
+from tasks.runs.opening import run_request, run_window
 from tasks.runs.working import working
 from tasks.settings import read_settings
 from tasks.stopping import is_stopped_by_person
-from tasks.tagging import tagged
 
 GroupsPerRun = Annotated[
     int, Field(ge=1, le=500, description="Parents that one child flow run reads. 1: a flow run for each of them")

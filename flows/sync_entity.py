@@ -11,6 +11,7 @@ from pco_store.ledger.openings import NotOpened
 from pco_store.ledger.run_facts import facts_by_key
 from pco_walks.window import Mode
 from tasks.deletions.from_a_list import ManyDeletions
+from tasks.flow_run import tagged
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.lists.reading import read_list
 from tasks.pages.processing import as_tasks
@@ -22,7 +23,6 @@ from tasks.runs.not_started import SyncRejectedError, message_of
 from tasks.runs.opening import run_request
 from tasks.runs.working import working
 from tasks.settings import read_settings
-from tasks.tagging import tagged
 
 __all__ = ["SyncRejectedError", "sync_entity"]
 

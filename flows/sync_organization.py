@@ -34,6 +34,7 @@ from pco_walks.ways import OrganizationMode, Way, excluded_in_vain, stages_of, w
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.due.night import count_parents, look_at_waiting, plan_night
 from tasks.fan_out.submitting import check_children_can_run
+from tasks.flow_run import current_flow_run_id, owner, tagged
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.lists.church_lists import read_church_lists
 from tasks.lists.readable_products import PRODUCTS, read_lately, unreadable_products
@@ -56,13 +57,10 @@ from tasks.runs.not_started import message_of
 from tasks.runs.opening import (
     LONGEST_ERROR,
     checked_schema,
-    current_flow_run_id,
-    owner,
     reason_of,
 )
 from tasks.runs.working import working
 from tasks.settings import read_settings
-from tasks.tagging import tagged
 
 FAN_OUTS_AT_A_TIME: Final = 3
 

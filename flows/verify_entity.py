@@ -11,10 +11,11 @@ from pydantic import Field
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import MirroredEntityName, OrgId, comparable_entity
+from tasks.flow_run import current_flow_run_id
 from tasks.lifespan import get_client_for_org, opened_resources
 from tasks.reports.artifacts import artifact_key, as_table, unless_refused
 from tasks.run_names import own_run_name
-from tasks.runs.opening import checked_schema, current_flow_run_id
+from tasks.runs.opening import checked_schema
 from tasks.settings import read_settings
 from tasks.verification.mirrored import read_mirror
 from tasks.verification.proof import Method, Proof

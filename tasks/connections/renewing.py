@@ -5,8 +5,6 @@ here is right for both (docs/adr/0025-oauth-tokens-in-postgres.md).
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from pco_store.connections.renewal_lock import LOCK_SECONDS, SILENCE_SECONDS, Re
 from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database
 from pco_store.errors import StoreUnavailable
+from tasks.flow_run import owner
 
 PREVIOUS_GOOD_SECONDS: Final = 2 * 3600.0
 """The pair before is tried once more when the current one is refused, if it was followed not longer ago."""
@@ -112,7 +111,7 @@ class Renewal:
             access_token=pair.access_token,
             refresh_token=refresh,
             life_seconds=pair.life_seconds,
-            refreshed_by=f"{socket.gethostname()}:{os.getpid()}",
+            refreshed_by=owner(),
         )
 
     async def _rescue(self, old: StoredConnection, pair: TokenPair) -> None:

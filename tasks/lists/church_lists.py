@@ -20,15 +20,15 @@ from pco_store.ledger.openings import NotOpened, Opened, RunRequest
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import Way
 from tasks.deletions.from_a_list import ManyDeletions
+from tasks.flow_run import current_flow_run_id, owner
 from tasks.lifespan import Resources
 from tasks.lists.readable_products import PRODUCTS, unreadable_products
 from tasks.lists.reading import read_list
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing, first_directly
 from tasks.patience import patiently, while_the_ledger_is_away
-from tasks.recovery.signs_of_life import owner
 from tasks.reports.organization_summary import EntityEnd
-from tasks.runs.opening import current_flow_run_id, reason_of, run_window
+from tasks.runs.opening import reason_of, run_window
 from tasks.runs.working import working_beside
 from tasks.stopping import mark_crashed
 

@@ -17,6 +17,7 @@ from pco_store.ledger.watermarks import advance_watermark
 from tasks.deletions.from_a_list import Deletions, find_deletions, many_deletions_of
 from tasks.deletions.merges import follow_merges
 from tasks.deletions.with_owners import find_deletions_with_owners
+from tasks.flow_run import current_flow_run_id
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing
@@ -28,7 +29,6 @@ from tasks.reports.events import tell_synced
 from tasks.reports.outcomes import End, end_of
 from tasks.reports.progress import ProgressReport, shown
 from tasks.reports.sync_summary import SyncSummary, summarize
-from tasks.runs.opening import current_flow_run_id
 from tasks.verification.includes import distrust_short_includes
 
 

@@ -5,20 +5,16 @@ over within a second costs no statement here, and all others together one every 
 """
 
 import asyncio
-import os
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
-from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
-
 from pco_store.database import Database
 from pco_store.errors import StoreError
 from pco_store.ledger.flow_runs import show_life
 from tasks.background import interrupt
+from tasks.flow_run import current_flow_run, owner
 from tasks.logs import sync_logger
 
 ALIVE_SECONDS: Final = 60.0
@@ -26,17 +22,6 @@ LOOK_SECONDS: Final = 1.0
 ROUNDS: Final = 15
 """Looks for new flow runs between two signs of all."""
 PATIENCE_SECONDS: Final = 5.0
-
-
-def owner() -> str:
-    """Who holds a run, for people who look for it: host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def current_flow_run() -> FlowRun | None:
-    """The flow run we are in."""
-    context = FlowRunContext.get()
-    return context.flow_run if context is not None else None
 
 
 class SignsOfLife:

@@ -16,20 +16,14 @@ from pco_store.ledger.runs import FanOutPlan, FinalState, RunHandle, RunWindow, 
 from pco_store.ledger.watermarks import WatermarkReading, read_watermark
 from pco_store.schema_check import check_schema
 from pco_walks.window import Mode, choose_window
+from tasks.flow_run import current_flow_run_id, owner
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently, while_the_ledger_is_away
-from tasks.recovery.signs_of_life import current_flow_run, owner
 from tasks.stopping import is_stopped_by_person, mark_crashed
 
 LONGEST_ERROR = 2000
 """Characters of an error that the ledger keeps."""
-
-
-def current_flow_run_id() -> str | None:
-    """The flow run we are in."""
-    run = current_flow_run()
-    return None if run is None else str(run.id)
 
 
 def run_window(
