@@ -18,7 +18,7 @@ from deployments.provisioning.provision import find_block, save_credentials
 from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
-from pco_client.auth import Credential, PersonalAccessToken
+from pco_client.auth import Credential, PersonalAccessToken, RenewedCredential
 from pco_client.client import PcoClient, user_agent
 from pco_client.governor import ProcessGovernor
 from pco_store.churches.wall import admit_churches
@@ -94,7 +94,7 @@ async def check_token(application_id: str, secret: str, address: str) -> tuple[s
     return str(name or "an organization without a name"), str(organization.get("id"))
 
 
-async def organization_read_by(credential: Credential, address: str) -> dict[str, Any]:
+async def organization_read_by(credential: Credential | RenewedCredential, address: str) -> dict[str, Any]:
     """The organization that the credential reads, as Planning Center shows it. Raises the client's errors."""
     settings = read_settings()
     version = load_catalog().entity("people.Person").api_version
