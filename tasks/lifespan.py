@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,7 +42,10 @@ TOKEN_REQUESTS_AT_ONCE: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What is open as long as any sync of this process runs."""
+    """What is open as long as any sync of this process runs.
+
+    `pco_ahead` is what to add to the database's clock to have PCO's, by church, as it was last found to be wrong.
+    """
 
     settings: SyncSettings
     database: Database
@@ -49,6 +53,7 @@ class Resources:
     http: httpx.AsyncClient
     token_http: httpx.AsyncClient
     signs: SignsOfLife
+    pco_ahead: defaultdict[str, timedelta] = field(default_factory=lambda: defaultdict(timedelta))
     large_pages: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_PAGES))
     _closing: AsyncExitStack
     _governors: dict[str, RedisGovernor] = field(default_factory=dict)
@@ -57,7 +62,6 @@ class Resources:
     _oauth: dict[tuple[str, OAuthClient], OAuthCredential] = field(default_factory=dict)
     _receipts: list[ReceiptStorage] = field(default_factory=list)
     _clock: list[tuple[float, timedelta]] = field(default_factory=list)
-    _pco_ahead: list[timedelta] = field(default_factory=lambda: [timedelta()])
     _receipts_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def client_for(self, connection: Connection) -> PcoClient:
@@ -104,15 +108,6 @@ class Resources:
                 theirs = await database_clock(connection)
             self._clock[:] = [(now, theirs - datetime.now(UTC))]
         return self._clock[0][1]
-
-    @property
-    def pco_ahead(self) -> timedelta:
-        """What to add to the database's clock to have PCO's, as far as it had to be corrected."""
-        return self._pco_ahead[0]
-
-    def learn_pco_clock(self, difference: timedelta) -> None:
-        """A window ended so much too late (negative) or too early by PCO's clock; the next ones begin with that."""
-        self._pco_ahead[0] += difference
 
     def forget_credentials(self, org_id: str) -> None:
         """PCO refused them: the next child reads the block again, for somebody may have put in better ones."""

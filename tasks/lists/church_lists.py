@@ -196,7 +196,7 @@ class _Reader:
                 window=run_window(
                     way.entity,
                     mode=way.mode,
-                    until=now + self.resources.pco_ahead,
+                    until=now + self.resources.pco_ahead[run.org_id],
                     watermark=known.get(way.entity.name),
                     distrusted=traits.distrusted,
                 ),

@@ -14,6 +14,7 @@ from pco_store.ledger.run_facts import RunFacts, run_facts
 from pco_store.ledger.runs import RunHandle, RunTotals, finish_run, run_totals
 from pco_store.ledger.superseded import resolve_superseded
 from pco_store.ledger.watermarks import advance_watermark
+from pco_walks.pco_clock import pco_ahead
 from tasks.deletions.from_a_list import Deletions, find_deletions, many_deletions_of
 from tasks.deletions.merges import follow_merges
 from tasks.deletions.with_owners import find_deletions_with_owners
@@ -93,8 +94,8 @@ async def read_list(
             for one in sync.companions.values():
                 gone = await find_deletions_with_owners(resources, sync, one, many=many)
                 with_owners.append((one.run, gone))
-        if sync.evidence.corrected_until is not None and run.window.until is not None:
-            resources.learn_pco_clock(sync.evidence.corrected_until - run.window.until)
+        if sync.evidence.corrected_until is not None:
+            resources.pco_ahead[run.org_id] = pco_ahead(sync.evidence.corrected_until, run.started_at)
 
         async def complete(connection: AsyncConnection) -> ListRead:
             totals, facts = await _complete(connection, sync, deletions, with_owners)

@@ -99,6 +99,7 @@ async def _correct_window(walks: PartWalks, sync: SyncContext) -> bool:
     until = corrected_until(
         run.window.until,
         evidence.answered_at,
+        opened_at=run.started_at,
         took=evidence.answered_after,
         is_new=run.is_new,
         is_child=run.parent_run_id is not None,

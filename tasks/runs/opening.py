@@ -75,7 +75,7 @@ async def run_request(
         window=run_window(
             read_entity,
             mode=mode,
-            until=known.now + resources.pco_ahead,
+            until=known.now + resources.pco_ahead[org_id],
             watermark=known.watermark,
             distrusted=traits.distrusted,
         ),

@@ -57,7 +57,7 @@ class Mirror:
 
     def moment(self) -> Moment:
         """What was changed meanwhile, as of now."""
-        ahead = max(self.resources.pco_ahead, timedelta())
+        ahead = max(self.resources.pco_ahead[self.org_id], timedelta())
         return Moment(as_of=self.as_of, began=self.state.now, now=datetime.now(UTC) + ahead)
 
     async def read(self, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:

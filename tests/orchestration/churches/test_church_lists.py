@@ -13,8 +13,10 @@ from prefect.client.schemas.objects import State
 from flows.sync_entity import sync_entity
 from flows.sync_organization import sync_organization
 from pco_catalog.catalog import load_catalog
+from tasks.lifespan import opened_resources
 from tasks.lists.church_lists import LISTS_AT_A_TIME, LISTS_IN_VAIN
 from tasks.reports.organization_summary import OrganizationSummary
+from tasks.settings import read_settings
 from tests.church import PEOPLE, Church
 from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
@@ -109,6 +111,24 @@ def test_a_quiet_delta_is_one_flow_run_and_a_request_for_each_list(known: Church
     watermarks = known.sql("SELECT w.entity, r.epoch FROM sync.watermarks AS w JOIN sync.runs AS r USING (run_id)")
     assert {one.entity for one in watermarks} == set(CHOSEN)
     assert {one.epoch for one in watermarks} <= {"organization-1", "organization-2"}, "within one second none moves"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_wrong_clock_is_found_by_all_lists_and_learned_once(
+    known: Church, world: SimulatorProcess, hours: int
+) -> None:
+    """Each list found what all had learned before it, and added it: an hour became years within some deltas."""
+    world.clock(ahead_seconds=3600 * hours)
+
+    async def deltas() -> timedelta:
+        async with opened_resources(read_settings()) as resources:
+            await sync_organization(known.org_id, mode="delta", include=list(CHOSEN))
+            world.reset_log()
+            await sync_organization(known.org_id, mode="delta", include=list(CHOSEN))
+            return resources.pco_ahead[known.org_id]
+
+    assert abs(asyncio.run(deltas()) - timedelta(hours=hours)) < timedelta(minutes=1)
+    assert len(world.access_log()) == len(CHOSEN), "no list is read again"
 
 
 def test_a_list_is_read_directly_until_there_is_a_second_page(

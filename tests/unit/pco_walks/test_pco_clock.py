@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pco_walks.pco_clock import corrected_until
+from pco_walks.pco_clock import corrected_until, pco_ahead
 from pco_walks.window import choose_window
 from tests.unit.tasks.records import THING
 
@@ -22,7 +22,7 @@ def dated(seconds: float) -> datetime:
 @pytest.mark.parametrize("ahead", [-4, -3, -2, -1, 0, 1, 2, 3])
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_clock_that_is_some_seconds_off_moves_no_window(ahead: int, is_new: bool) -> None:
-    assert corrected_until(UNTIL, dated(ahead), took=AT_ONCE, is_child=False, is_new=is_new) is None
+    assert corrected_until(UNTIL, dated(ahead), took=AT_ONCE, opened_at=NOW, is_child=False, is_new=is_new) is None
 
 
 @pytest.mark.parametrize("ahead", [-3600, -60, -5])
@@ -30,14 +30,14 @@ def test_a_clock_that_is_some_seconds_off_moves_no_window(ahead: int, is_new: bo
 def test_a_window_that_ends_beyond_pcos_time_ends_with_its_last_closed_second(ahead: int, is_new: bool) -> None:
     """Else records would enter it, and the next delta would begin where PCO has not been."""
     closed = dated(ahead) - timedelta(seconds=1)
-    assert corrected_until(UNTIL, dated(ahead), took=AT_ONCE, is_child=False, is_new=is_new) == closed
+    assert corrected_until(UNTIL, dated(ahead), took=AT_ONCE, opened_at=NOW, is_child=False, is_new=is_new) == closed
 
 
 def test_one_that_ends_long_before_is_moved_only_when_the_run_has_just_been_opened() -> None:
-    assert corrected_until(UNTIL, dated(4), took=AT_ONCE, is_child=False, is_new=True) == dated(3)
-    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, is_child=False, is_new=True) == dated(3599)
-    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, is_child=False, is_new=False) is None
-    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, is_new=True, is_child=True) is None
+    assert corrected_until(UNTIL, dated(4), took=AT_ONCE, opened_at=NOW, is_child=False, is_new=True) == dated(3)
+    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, opened_at=NOW, is_child=False, is_new=True) == dated(3599)
+    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, opened_at=NOW, is_child=False, is_new=False) is None
+    assert corrected_until(UNTIL, dated(3600), took=AT_ONCE, opened_at=NOW, is_new=True, is_child=True) is None
 
 
 @pytest.mark.parametrize("took", [4, 60, 3600])
@@ -45,15 +45,44 @@ def test_one_that_ends_long_before_is_moved_only_when_the_run_has_just_been_open
 def test_the_time_that_an_answer_takes_is_not_the_clocks_whenever_pco_dated_it(took: int, answered: float) -> None:
     """A permit and a slow list make it late; PCO dates it anywhere between question and answer."""
     waited = timedelta(seconds=took)
-    assert corrected_until(UNTIL, dated(answered * took), took=waited, is_new=True, is_child=False) is None
+    assert (
+        corrected_until(UNTIL, dated(answered * took), took=waited, opened_at=NOW, is_new=True, is_child=False) is None
+    )
 
 
 def test_a_late_answer_shows_a_wrong_clock_and_the_window_ends_when_the_walk_began() -> None:
     minute = timedelta(minutes=1)
-    assert corrected_until(UNTIL, dated(3660), took=minute, is_new=True, is_child=False) == dated(3599)
-    assert corrected_until(UNTIL, dated(60 - 3600), took=minute, is_new=True, is_child=False) == dated(-3601)
+    assert corrected_until(UNTIL, dated(3660), took=minute, opened_at=NOW, is_new=True, is_child=False) == dated(3599)
+    assert corrected_until(UNTIL, dated(60 - 3600), took=minute, opened_at=NOW, is_new=True, is_child=False) == dated(
+        -3601
+    )
 
 
 def test_without_a_date_or_an_end_nothing_is_corrected() -> None:
-    assert corrected_until(UNTIL, None, took=AT_ONCE, is_child=False, is_new=True) is None
-    assert corrected_until(None, dated(-3600), took=AT_ONCE, is_new=True, is_child=False) is None
+    assert corrected_until(UNTIL, None, took=AT_ONCE, opened_at=NOW, is_child=False, is_new=True) is None
+    assert corrected_until(None, dated(-3600), took=AT_ONCE, opened_at=NOW, is_new=True, is_child=False) is None
+
+
+@pytest.mark.parametrize("late", [8, 60])
+def test_a_run_that_is_opened_long_after_its_window_was_chosen_shows_no_wrong_clock(late: int) -> None:
+    """So it is for the lists of a church on a busy machine: read again, each would cost its requests twice."""
+    opened = NOW + timedelta(seconds=late)
+    assert corrected_until(UNTIL, dated(late), opened_at=opened, took=AT_ONCE, is_child=False, is_new=True) is None
+    wrong = corrected_until(UNTIL, dated(late + 60), opened_at=opened, took=AT_ONCE, is_child=False, is_new=True)
+    assert wrong == dated(late + 59)
+
+
+@pytest.mark.parametrize("years", [-30, -1, 1, 30])
+def test_a_date_of_another_year_is_not_believed(years: int) -> None:
+    """A watermark in the year 2056 would hide everything that changes until then."""
+    answered = NOW.replace(year=NOW.year + years)
+    assert corrected_until(UNTIL, answered, opened_at=NOW, took=AT_ONCE, is_child=False, is_new=True) is None
+
+
+@pytest.mark.parametrize("ahead", [-3600, -60, 60, 3600])
+def test_however_many_lists_find_a_wrong_clock_they_find_the_same(ahead: int) -> None:
+    """What was known of it before is not in what they find, so that it does not add up."""
+    for known in (-600, 0, 600):
+        until = choose_window(THING, mode="full", until=NOW + timedelta(seconds=known), watermark=None).until
+        corrected = corrected_until(until, dated(ahead), opened_at=NOW, took=AT_ONCE, is_child=False, is_new=True)
+        assert corrected is None or pco_ahead(corrected, NOW) == timedelta(seconds=ahead)
