@@ -84,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             has_volunteers=options.volunteers,
             churches=options.churches,
             interval=options.interval,
+            intervals=options.intervals,
         )
         for name in options.workloads or WORKLOADS:
             title, measure = WORKLOADS[name]
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--volunteers", action="store_true", help="let CHURCH have services, not three of everything")
     parser.add_argument("--churches", type=int, default=50, metavar="N", help="of CHURCHES")
     parser.add_argument("--interval", type=int, default=240, metavar="SECONDS", help="of the deltas of CHURCHES")
+    parser.add_argument("--intervals", type=int, default=3, metavar="N", help="of CHURCHES; more show who is left out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and figure as a line of JSON")
     return parser
 

@@ -30,7 +30,7 @@ class Bench:
 
     The others are for the whole church: how many `people` it has, `nights` after its first sync, `everything` for kinds
     that are rarely wanted, and whether it `has_volunteers`, services of more than three records of each kind.
-    `churches` of many, each with a delta every `interval` seconds.
+    `churches` of many, each with a delta every `interval` seconds, in so many `intervals`.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Bench:
         has_volunteers: bool = False,
         churches: int = 50,
         interval: int = 240,
+        intervals: int = 3,
     ) -> None:
         self.services = services
         self.record = record
@@ -55,6 +56,7 @@ class Bench:
         self.has_volunteers = has_volunteers
         self.churches = churches
         self.interval = interval
+        self.intervals = intervals
         self._numbers = itertools.count(1)
         asyncio.run(migrate(services.postgres.url(MIRROR_DATABASE)))
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,6 @@ from tasks.churches.starting import start_of
 from tasks.deployment_runs import start_deployment, start_organization
 
 TITLE = "deltas of many churches on one worker, a tenth of them broken: all current, and the CPU of it"
-INTERVALS: Final = 3
 PEOPLE, GROUPS = 20, 2
 LIMIT: Final = 20
 KEY: Final = Fernet.generate_key().decode()
@@ -44,8 +44,8 @@ WAYS: Final = len(FAULTS) + 3
 
 
 def measure(bench: Bench) -> None:
-    """Three intervals. Every church knows its lists already: what is measured are deltas in which nothing changed."""
-    count, interval = bench.churches, bench.interval
+    """Some intervals. Every church knows its lists already: what is measured are deltas in which nothing changed."""
+    count, interval, intervals = bench.churches, bench.interval, bench.intervals
     names = [f"church-{number}" for number in range(count)]
     broken = {name: number // 10 % WAYS for number, name in enumerate(names) if number % 10 == 0}
     healthy = [name for name in names if name not in broken]
@@ -56,7 +56,7 @@ def measure(bench: Bench) -> None:
     ):
         asyncio.run(_connect(ours, simulator, names, broken, silent))
         before, began = ours.cpu(), datetime.now(UTC)
-        for number in range(INTERVALS):
+        for number in range(intervals):
             time.sleep(max(0.0, (began + timedelta(seconds=number * interval) - datetime.now(UTC)).total_seconds()))
             parameters = {"mode": "delta", "spread_seconds": interval}
             asyncio.run(start_deployment(SYNC_ORGANIZATIONS, parameters))
@@ -70,8 +70,8 @@ def measure(bench: Bench) -> None:
 
 def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cpu: dict[str, float]) -> None:
     spread, figure = timedelta(seconds=bench.interval), bench.record.figure
-    late, current = [], 0
-    for number in range(INTERVALS):
+    late, current, intervals = [], 0, bench.intervals
+    for number in range(intervals):
         for org_id in healthy:
             due = start_of(org_id, due=began + number * spread, spread=spread, now=began + number * spread)
             mine = [one for one in runs if one["org_id"] == org_id and due <= one["started_at"] < due + spread]
@@ -85,7 +85,7 @@ def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cp
     figure(
         "CHURCHES",
         "healthy churches current, of each interval",
-        current / len(healthy) / INTERVALS,
+        current / len(healthy) / intervals,
         "",
         Goal(at_least=1),
     )
@@ -93,11 +93,14 @@ def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cp
         figure("CHURCHES", "start after its time: median", late[len(late) // 2], "s")
         figure("CHURCHES", "start after its time: 99 of 100", late[int(len(late) * 0.99)], "s")
         figure("CHURCHES", "start after its time: longest", late[-1], "s")
+    each = Counter(one["org_id"] for one in runs if one["state"] == "completed")
     figure("CHURCHES", "deltas that completed", deltas, "")
+    figure("CHURCHES", "of the healthy church with the fewest", min(each[one] for one in healthy), "")
+    figure("CHURCHES", "of the healthy church with the most", max(each[one] for one in healthy), "")
     for name, seconds in cpu.items():
         figure("CHURCHES", f"CPU per delta, {name.replace('_', ' ')}", seconds / max(deltas, 1), "s")
     busy = sum(seconds for name, seconds in cpu.items() if name != "simulator")
-    figure("CHURCHES", "cores busy, without the simulator", busy / (bench.interval * INTERVALS), "")
+    figure("CHURCHES", "cores busy, without the simulator", busy / (bench.interval * intervals), "")
 
 
 async def _connect(

@@ -25,6 +25,7 @@ from pco_store.database import Database
 READERS: Final = "pco_sync_readers"
 """The role that all readers are members of; it cannot log in."""
 STATEMENT_SECONDS: Final = 300
+"""For a statement, and for a transaction in which nothing happens: it keeps tables from being altered and cleaned."""
 CONNECTIONS: Final = 20
 ITERATIONS: Final = 4096
 """Postgres' own; the password is random, so that more of them protect nothing."""
@@ -116,6 +117,7 @@ async def make_reader(database: Database, org_id: str) -> Reader:
             f'GRANT {READERS} TO "{name}"',
             f'ALTER ROLE "{name}" SET default_transaction_read_only = on',
             f"ALTER ROLE \"{name}\" SET statement_timeout = '{STATEMENT_SECONDS}s'",
+            f"ALTER ROLE \"{name}\" SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s'",
         ):
             await connection.exec_driver_sql(statement)
     return Reader(role_name=str(name), password=password)
