@@ -20,6 +20,7 @@ from pco_store.ledger.runs import FanOutPlan, RunHandle
 from pco_walks.window import Mode
 from tasks.deletions.from_a_list import ManyDeletions
 from tasks.fan_out.submitting import find_deployment
+from tasks.flow_run import church_tags
 from tasks.run_names import run_name
 from tasks.settings import SYNC_CHILDREN, SYNC_ENTITY, SYNC_ORGANIZATION, read_settings
 
@@ -159,10 +160,12 @@ async def _create(
     turn: Turn = NOW,
 ) -> FlowRun:
     name = run_name(deployment.partition("/")[0], parameters)
+    org_id, entity = parameters.get("org_id"), parameters.get("entity", ORGANIZATION)
     return await client.create_flow_run_from_deployment(
         found.id,
         parameters=dict(parameters),
         name=name,
+        tags=sorted(church_tags(org_id, entity)) if org_id and entity else None,
         idempotency_key=key,
         state=Scheduled(scheduled_time=turn.at),
         work_queue_name=turn.queue if found.work_pool_name else None,

@@ -29,18 +29,22 @@ def current_flow_run_id() -> str | None:
     return None if run is None else str(run.id)
 
 
+def church_tags(org_id: str, entity: str) -> set[str]:
+    """The tags of a run that reads a church. A run that is started with them need not be tagged."""
+    return {f"org:{org_id}", f"entity:{entity}"}
+
+
 @asynccontextmanager
 async def tagged(org_id: str, entity: str, *more: str) -> AsyncIterator[None]:
     """The flow run is tagged by church and entity, so that the UI can be filtered by them, while the block runs.
 
     The sync does not wait for the server, and fails for no tag.
     """
-    run = current_flow_run()
-    if run is None:
+    run, wanted = current_flow_run(), church_tags(org_id, entity) | set(more)
+    if run is None or wanted <= set(run.tags):
         yield
         return
-    tags = sorted({*run.tags, f"org:{org_id}", f"entity:{entity}", *more})
-    task = asyncio.create_task(_tag(run.id, tags), name="tags")
+    task = asyncio.create_task(_tag(run.id, sorted(wanted | set(run.tags))), name="tags")
     try:
         yield
     finally:
