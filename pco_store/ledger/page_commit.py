@@ -44,32 +44,36 @@ async def commit_page(
 ) -> PageReceipt:
     """Upsert the rows as `upsert_rows` does, and record the page; its receipt with the counts of both.
 
-    `brought` is what came with it of other kinds, whose runs are members of the page's. `completes_run` says that
-    nothing of the run is left after this page. `shared` is the list to which the records are linked, and when it was
-    requested. All or nothing, also outside of a transaction. Raises `LeaseLost`, and has done nothing then, when the
-    run is not ours any more.
+    `brought` is what came with it of other kinds, whose runs are members of the page's. Where none of them has a row,
+    as in most lists of a delta, no table of the mirror is looked at. `completes_run` says that nothing of the run is
+    left after this page. `shared` is the list to which the records are linked, and when it was requested. All or
+    nothing, also outside of a transaction. Raises `LeaseLost`, and has done nothing then, when the run is not ours any
+    more.
     """
     kinds = (page, *brought)
-    values = [value for one in kinds for value in _values(one)]
+    tables = tuple(one.table for one in kinds) if any(one.rows for one in kinds) else ()
+    values = [value for one in kinds for value in _values(one, has_rows=bool(tables))]
     values += [page.run.fence, page.run.token, *([] if shared is None else link_values(page.ids, *shared))]
-    tables = tuple(one.table for one in kinds)
-    for plain in (True, False) if all(is_plain(one.rows) for one in kinds) else (False,):
-        statement = _statement(tables, completes_run, is_shared=shared is not None, plain=plain)
+    for plain in (True, False) if tables and all(is_plain(one.rows) for one in kinds) else (False,):
+        statement = _statement(tables, len(kinds), completes_run, is_shared=shared is not None, plain=plain)
         recorded = await fetch(connection, statement, *values)
         if recorded:
             return replace(page.receipt, **recorded[0])
     raise LeaseLost(page.run.key, page.run.fence)
 
 
-def _values(one: PageOfRows) -> list[object]:
-    return [page_text(one.rows), one.run.run_id, list(one.ids), *(getattr(one.receipt, name) for name in _RECEIVED)]
+def _values(one: PageOfRows, *, has_rows: bool) -> list[object]:
+    rows = [page_text(one.rows)] if has_rows else []
+    return [*rows, one.run.run_id, list(one.ids), *(getattr(one.receipt, name) for name in _RECEIVED)]
 
 
 @lru_cache(maxsize=1024)
-def _statement(tables: tuple[Table, ...], completes_run: bool, *, is_shared: bool, plain: bool) -> str:
-    fence = f"${1 + len(tables) * _ARGUMENTS}::bigint"
-    token = f"${2 + len(tables) * _ARGUMENTS}::uuid"
-    held = f"run_id = $2::bigint AND token = {token} AND fence = {fence} AND state = 'running'"
+def _statement(tables: tuple[Table, ...], kinds: int, completes_run: bool, *, is_shared: bool, plain: bool) -> str:
+    """For as many kinds; without tables none of them has a row, nor an argument for rows."""
+    each = _ARGUMENTS if tables else _ARGUMENTS - 1
+    first_run, last = (2 if tables else 1), kinds * each
+    run_id, fence, token = f"${first_run}::bigint", f"${last + 1}::bigint", f"${last + 2}::uuid"
+    held = f"run_id = {run_id} AND token = {token} AND fence = {fence} AND state = 'running'"
     if plain:
         held += f" AND {plainly(len(tables))}"
     ours = f"SELECT FROM sync.runs WHERE {held} FOR SHARE"
@@ -79,32 +83,32 @@ def _statement(tables: tuple[Table, ...], completes_run: bool, *, is_shared: boo
     gate = "EXISTS (SELECT FROM ours)"
     links = ""
     if is_shared:
-        first = 3 + len(tables) * _ARGUMENTS
-        links = f", {link_cte(first, condition=gate)}"
+        links = f", {link_cte(last + 3, condition=gate)}"
         if completes_run:
-            links += f", {unlist_ctes(first, '$2::bigint', condition=gate)}"
+            links += f", {unlist_ctes(last + 3, run_id, condition=gate)}"
     between = f"ours AS MATERIALIZED ({ours})"
-    written = upsert_ctes(tables, gate=gate, between=between, each=_ARGUMENTS, plain=plain)
+    written = upsert_ctes(tables, gate=gate, between=between, each=each, plain=plain)
     received = ", ".join(f'"{name}"' for name in _RECEIVED)
     counted = ", ".join(COUNTED)
-    pages = " UNION ALL ".join(_checkpoint(nth, fence, gate) for nth in range(len(tables)))
+    pages = " UNION ALL ".join(
+        _checkpoint(first_run + nth * each, fence, f"{counted} FROM counts{nth}" if tables else _NONE, gate)
+        for nth in range(kinds)
+    )
     return f"""
         WITH {written}{links},
         recorded AS (
             INSERT INTO sync.pages (run_id, ids, fence, {received}, {counted}) {pages}
             RETURNING run_id, {counted})
-        SELECT {counted} FROM recorded WHERE run_id = $2::bigint
+        SELECT {counted} FROM recorded WHERE run_id = {run_id}
         """  # noqa: S608 - names from the catalogue
 
 
-def _checkpoint(nth: int, fence: str, gate: str) -> str:
-    first = 2 + nth * _ARGUMENTS
+_NONE: Final = ", ".join("0" for _ in COUNTED)
+
+
+def _checkpoint(first: int, fence: str, counts: str, gate: str) -> str:
     received = ", ".join(f"${place}::{kind}" for place, kind in enumerate(_kinds(), start=first + 2))
-    counted = ", ".join(COUNTED)
-    return (
-        f"SELECT ${first}::bigint, ${first + 1}::text[], {fence}, {received}, {counted} "  # noqa: S608 - own constants
-        f"FROM counts{nth} WHERE {gate}"
-    )
+    return f"SELECT ${first}::bigint, ${first + 1}::text[], {fence}, {received}, {counts} WHERE {gate}"
 
 
 def _kinds() -> list[str]:

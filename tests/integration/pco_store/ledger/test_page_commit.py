@@ -1,5 +1,6 @@
 """A page and what comes with it: all of it in one statement, or nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -112,6 +113,26 @@ async def test_one_intricate_row_makes_the_whole_page_take_the_longer_statement(
     assert set(hashes.scalars()) == {20}
 
 
+@pytest.mark.parametrize("completes_run", [False, True])
+async def test_a_page_without_rows_is_recorded_and_looks_at_no_table_of_the_mirror(
+    store: Database, lease: RunLease, completes_run: bool
+) -> None:
+    """Most lists of a delta have nothing to tell: what it costs to bring in rows is not paid for none."""
+    apps = (await members(store, lease.run))["people.PersonApp"]
+    nothing = replace(people(lease.run, receipt=replace(RECEIPT, rows=0)), rows=[], ids=[])
+    async with store.transaction() as elsewhere:
+        await elsewhere.execute(text("LOCK TABLE people.person, people.person_app IN ACCESS EXCLUSIVE MODE"))
+        async with asyncio.timeout(10):
+            receipt = await commit(store, nothing, brought(apps), completes_run=completes_run)
+    assert (receipt.new, receipt.changed, receipt.unchanged, receipt.stale) == (0, 0, 0, 0)
+    assert await stored(store) == [0, 0, 0, 2]
+    async with store.transaction() as connection:
+        state = text("SELECT state FROM sync.runs WHERE run_id = :it")
+        ended = await connection.scalar(state, {"it": lease.run.run_id})
+        assert (await run_totals(connection, lease.run)).pages == 1
+    assert ended == ("completed" if completes_run else "running")
+
+
 async def test_who_lost_the_run_leaves_nothing_of_any_kind(store: Database, lease: RunLease) -> None:
     kinds = await members(store, lease.run)
     await lease.release()
@@ -120,6 +141,8 @@ async def test_who_lost_the_run_leaves_nothing_of_any_kind(store: Database, leas
 
     with pytest.raises(LeaseLost):
         await commit(store, people(lease.run), brought(kinds["people.PersonApp"], "7"))
+    with pytest.raises(LeaseLost):
+        await commit(store, replace(people(lease.run), rows=[], ids=[]))
 
     assert await stored(store) == [0, 0, 0, 0]
     await heir.release()
