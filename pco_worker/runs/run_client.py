@@ -38,7 +38,7 @@ class RunClient(PrefectClient):
             return None
         return await super().update_flow_run(flow_run_id, **changes)
 
-    async def set_flow_run_name(self, flow_run_id: UUID, name: str) -> Any:  # type: ignore[override]
+    async def set_flow_run_name(self, flow_run_id: UUID, name: str) -> Any:
         """Send the name, unless the run has it already."""
         if name == self._name:
             return None

@@ -4,9 +4,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from pco_worker.run_client import RunClient
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
+
+from pco_worker.runs.run_client import RunClient
 
 
 @pytest.mark.parametrize(("name", "sent"), [("grace: everything", []), ("another", ["PATCH"])])
