@@ -51,6 +51,9 @@ LARGE_ANSWER: Final = 2**19
 LARGEST_ANSWER: Final = 4 * 2**20
 """Bytes of a page with includes: one that has more is not read to its end (`TooMuchIncluded`)."""
 
+OLDEST_YEAR: Final = 2000
+"""A `Date` before it is no clock's."""
+
 _DETAIL_LIMIT = 200
 
 
@@ -285,6 +288,8 @@ def _answered_at(response: HttpResponse) -> datetime | None:
     try:
         answered = parsedate_to_datetime(response.headers["date"])
     except (KeyError, ValueError):
+        return None
+    if answered.year < OLDEST_YEAR:
         return None
     return answered if answered.tzinfo else answered.replace(tzinfo=UTC)
 

@@ -12,9 +12,9 @@ from pco_walks.window import SKEW, last_closed_second
 TOLERANCE: Final = SKEW + timedelta(seconds=3)
 """By so much a window may end before PCO's time: what is new comes with the next run."""
 
-BELIEVED: Final = timedelta(days=1)
-"""A `Date` that is further from the database's time is not believed: a window that ends years ahead would hide all that
-changes until then.
+MOST_AHEAD: Final = timedelta(days=2)
+"""A `Date` that is further ahead of the database's time is not believed: a window that ends years ahead would hide all
+that changes until then. One that ends too early hides nothing, so that an early `Date` is believed.
 """
 
 
@@ -35,7 +35,7 @@ def corrected_until(
     `is_new`: the run has just been opened, so that its window should end about now. A window that was chosen some time
     before the opening ends as much earlier, which is no clock's fault. A child's may end long before.
     """
-    if until is None or answered_at is None or abs(answered_at - took - opened_at) > BELIEVED:
+    if until is None or answered_at is None or answered_at - took - opened_at > MOST_AHEAD:
         return None
     closed = last_closed_second(answered_at - took)
     is_ahead = pco_ahead(closed, opened_at) > TOLERANCE - SKEW

@@ -120,9 +120,13 @@ def test_a_delta_whose_worker_is_killed_is_continued_by_one_flow_run(fleet: Flee
     run = wait_until_completed(church, epoch="e")
 
     assert (run.fence, lists("running")) == (2, [])
-    begun = [one for one in church.flow_runs() if one.start_time is not None]
-    assert sorted(one.state_name or "" for one in begun) == ["Completed", "Completed", "Crashed"]
-    assert {one.name for one in begun} == {"killed-delta: delta of calendar.*, giving.*"}, (
+
+    def begun() -> list[FlowRun]:
+        return [one for one in church.flow_runs() if one.start_time is not None]
+
+    wait_until(lambda: all(one.state and one.state.is_final() for one in begun()), "Prefect knows how they ended")
+    assert sorted(one.state_name or "" for one in begun()) == ["Completed", "Completed", "Crashed"]
+    assert {one.name for one in begun()} == {"killed-delta: delta of calendar.*, giving.*"}, (
         "no list has a flow run of its own"
     )
     reads = church.church.reads()

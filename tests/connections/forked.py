@@ -26,7 +26,7 @@ from pco_client.errors import PcoError
 from pco_client.oauth import TokenPair
 from pco_client.token_endpoint import TokenEndpoint
 from pco_simulator.controls import Church
-from pco_store.connections.renewal_lock import RenewalLock
+from pco_store.connections.renewal_lock import SILENCE_SECONDS, RenewalLock
 from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database
 from pco_store.errors import StoreError
@@ -37,7 +37,10 @@ from tests.plain_http import NOBODY
 
 POINTS: Final = ("before the request", "sent", "answered", "saved", "committed", "used")
 """Where a process can end. `sent`: whoever looks at the provider sends the signal, once it has the request."""
-SILENCE_SECONDS: Final = 0.5
+SHORT_SILENCE: Final = 0.5
+"""For the lock of a process that is to be stopped: others need not wait long for it. Those that stay keep the default,
+or a machine that does much else would take the lock from whoever is only slow.
+"""
 HTTP: Final = httpx.AsyncClient(verify=NOBODY, timeout=30, trust_env=False)
 """Each process has its copy, and opens connections of its own: only its certificates were read before the fork."""
 
@@ -57,8 +60,8 @@ class _Process:
             http=self.http,
         )
 
-    def credential(self) -> OAuthCredential:
-        patience = Patience(lock_seconds=30, silence_seconds=SILENCE_SECONDS)
+    def credential(self, silence_seconds: float = SILENCE_SECONDS) -> OAuthCredential:
+        patience = Patience(lock_seconds=30, silence_seconds=silence_seconds)
         return self.church.credential(
             patience=patience, answer_seconds=20, now=lambda: time.monotonic() + self.ahead, sleep=asyncio.sleep
         )
@@ -96,7 +99,7 @@ async def _once(told: dict[str, str], results: int, point: str | None, number: i
     process = _Process(told)
     if point is not None:
         _end_at(point, number)
-    found = await process.read(process.credential())
+    found = await process.read(process.credential(SHORT_SILENCE))
     if found == "ok" and point == "used":
         os.kill(os.getpid(), number)
     _tell(results, found)

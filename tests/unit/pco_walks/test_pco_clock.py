@@ -72,11 +72,19 @@ def test_a_run_that_is_opened_long_after_its_window_was_chosen_shows_no_wrong_cl
     assert wrong == dated(late + 59)
 
 
-@pytest.mark.parametrize("years", [-30, -1, 1, 30])
-def test_a_date_of_another_year_is_not_believed(years: int) -> None:
+@pytest.mark.parametrize("days", [3, 365, 30 * 365])
+def test_a_date_of_days_to_come_is_not_believed(days: int) -> None:
     """A watermark in the year 2056 would hide everything that changes until then."""
-    answered = NOW.replace(year=NOW.year + years)
+    answered = NOW + timedelta(days=days)
     assert corrected_until(UNTIL, answered, opened_at=NOW, took=AT_ONCE, is_child=False, is_new=True) is None
+
+
+@pytest.mark.parametrize("days", [-400, -1, 1])
+def test_a_database_that_is_a_day_behind_or_any_time_ahead_ends_its_windows_by_pcos_clock(days: int) -> None:
+    """Else the next delta would begin after what changes until then."""
+    seconds = days * 86_400
+    corrected = corrected_until(UNTIL, dated(seconds), opened_at=NOW, took=AT_ONCE, is_child=False, is_new=True)
+    assert corrected == dated(seconds - 1)
 
 
 @pytest.mark.parametrize("ahead", [-3600, -60, 60, 3600])
