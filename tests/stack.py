@@ -42,12 +42,19 @@ PATIENCE = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """The servers of this session."""
+    """Servers, and what a program beside them needs.
+
+    Everything here is plain HTTP, so that programs trust one authority: Prefect reads all of them from disk for each of
+    its clients, several for a flow run, which was a third of the suite's time.
+    """
 
     home: Path
     postgres: Postgres
     redis: RedisServer
     prefect: PrefectServer
+
+    def __post_init__(self) -> None:
+        self.authority.write_text(Path(certifi.where()).read_text().partition(END)[0] + END)
 
     @property
     def prefect_home(self) -> Path:
@@ -96,11 +103,7 @@ def stack(home: Path, postgres: Postgres, redis_server: RedisServer) -> Iterator
     postgres.create_database(PREFECT_DATABASE)
     server = PrefectServer(home)
     server.start(postgres.url(PREFECT_DATABASE, "postgresql+asyncpg"))
-    stack = Stack(home=home, postgres=postgres, redis=redis_server, prefect=server)
-    # Everything here is plain HTTP. Prefect reads all authorities from disk for each of its clients, several for a
-    # flow run: a third of the suite's time.
-    stack.authority.write_text(Path(certifi.where()).read_text().partition(END)[0] + END)
-    yield stack
+    yield Stack(home=home, postgres=postgres, redis=redis_server, prefect=server)
     for tellers in (APILogWorker, EventsWorker):  # what is still to be told is told now, not to a server that is gone
         tellers.drain_all(timeout=10, at_exit=True)
     server.stop()

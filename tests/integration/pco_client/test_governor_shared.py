@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from pco_client import GovernorUnavailable, PageRequest, PcoClient, PersonalAccessToken, RedisGovernor
 from pco_client.governor import Permit
-from pco_client.rate_limit import RateReading
+from pco_client.rate_limit import MARGIN, RateReading
 from pco_client.redis_governor import PATIENCE_SECONDS
 from tests.plain_http import NOBODY
 from tests.simulators import SimulatorProcess
@@ -28,14 +28,14 @@ def limited() -> Iterator[SimulatorProcess]:
 
 
 @asynccontextmanager
-async def reader(simulator: SimulatorProcess, redis_url: str) -> AsyncIterator[PcoClient]:
+async def reader(simulator: SimulatorProcess, redis_url: str, *, margin: float = MARGIN) -> AsyncIterator[PcoClient]:
     """A client with connections of its own, as another process has."""
     credential = PersonalAccessToken(simulator.app_id, simulator.secret)
     async with (
         Redis.from_url(redis_url) as redis,
         httpx.AsyncClient(verify=NOBODY, base_url=simulator.base_url, trust_env=False) as http,
     ):
-        governor = RedisGovernor(redis, credential.identity)
+        governor = RedisGovernor(redis, credential.identity, margin=margin)
         yield PcoClient(http, credential=credential, governor=governor, base_url=simulator.base_url)
 
 
@@ -53,20 +53,24 @@ async def read(client: PcoClient, requests: int, *, at_once: int, lane: str) -> 
 
 
 async def test_two_readers_keep_one_limit_and_use_it_up(limited: SimulatorProcess, redis_url: str) -> None:
+    # Four times our margin: a machine that stands still between the writing and the arrival of a request is not ours.
+    period, margin = 5.0, 1.0
     limited.rate_limit(limit=40, period=5)
     limited.reset_log()
-    async with reader(limited, redis_url) as first, reader(limited, redis_url) as second:
+    async with (
+        reader(limited, redis_url, margin=margin) as first,
+        reader(limited, redis_url, margin=margin) as second,
+    ):
         await asyncio.gather(
-            read(first, 80, at_once=3, lane="people"),
-            read(second, 80, at_once=3, lane="people"),
+            read(first, 60, at_once=3, lane="people"),
+            read(second, 60, at_once=3, lane="people"),
         )
     stats = limited.stats()
-    assert stats["by_status"] == {"200": 160}
+    assert stats["by_status"] == {"200": 120}
     assert stats["max_in_window"] == 40
-    # each 40 may come 5 s after those before; our margin is 5 % of that here, and 1 % of PCO's period. A machine that
-    # is busy with something else delays one or the other, and brings none forward.
+    # Each 40 may come a window after those before. A busy machine delays one or the other, and brings none forward.
     arrivals = [one["at"] for one in limited.access_log()]
-    assert 5.0 / min(arrivals[start + 40] - arrivals[start] for start in (0, 40, 80)) >= 0.92
+    assert (period + margin) / min(arrivals[start + 40] - arrivals[start] for start in (0, 40)) >= 0.97
 
 
 async def test_one_refusal_holds_back_every_reader(limited: SimulatorProcess, redis_url: str) -> None:
