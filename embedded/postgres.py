@@ -130,7 +130,7 @@ class Postgres:
         options += [f"-c '{name}={value}'" for name, value in settings.items()]
         log = self.data / "log"
         told_before = log.stat().st_size if log.exists() else 0
-        command = [str(self._server.bin_path / "pg_ctl"), "-D", str(self.data), "-l", str(log)]
+        command = [str(self.programs / "pg_ctl"), "-D", str(self.data), "-l", str(log)]
         command += ["-w", "-t", str(START_PATIENCE), "-o", " ".join(options), "start"]
         done = subprocess.run(
             command,
@@ -173,7 +173,12 @@ class Postgres:
 
     def psql_command(self, database: str) -> list[str]:
         """What a person types to look at the tables."""
-        return [str(self._server.bin_path / "psql"), "-h", str(self.data), "-U", "postgres", "-d", database]
+        return [str(self.programs / "psql"), "-h", str(self.data), "-U", "postgres", "-d", database]
+
+    @property
+    def programs(self) -> Path:
+        """The folder of psql, pg_dump and pg_restore of the server's version: older ones refuse to work with it."""
+        return Path(self._server.bin_path)
 
     def url(self, database: str, driver: str = "postgresql") -> str:
         """The address of a database, for SQLAlchemy and asyncpg."""

@@ -15,7 +15,7 @@ class OlderCopy:
     def __init__(self, postgres: Postgres, url: str, folder: Path) -> None:
         self._postgres = postgres
         self._url = url
-        self._bin = Path(postgres.psql_command("postgres")[0]).parent
+        self._bin = postgres.programs
         self._file = folder / "older.dump"
 
     def take(self) -> Self:

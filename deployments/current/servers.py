@@ -61,10 +61,14 @@ def show_servers(services: Services, console: Console, *, as_json: bool) -> tupl
 
 
 def print_environment(services: Services) -> int:
-    """Print the variables for a shell's `eval`. Raises `ServersNotFoundError`, `ProxySettingWrong`."""
+    """Print the variables for a shell's `eval`; psql and pg_dump are then those of the server.
+
+    Raises `ServersNotFoundError`, `ProxySettingWrong`.
+    """
     environment = embedded_environment(services)
     for name, value in {**environment, **added_for_proxies({**os.environ, **environment})}.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    sys.stdout.write(f'export PATH={shlex.quote(str(services.postgres.programs))}:"$PATH"\n')
     return DONE
 
 

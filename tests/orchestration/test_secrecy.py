@@ -85,7 +85,7 @@ def test_canaries_are_found_in_the_mirror_and_nowhere_else(
 @pytest.fixture
 def postgres_dump(stack: Stack) -> str:
     """The program pg_dump that belongs to the server."""
-    return str(Path(stack.postgres.psql_command("postgres")[0]).parent / "pg_dump")
+    return str(stack.postgres.programs / "pg_dump")
 
 
 def _dump(stack: Stack, program: str, database: str) -> str:

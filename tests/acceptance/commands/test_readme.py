@@ -1,29 +1,17 @@
 """The README as its reader runs it: in a new shell, with nothing set but where the data folder is."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.commands.documented import blocks, in_a_shell, run
 from tests.acceptance.warm_workers import ROOT
 from tests.church import Church
 from tests.stack import Stack
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OURS = ("PREFECT_", "PCO_SYNC_", "DO_NOT_TRACK")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """As in a new shell."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return subprocess.run(command, cwd=ROOT, env={**kept, **environment}, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -35,7 +23,7 @@ def reader(stack: Stack, church: Church) -> dict[str, str]:
 
 
 def test_the_python_of_the_readme_works_as_printed(reader: dict[str, str]) -> None:
-    (block,) = blocks("python")
+    (block,) = blocks(README, "python")
     done = run([sys.executable, "-c", block], **reader)
     assert done.stdout.splitlines()[-1] == "120 120 0 0", done.stderr
 
@@ -90,7 +78,6 @@ def test_the_example_that_syncs_ends_with_a_line_that_helps(
 
 
 def test_the_shell_lines_that_find_the_servers_work_as_printed(reader: dict[str, str], stack: Stack) -> None:
-    (block,) = [one for one in blocks("bash") if "pco-sync env" in one]
-    line = block.splitlines()[0].replace(".venv/bin/pco-sync", str(Path(sys.executable).with_name("pco-sync")))
-    done = run(["bash", "-euc", f'{line}\necho "$PREFECT_API_URL"'], PCO_SYNC_HOME=str(stack.home))
+    (block,) = [one for one in blocks(README, "bash") if "pco-sync env" in one]
+    done = in_a_shell(f'{block.splitlines()[0]}\necho "$PREFECT_API_URL"', PCO_SYNC_HOME=str(stack.home))
     assert done.stdout.strip() == stack.prefect.api_url, done.stderr
