@@ -58,20 +58,23 @@ class Services:
             if self.postgres.is_running and not self.postgres.answers():
                 report("stopping PostgreSQL, which does not answer")
                 self.postgres.stop()
-            report("starting PostgreSQL")
+            if not self.postgres.is_running:
+                report("starting PostgreSQL")
             self.postgres.start()
             self.postgres.create_database(MIRROR_DATABASE)
             self.postgres.create_database(PREFECT_DATABASE)
             if self.redis.port is not None and not self.redis.answers():
                 report("stopping Redis, which does not answer")
                 self.redis.stop()
-            report("starting Redis")
+            if self.redis.port is None:
+                report("starting Redis")
             self.redis.start()
             trouble = self._trouble_with_prefect()
             if trouble is not None:
                 report(f"stopping the Prefect server: {trouble}")
                 self.prefect.stop()
-            report("starting the Prefect server")
+            if not self._prefect_runs:
+                report("starting the Prefect server")
             self.prefect.start(
                 self.postgres.url(PREFECT_DATABASE, "postgresql+asyncpg"),
                 self.redis.database_url(MESSAGING_DATABASE),

@@ -23,6 +23,7 @@ from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
 from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment, on_free_port
 from embedded.services import Services
+from tests.stack import Stack
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -229,6 +230,12 @@ def test_what_is_wrong_with_each_server_is_known(home: Path) -> None:
     finally:
         server.stop()
         services.redis.stop()
+
+
+def test_servers_that_run_are_not_said_to_be_started(stack: Stack) -> None:
+    said: list[str] = []
+    Services(stack.home).start(said.append)
+    assert said == []
 
 
 def test_redis_asks_for_its_password(redis_url: str) -> None:
