@@ -25,7 +25,7 @@ WEEKS: Final = DAYS // 7 + 2
 PAGES_A_WEEK: Final = 10_000
 """Of the lists at top level: a million records."""
 DUE_LISTS: Final = 250_000
-"""Below parents, if the rare kinds are read, too: several for each of 20,000 people."""
+"""Below parents, if the rare kinds are read, too; as many of each."""
 LINKS: Final = 300_000
 MOST_BYTES: Final = 1_500_000_000
 MOST_SECONDS_FOR_A_CHURCH: Final = 0.2
@@ -64,13 +64,12 @@ def repeat(church: Church, template: int, times: int) -> None:
     )
 
 
-def fill(church: Church) -> None:
-    """The ledger of a year, as much of it as is kept; and 999 churches more, of which the newest runs do."""
+def fill(church: Church) -> Sequence[int]:
+    """The ledger of a year, as much of it as is kept; the newest run of each kind and mode."""
     for mode in ("lists", "delta"):
         sync_organization("grace", mode=mode)
     sync_child("grace", "groups.Membership", parents=[str(church.simulator.state("groups.Group")[0]["id"])], epoch="e")
     newest = {(one.entity, one.mode): one.run_id for one in church.sql("SELECT * FROM sync.runs ORDER BY run_id")}
-    add_churches(church, list(newest.values()))
     for (_, mode), run_id in newest.items():
         if mode == "delta":
             repeat(church, run_id, DELTAS)
@@ -78,8 +77,9 @@ def fill(church: Church) -> None:
     repeat(church, newest["people.Email", "full"], WEEKS * PAGES_A_WEEK // 2)
     church.sql(
         "INSERT INTO sync.lists (org_id, entity, path, scope, last_read_at, due_at, pace_seconds, parent_seen) "
-        "SELECT 'grace', 'people.ConnectedPerson', 'people/v2/people/{people}/connected_people', 100000000 + n, now(), "
-        "now(), 1209600, n FROM generate_series(1, :lists) AS n",
+        "SELECT 'grace', entity, path, 100000000 + n, now(), now(), 1209600, n "
+        "FROM (SELECT DISTINCT ON (path) entity, path FROM sync.kinds, unnest(paths) AS path) AS below, "
+        "generate_series(1, :lists / (SELECT count(DISTINCT path) FROM sync.kinds, unnest(paths) AS path)) AS n",
         lists=DUE_LISTS,
     )
     church.sql(
@@ -88,6 +88,7 @@ def fill(church: Church) -> None:
         "FROM generate_series(1, :links) AS n",
         links=LINKS,
     )
+    return list(newest.values())
 
 
 def add_churches(church: Church, templates: Sequence[int]) -> None:
@@ -137,13 +138,14 @@ def seconds(church: Church, org_id: str | None, known: int, monkeypatch: pytest.
 def test_the_ledger_of_a_year_weighs_little_and_tells_at_once_how_current_churches_are(
     church: Church, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(church)
+    newest = fill(church)
     sizes = church.sql(
         "SELECT relname, pg_total_relation_size(c.oid) AS bytes FROM pg_class AS c "
         "JOIN pg_namespace AS n ON n.oid = relnamespace WHERE nspname = 'sync' AND relkind = 'r' ORDER BY 2 DESC"
     )
     total = sum(int(one.bytes) for one in sizes)
     told: dict[str, Any] = {one.relname: int(one.bytes) // 1_000_000 for one in sizes if one.bytes > 1_000_000}
+    add_churches(church, newest)
     keep(church)
     church.sql("ANALYZE")
     told["church, kept"] = kept = seconds(church, "grace", 1, monkeypatch)
