@@ -1,8 +1,9 @@
 """PcoClient: the only file that sends. It is given an `httpx.AsyncClient`, and works without Prefect or Postgres."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -32,6 +33,8 @@ from pco_network.proxies import proxy_variable
 from pco_network.trouble import Trouble, network_trouble
 
 BASE_URL: Final = "https://api.planningcenteronline.com"
+ANSWER_SECONDS: Final = 60.0
+"""Patience for one answer: for what a body begins with, and for the rest of a large one once it has its turn."""
 REFUSALS_ENDURED: Final = 20
 """How many 429 one request waits out; then it is an error, because somebody else spends the whole budget."""
 TOKENS_TRIED_AGAIN: Final = 2
@@ -93,6 +96,7 @@ class PcoClient:
     """Reads PCO with one credential. Every request takes a permit of the governor first, then a place in `room`.
 
     `room` bounds the requests on their way, such as a semaphore; without it the client's pool of connections does.
+    An answer that comes a few bytes at a time never times out for httpx: it is given up after `answer_seconds`.
     """
 
     def __init__(
@@ -104,8 +108,10 @@ class PcoClient:
         base_url: str = BASE_URL,
         user_agent: str = user_agent(),
         room: AbstractAsyncContextManager[object] | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._http = http
+        self._answer_seconds = answer_seconds
         self._room = room or nullcontext()
         self._credential = credential
         self._governor: Governor = governor or ProcessGovernor()
@@ -219,7 +225,7 @@ class PcoClient:
         """The answer, and its body: whole, or more of it than `reading` has any use for."""
         body = bytearray()
         async with AsyncExitStack() as answering:
-            async with self._room:
+            async with self._room, self._patience():
                 answer = await answering.enter_async_context(
                     self._http.stream(
                         request.method, request.url, headers=dict(request.headers), extensions={"trace": writing.trace}
@@ -230,8 +236,18 @@ class PcoClient:
             if is_large:
                 if reading.on_large is not None and answer.status_code == httpx.codes.OK:
                     await reading.on_large()  # without a place in `room`: who is waited for may need one
-                await _read(pieces, body, reading.most)
+                async with self._patience():
+                    await _read(pieces, body, reading.most)
             return answer, bytes(body)
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """For so long the block may take. Raises `httpx.ReadTimeout`."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                yield
+        except TimeoutError:
+            raise httpx.ReadTimeout("the answer did not come to its end") from None
 
     async def _signing(self) -> Credential:
         held = self._credential

@@ -74,6 +74,7 @@ class Resources:
             base_url=connection.base_url,
             user_agent=user_agent(self.settings.contact),
             room=self._rooms.setdefault(identity, asyncio.Semaphore(self.settings.pages_in_flight)),
+            answer_seconds=self.settings.request_timeout_seconds,
         )
 
     @property

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import httpx
 import pytest
 
 from pco_client import PageRequest, PcoClient, PersonalAccessToken
-from pco_client.errors import TooMuchIncluded
+from pco_client.errors import TooMuchIncluded, Unreachable
 from pco_client.sansio import LARGE_ANSWER, LARGEST_ANSWER
 from tests.unit.pco_client.answers import JSON_API, list_document, person
 
@@ -20,14 +21,17 @@ WITH_INCLUDES = PageRequest(path="/people/v2/people", api_version="2018-08-01", 
 
 @dataclass
 class Pieces(httpx.AsyncByteStream):
-    """A body that is sent piece by piece, and knows how much of it was asked for."""
+    """A body that is sent piece by piece, and knows how much of it was asked for; `stops_after` so many bytes."""
 
     body: bytes
+    stops_after: int | None = None
     sent: int = 0
     closed: bool = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.body), PIECE):
+            if self.stops_after is not None and self.sent > self.stops_after:
+                await asyncio.Event().wait()
             piece = self.body[start : start + PIECE]
             self.sent += len(piece)
             yield piece
@@ -56,10 +60,13 @@ def body_of(size: int) -> bytes:
     return json.dumps(list_document([person("1", note=note)])).encode()
 
 
-def client_of(pieces: Pieces, room: asyncio.Semaphore | None = None) -> PcoClient:
+def client_of(pieces: Pieces, room: asyncio.Semaphore | None = None, answer_seconds: float = 60.0) -> PcoClient:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=JSON_API, stream=pieces))
     return PcoClient(
-        httpx.AsyncClient(transport=transport), credential=PersonalAccessToken("application-1", "hunter2"), room=room
+        httpx.AsyncClient(transport=transport),
+        credential=PersonalAccessToken("application-1", "hunter2"),
+        room=room,
+        answer_seconds=answer_seconds,
     )
 
 
@@ -95,3 +102,20 @@ async def test_a_page_with_includes_that_is_too_much_is_not_read_to_its_end() ->
 async def test_a_list_of_great_records_is_read_whole_because_nothing_less_can_be_asked_for() -> None:
     pieces = Pieces(body_of(LARGEST_ANSWER * 2))
     assert len((await client_of(pieces).fetch_page(LIST, expected_type="Person")).page.records) == 1
+
+
+@pytest.mark.parametrize("after", [0, LARGE_ANSWER], ids=["its beginning", "its rest, whose turn others wait for"])
+async def test_an_answer_that_does_not_come_to_its_end_is_given_up(after: int) -> None:
+    pieces, turn = Pieces(body_of(LARGE_ANSWER * 3), stops_after=after), asyncio.Semaphore(1)
+
+    async def page() -> None:
+        async with AsyncExitStack() as until_committed:
+            client = client_of(pieces, answer_seconds=0.05)
+            await client.fetch_page(
+                LIST, expected_type="Person", on_large=lambda: until_committed.enter_async_context(turn)
+            )
+
+    with pytest.raises(Unreachable, match="ReadTimeout"):
+        await asyncio.wait_for(page(), 10)
+    assert pieces.closed
+    assert not turn.locked()
