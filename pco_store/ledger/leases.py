@@ -29,6 +29,7 @@ from pco_store.ledger.openings import (
     close_run,
     find_lists,
     find_run,
+    give_up_what_keeps_failing,
     left_unfinished,
     open_new,
     open_new_lists,
@@ -223,6 +224,8 @@ async def _decide(
             await close_epoch_of_church(connection, request.org_id, found.epoch)
         return Opened(run=await _open(connection, request))
     refuse_another_plan(found, request)
+    if await give_up_what_keeps_failing(connection, found, request):
+        return Opened(run=await _open(connection, request), left=f"{found.key} has kept failing and is given up")
     if found.state in ("completed", "awaiting"):
         return _not_opened(found, "running" if found.state == "awaiting" else "completed")
     is_held = found.state == "running" and found.is_leased and not _is_the_same(found, request)

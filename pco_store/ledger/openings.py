@@ -89,6 +89,9 @@ _MEMBERS: Final = "SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id"
 
 UNFINISHED: Final = "('running', 'awaiting', 'failed', 'cancelled')"
 
+CONTINUED_FOR: Final = "1 hour"
+"""So long a church's failed turn is continued by starts that name no epoch: less than any list may be late."""
+
 _FOUND: Final = """
     SELECT *, lease_until > now() AS is_leased FROM sync.runs
     WHERE org_id = :org_id AND entity = :entity AND scope = :scope
@@ -351,6 +354,35 @@ async def close_epoch_of_church(connection: AsyncConnection, org_id: str, epoch:
     )
     for run_id in lists.scalars().all():
         await close_run(connection, run_id)
+
+
+async def give_up_what_keeps_failing(connection: AsyncConnection, found: Row[Any], request: RunRequest) -> bool:
+    """Whether a church's turn that was found is given up, so that a new one reads again what it had completed.
+
+    Continued again and again for one list that fails, it would keep all others from being read. What failed of it is
+    closed with it; a turn that reads everything, or has completed nothing, is always continued.
+    """
+    if request.entity != ORGANIZATION or request.epoch is not None or found.mode == "full":
+        return False
+    failed = await connection.execute(
+        text(
+            f"""
+            WITH part AS (
+                SELECT run_id, entity, state, started_at FROM sync.runs
+                WHERE org_id = :org_id AND epoch = :epoch AND turn IS NOT NULL AND read_with IS NULL)
+            SELECT run_id FROM part WHERE state IN ('failed', 'cancelled')
+              AND EXISTS (SELECT FROM part WHERE run_id = :run_id AND state = 'failed'
+                          AND started_at < now() - interval '{CONTINUED_FOR}')
+              AND EXISTS (SELECT FROM part WHERE run_id <> :run_id AND state = 'completed')
+            ORDER BY run_id
+            """  # noqa: S608 - own constant
+        ),
+        {"org_id": found.org_id, "epoch": found.epoch, "run_id": found.run_id},
+    )
+    run_ids = failed.scalars().all()
+    for run_id in run_ids:
+        await close_run(connection, run_id)
+    return bool(run_ids)
 
 
 def handle_of(row: Row[Any]) -> RunHandle:
