@@ -3,12 +3,13 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.clock import database_time
 from pco_store.database import Database
 from pco_store.retention.lifetimes import Lifetimes
 from pco_store.retention.rows import remove_proofs, remove_resolved
@@ -50,8 +51,9 @@ async def remove_what_is_over(
     database: Database, lifetimes: Lifetimes | None = None, now: datetime | None = None
 ) -> Removed:
     """Remove what is older than its lifetime and that nobody reads any more. Raises `StoreUnavailable`."""
-    kept, moment, removed = lifetimes or Lifetimes(), now or datetime.now(UTC), Removed()
+    kept, removed = lifetimes or Lifetimes(), Removed()
     async with database.transaction() as connection:
+        moment = now or await database_time(connection)
         may_remove_turns = await backfills_are_done(connection)
     if may_remove_turns:
         await _remove_turns(database, kept, moment - kept.turns, removed)

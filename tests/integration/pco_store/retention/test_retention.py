@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.days import install_clock, move_clock
 from pco_catalog.catalog import load_catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_store.database import Database
@@ -17,6 +18,7 @@ from pco_store.ledger.runs import finish_run
 from pco_store.retention import removing, turns
 from pco_store.retention.lifetimes import Lifetimes
 from pco_store.retention.removing import Removed, remove_what_is_over
+from tests.databases import opened
 from tests.integration.ledger_rows import ORG, LedgerRows, ago
 from tests.integration.requests import run_request
 
@@ -265,6 +267,27 @@ async def test_old_proofs_go_and_the_newest_of_each_list_and_method_stay(ledger:
         )  # fmt: skip
     assert (await remove(ledger)).proofs == 2
     assert await ledger.sql("SELECT count(*) FROM sync.proofs") == [(3,)]
+
+
+async def test_a_clock_that_jumps_takes_nothing_that_is_read(database_url: str) -> None:
+    await install_clock(database_url)
+    counted: list[int | None] = []
+    for ahead in (-30, 3650, 0):
+        await move_clock(database_url, ahead)
+        ledger = LedgerRows(opened(database_url))
+        if not counted:
+            await ledger.sql("INSERT INTO sync.backfills VALUES ('ancestors', 1, now())")
+            for days in (80, 75, 70, 65):
+                await ledger.run(PEOPLE, ago(days=days))
+                await ledger.fan_out(MEMBERSHIPS, ago(days=days), [GROUPS], children="completed")
+            held = await ledger.run(DONATIONS, ago(days=80), state="failed", epoch="held")
+        counted.append((await remove(ledger)).turns)
+        assert held in await remaining(ledger)
+        told = await facts(ledger)
+        await ledger.store.aclose()
+    assert counted == [0, 4, 0], "by the database's clock, whatever this process's says"
+    complete = {one.entity: one.complete_as_of for one in told}
+    assert (complete[PEOPLE], complete[MEMBERSHIPS]) == (pytest.approx(ago(days=65), abs=timedelta(minutes=5)),) * 2
 
 
 def test_turns_live_longer_than_freshness_looks_back() -> None:
