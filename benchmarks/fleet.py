@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
+from prefect.types import DateTime
 
 from benchmarks.bench import Bench
 from benchmarks.program_run import cpu_seconds
@@ -81,9 +82,10 @@ class Fleet:
 
     def start_workers(self, count: int, *, limit: int, **more: str) -> None:
         """So many, ready when this returns."""
+        began = DateTime.now("UTC")
         for _ in range(count):
             self.start_worker(limit=limit, **more)
-        asyncio.run(_wait_for_workers(count))
+        asyncio.run(_wait_for_workers(count, since=began))
 
     def stop_workers(self) -> None:
         """All of them, and not before they are gone."""
@@ -178,16 +180,20 @@ async def _provision(simulator: SimulatorProcess) -> None:
     await save_credentials(ORG, application_id=simulator.app_id, secret=simulator.secret, base_url=simulator.base_url)
 
 
-async def _wait_for_workers(count: int, patience: float = 60) -> None:
-    """Until so many workers poll the pool: what is measured begins with warm workers."""
+async def _wait_for_workers(count: int, *, since: DateTime, patience: float = 60) -> None:
+    """Until so many workers that were started `since` then poll the pool: what is measured begins with warm workers.
+
+    Prefect calls those of the fleet before this one online for some time after their end.
+    """
     deadline = time.monotonic() + patience
     async with get_client() as client:
         while True:
             online = await client.read_workers_for_work_pool(
                 WORK_POOL, worker_filter=WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
             )
-            if len(online) >= count:
+            ready = sum(one.last_heartbeat_time is not None and one.last_heartbeat_time > since for one in online)
+            if ready >= count:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(online)} of {count} workers are online after {patience:g} s")
+                raise TimeoutError(f"{ready} of {count} workers are online after {patience:g} s")
             await asyncio.sleep(POLL_SECONDS)
