@@ -26,9 +26,9 @@ from pco_store.ledger.fan_out.fan_outs import find_fan_out
 from pco_store.ledger.leases import RunLease
 from pco_store.ledger.members import read_traits
 from pco_store.ledger.openings import DUE, FAN_OUT_SCOPE, ORGANIZATION, NotOpened, RunRequest, sync_key
-from pco_store.ledger.results import find_by_key, keep_result
+from pco_store.ledger.results import find_by_key
 from pco_store.ledger.run_facts import epoch_facts
-from pco_store.ledger.runs import RunHandle, RunWindow, finish_run
+from pco_store.ledger.runs import FinalState, RunHandle, RunWindow, finish_run
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, Way, excluded_in_vain, stages_of, ways_of
 from tasks.deletions.from_a_list import ManyDeletions
@@ -164,8 +164,9 @@ async def _mirror(
         seconds = time.monotonic() - started
         summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds, waiting=waiting)
         error = _reasons(summary)[:LONGEST_ERROR] or None
-        await keep_result(connection, run, result_of(ended, seconds=seconds, waiting=waiting))
-        await finish_run(connection, run, "failed" if summary.outcome == "failed" else "completed", error=error)
+        state: FinalState = "failed" if summary.outcome == "failed" else "completed"
+        result = result_of(ended, seconds=seconds, waiting=waiting)
+        await finish_run(connection, run, state, error=error, result=result)
         return summary
 
     summary = await patiently(resources, end)
@@ -184,13 +185,13 @@ async def _read_all(
 ) -> tuple[dict[str, EntityEnd], WaitingLists | None]:
     catalog, run, mode = load_catalog(), lease.run, plan["mode"]
     entities = select_entities(catalog, plan["include"], plan["exclude"])
-    known = await patiently(resources, lambda connection: read_watermarks(connection, run.org_id))
+    known = await patiently(resources, partial(read_watermarks, org_id=run.org_id), is_one_statement=True)
     counts: Mapping[str, int] = {}
     if mode in ("full", "rest"):
         counts = await patiently(resources, partial(count_parents, catalog=catalog, org_id=run.org_id))
 
     choose = partial(ways_of, catalog, entities, known=known.keys(), counts=counts, include=plan["include"])
-    traits = await patiently(resources, partial(read_traits, org_id=run.org_id))
+    traits = await patiently(resources, partial(read_traits, org_id=run.org_id), is_one_statement=True)
     for told in excluded_in_vain(catalog, entities, plan["exclude"], traits.distrusted):
         get_run_logger().warning("it is excluded, and read all the same: %s", told)
     top, below = choose(mode=mode, distrusted=traits.distrusted)
@@ -224,7 +225,7 @@ async def _read_all(
         return ended, None
 
     async def chosen(mode: OrganizationMode) -> list[Way]:
-        traits = await patiently(resources, partial(read_traits, org_id=run.org_id))
+        traits = await patiently(resources, partial(read_traits, org_id=run.org_id), is_one_statement=True)
         ways = choose(mode=mode, distrusted=traits.distrusted)[1]
         return [way for way in ways if way.entity.product not in refused]
 

@@ -25,14 +25,18 @@ class Patient(Protocol):
         """The seconds between the tries."""
 
 
-async def patiently(who: Patient, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+async def patiently(
+    who: Patient, step: Callable[[AsyncConnection], Awaitable[T]], *, is_one_statement: bool = False
+) -> T:
     """The step in a transaction, again and again while the ledger is away, as long as a page would be tried.
 
-    The step must be safe to repeat after a commit whose answer was lost. Raises `StoreUnavailable` in the end.
+    The step must be safe to repeat after a commit whose answer was lost; one that `is_one_statement` is a transaction
+    by itself. Raises `StoreUnavailable` in the end.
     """
+    begin = who.database.statement if is_one_statement else who.database.transaction
 
     async def once() -> T:
-        async with who.database.transaction() as connection:
+        async with begin() as connection:
             return await step(connection)
 
     return await while_the_ledger_is_away(who, once)

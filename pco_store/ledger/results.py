@@ -40,20 +40,9 @@ async def keep_deletions(
     connection: AsyncConnection, run: RunHandle, *, verdict: str, missing: int, deleted: int
 ) -> None:
     """What was found out about the records that a complete sync did not show; in the transaction that completes it."""
-    await _set(connection, run, "deletions", {"verdict": verdict, "missing": missing, "deleted": deleted})
-
-
-async def keep_result(connection: AsyncConnection, run: RunHandle, result: Mapping[str, Any]) -> None:
-    """The run's own summary, for whoever joins it later; in the transaction that ends it."""
-    await _set(connection, run, "result", result)
-
-
-async def _set(connection: AsyncConnection, run: RunHandle, column: str, value: Mapping[str, Any]) -> None:
     await connection.execute(
-        text(
-            f"UPDATE sync.runs SET {column} = CAST(:value AS jsonb) WHERE {OURS}"  # noqa: S608 - own names
-        ),
-        {"value": json.dumps(dict(value)), **ours(run)},
+        text(f"UPDATE sync.runs SET deletions = CAST(:deletions AS jsonb) WHERE {OURS}"),  # noqa: S608 - own constant
+        {"deletions": json.dumps({"verdict": verdict, "missing": missing, "deleted": deleted}), **ours(run)},
     )
 
 

@@ -150,6 +150,12 @@ async def run_facts(connection: AsyncConnection, run_id: int) -> RunFacts:
     return await _with_members(connection, _facts(row))
 
 
+def once_completed(facts: RunFacts) -> RunFacts:
+    """Those of a list that is about to be completed, as they are then; its members complete with it."""
+    members = tuple(once_completed(one) if one.state == "running" else one for one in facts.members)
+    return replace(facts, state="completed", lists=1, members=members)
+
+
 async def facts_by_key(connection: AsyncConnection, key: str) -> RunFacts | None:
     """The facts of the sync or fan-out with this key, if there is one."""
     result = await connection.execute(text(_FACTS.format(condition="key = :key")), {"key": key})

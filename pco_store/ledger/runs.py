@@ -264,35 +264,47 @@ async def shown_elsewhere(connection: AsyncConnection, run: RunHandle, part: int
 
 
 async def finish_run(
-    connection: AsyncConnection, run: RunHandle, state: FinalState, *, error: str | None = None, pages: int = 0
+    connection: AsyncConnection,
+    run: RunHandle,
+    state: FinalState,
+    *,
+    error: str | None = None,
+    pages: int = 0,
+    result: Mapping[str, Any] | None = None,
 ) -> None:
     """Close the run in this state; its members complete with it. Safe to repeat.
 
-    Raises `LeaseLost` when it is not ours any more, or the ledger has not all `pages` that were committed to it.
+    `result` is the run's own summary, for whoever joins it later. Raises `LeaseLost` when it is not ours any more, or
+    the ledger has not all `pages` that were committed to it.
     """
-    result = await connection.execute(
+    finished = await connection.execute(
         text(
             f"""
-            UPDATE sync.runs
-            SET state = :state, error = :error, lease_until = now(),
-                completed_at = CASE WHEN :state = 'completed' THEN now() END
-            WHERE {OURS} AND state IN ('running', :state) AND {HAS_PAGES}
+            WITH finished AS (
+                UPDATE sync.runs
+                SET state = :state, error = :error, lease_until = now(),
+                    completed_at = CASE WHEN :state = 'completed' THEN now() END,
+                    result = coalesce(CAST(:result AS jsonb), result)
+                WHERE {OURS} AND state IN ('running', :state) AND {HAS_PAGES}
+                RETURNING run_id, state, members),
+            followed AS (
+                UPDATE sync.runs AS member SET state = 'completed', lease_until = now(), completed_at = now()
+                FROM finished
+                WHERE member.run_id = ANY(finished.members) AND member.state = 'running'
+                  AND finished.state = 'completed')
+            SELECT run_id FROM finished
             """  # noqa: S608 - own constants
         ),
-        {"state": state, "error": error, "pages": pages, **ours(run)},
+        {
+            "state": state,
+            "error": error,
+            "pages": pages,
+            "result": None if result is None else json.dumps(dict(result)),
+            **ours(run),
+        },
     )
-    if result.rowcount != 1:
+    if finished.one_or_none() is None:
         raise LeaseLost(run.key, run.fence)
-    if run.members and state == "completed":
-        await connection.execute(
-            text(
-                """
-                UPDATE sync.runs SET state = 'completed', lease_until = now(), completed_at = now()
-                WHERE run_id = ANY(CAST(:members AS bigint[])) AND state = 'running'
-                """
-            ),
-            {"members": list(run.members)},
-        )
 
 
 async def abandon_run(connection: AsyncConnection, run: RunHandle) -> None:

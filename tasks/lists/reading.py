@@ -1,7 +1,6 @@
 """Reads a list that a run of ours is about, and completes the run in the ledger."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
-from pco_store.ledger.results import keep_deletions, keep_result
-from pco_store.ledger.run_facts import RunFacts, run_facts
-from pco_store.ledger.runs import RunHandle, RunTotals, finish_run, run_totals
+from pco_store.errors import LeaseLost
+from pco_store.ledger.results import keep_deletions
+from pco_store.ledger.run_facts import once_completed, run_facts
+from pco_store.ledger.runs import RunHandle, finish_run, run_totals
 from pco_store.ledger.superseded import resolve_superseded
 from pco_store.ledger.watermarks import advance_watermark
 from pco_walks.pco_clock import pco_ahead
@@ -23,7 +23,6 @@ from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import begin_walk, finish_walk
-from tasks.pages.sync_context import SyncContext
 from tasks.patience import patiently
 from tasks.reports.drift import tell_drift
 from tasks.reports.events import tell_synced
@@ -98,17 +97,29 @@ async def read_list(
             resources.pco_ahead[run.org_id] = pco_ahead(sync.evidence.corrected_until, run.started_at)
 
         async def complete(connection: AsyncConnection) -> ListRead:
-            totals, facts = await _complete(connection, sync, deletions, with_owners)
+            settled = sync.settled_run
+            await advance_watermark(connection, settled)
+            if run.mode == "full":
+                for one, found in [(settled, deletions), *with_owners]:
+                    await keep_deletions(
+                        connection, one, verdict=found.verdict, missing=found.missing, deleted=found.deleted
+                    )
+                    await resolve_superseded(connection, one, entity=one.entity)
+            try:
+                facts = once_completed(await run_facts(connection, run.run_id))
+            except LookupError:  # the database was replaced by an older copy
+                raise LeaseLost(run.key, run.fence) from None
             summary = summarize(
                 sync,
-                totals,
+                await run_totals(connection, run),
                 deletions,
                 facts,
                 merged=merged,
                 seconds=time.monotonic() - started,
                 finished_at=datetime.now(UTC),
             )
-            await keep_result(connection, run, summary.model_dump(mode="json"))
+            result = summary.model_dump(mode="json")
+            await finish_run(connection, run, "completed", pages=sync.known_pages, result=result)
             return ListRead(summary=summary, end=end_of(facts))
 
         read = await patiently(resources, complete)  # the ledger first: Prefect may be away
@@ -117,20 +128,3 @@ async def read_list(
         tell_synced(read.summary, mode=run.mode)
     tell_drift(sync.drift, entity)
     return read
-
-
-async def _complete(
-    connection: AsyncConnection,
-    sync: SyncContext,
-    deletions: Deletions,
-    with_owners: Sequence[tuple[RunHandle, Deletions]],
-) -> tuple[RunTotals, RunFacts]:
-    run = sync.settled_run
-    totals = await run_totals(connection, run)
-    await advance_watermark(connection, run)
-    await finish_run(connection, run, "completed", pages=sync.known_pages)
-    if run.mode == "full":
-        for read, found in [(run, deletions), *with_owners]:
-            await keep_deletions(connection, read, verdict=found.verdict, missing=found.missing, deleted=found.deleted)
-            await resolve_superseded(connection, read, entity=read.entity)
-    return totals, await run_facts(connection, run.run_id)

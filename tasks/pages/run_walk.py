@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from prefect.context import TagsContext
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import Entity, load_catalog
 from pco_client.client import PcoClient
@@ -47,7 +46,7 @@ async def begin_walk(
     parts, why = _parts_of(run)
     members: list[Member] = []
     if fan_out is not None or (run.members and run.fan_out is None):
-        members = await patiently(resources, partial(_members, run=run, fan_out=fan_out))
+        members = await _members(resources, run, fan_out)
     committed: list[PageReceipt] = []
     seen: dict[int, set[str]] = {}
     if not run.is_new:
@@ -88,10 +87,10 @@ async def begin_walk(
     return sync, walks
 
 
-async def _members(connection: AsyncConnection, run: RunHandle, fan_out: RunHandle | None) -> list[Member]:
+async def _members(resources: Resources, run: RunHandle, fan_out: RunHandle | None) -> list[Member]:
     if fan_out is not None:
-        return await open_child_members(connection, run, fan_out)
-    return await members_of(connection, run)
+        return await patiently(resources, partial(open_child_members, child=run, root=fan_out))
+    return await patiently(resources, partial(members_of, run=run), is_one_statement=True)
 
 
 def companion_of(member: Member) -> Companion:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from sqlalchemy import text
@@ -13,7 +14,8 @@ from pco_store.errors import LeaseLost
 from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.members import members_of
 from pco_store.ledger.page_commit import PageOfRows, commit_page
-from pco_store.ledger.runs import PageReceipt, RunHandle, run_totals
+from pco_store.ledger.run_facts import once_completed, run_facts
+from pco_store.ledger.runs import PageReceipt, RunHandle, finish_run, run_totals
 from pco_store.mirror.tables import mirror_table
 from tasks.rows.transform import transform_page
 from tests.integration.mirror import PEOPLE, at, person, rows
@@ -131,6 +133,31 @@ async def test_a_page_without_rows_is_recorded_and_looks_at_no_table_of_the_mirr
         ended = await connection.scalar(state, {"it": lease.run.run_id})
         assert (await run_totals(connection, lease.run)).pages == 1
     assert ended == ("completed" if completes_run else "running")
+
+
+async def test_a_list_is_told_of_before_its_end_as_the_ledger_shows_it_afterwards(
+    store: Database, lease: RunLease
+) -> None:
+    kinds = await members(store, lease.run)
+    await commit(store, people(lease.run), *(brought(run, "7") for run in kinds.values()))
+    async with store.transaction() as connection:
+        told = once_completed(await run_facts(connection, lease.run.run_id))
+        await finish_run(connection, lease.run, "completed", pages=1, result={"pages": 1})
+        shown = await run_facts(connection, lease.run.run_id)
+        states = await connection.scalars(text("SELECT DISTINCT state FROM sync.runs"))
+    assert (told, told.lists, len(told.members)) == (replace(shown, result=None), 1, 2)
+    assert (shown.result, states.all()) == ({"pages": 1}, ["completed"])
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+async def test_what_comes_with_a_list_does_not_end_before_it(
+    store: Database, lease: RunLease, state: Literal["failed", "cancelled"]
+) -> None:
+    async with store.transaction() as connection:
+        await finish_run(connection, lease.run, state, error="503", result={"pages": 0})
+        await finish_run(connection, lease.run, state, error="503")
+        ends = await connection.execute(text("SELECT state, result FROM sync.runs ORDER BY run_id"))
+    assert [tuple(one) for one in ends] == [(state, {"pages": 0}), ("running", None), ("running", None)]
 
 
 async def test_who_lost_the_run_leaves_nothing_of_any_kind(store: Database, lease: RunLease) -> None:
