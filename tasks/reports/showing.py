@@ -75,8 +75,8 @@ async def _show(resources: Resources, client: PrefectClient, one: Unshown) -> bo
     async with resources.database.transaction() as connection:
         wanted = await _wanted(connection, one)
     if wanted is not None:
+        await _set_table(client, flow_run.id, wanted)  # first: who waits for the state finds it
         await _set_state(client, flow_run, wanted.state)
-        await _set_table(client, flow_run.id, wanted)
     return True
 
 
