@@ -1,15 +1,21 @@
 """`status` answers whether the data is current, after real syncs: by its exit code, its lines and its document."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
 
 from deployments.app import main
 from deployments.exit_codes import DONE, INCOMPLETE, USAGE
+from deployments.provisioning.names import WORK_POOL
 from flows.sync_organization import EntitiesFailedError, sync_organization
 from pco_client.errors import Unauthorized
 from tests.church import Church
+from tests.fleet import Fleet
+from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
@@ -93,3 +99,56 @@ def test_a_token_that_was_revoked_is_the_reason_once_something_is_overdue(
     assert first.startswith(f"{CAMPUSES}: changes were last seen")
     assert last.startswith("its last sync has not ended: ")
     assert "Unauthorized" in last
+
+
+def keep_workers(*names: str) -> None:
+    """Prefect knows of these workers of our pool, which were there a moment ago, and of no others."""
+
+    async def keep() -> None:
+        async with get_client() as client:
+            for one in await client.read_workers_for_work_pool(WORK_POOL):
+                named = {"work_pool_name": WORK_POOL, "name": one.name}
+                await client.request("DELETE", "/work_pools/{work_pool_name}/workers/{name}", path_params=named)
+            for name in names:
+                await client.send_worker_heartbeat(WORK_POOL, name)
+
+    asyncio.run(keep())
+
+
+def switch(is_active: bool) -> None:
+    """All schedules of the deployment that starts the churches."""
+
+    async def set_all() -> None:
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name("sync-organizations/sync-all-churches")
+            for one in deployment.schedules:
+                await client.update_deployment_schedule(deployment.id, one.id, active=is_active)
+
+    asyncio.run(set_all())
+
+
+@pytest.mark.parametrize("words", [(), ("grace",)], ids=["all", "one"])
+def test_workers_schedules_and_what_keeps_syncs_from_running_are_told(
+    fleet: Fleet, church: Church, capsys: pytest.CaptureFixture[str], words: Sequence[str]
+) -> None:
+    fleet.keep_workers(0)
+    church.sync(SUFFIXES)
+
+    keep_workers("this-one", "another")
+    wait_until(lambda: all(one["next_at"] for one in told(church, capsys, *words)[1]["scheduled"]), "all are scheduled")
+    code, document = told(church, capsys, *words)
+    assert (document["workers"], document["troubles"]) == ({WORK_POOL: 2}, [])
+    scheduled = {one["deployment"]: (one["active"], one["schedules"]) for one in document["scheduled"]}
+    assert scheduled == {"sync-all-churches": (3, 3), "continue-dead-syncs": (1, 1), "remove-what-is-over": (1, 1)}
+
+    keep_workers()
+    switch(False)
+    try:
+        again, document = told(church, capsys, *words)
+    finally:
+        switch(True)
+    assert document["workers"] == {WORK_POOL: 0}
+    assert document["troubles"] == [
+        f"no worker is online on the work pool {WORK_POOL}", "all schedules of sync-all-churches are off",
+    ]  # fmt: skip
+    assert again == code, "what they should have done and did not is seen in the data"
