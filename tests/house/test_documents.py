@@ -6,7 +6,11 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
+from embedded import prefect_server
+from pco_store.retention.lifetimes import Lifetimes
+from pco_store.retention.removing import MOST_ROWS
 from pco_worker.settings import WarmWorkerSettings
+from tasks import receipts
 from tasks.settings import SyncSettings
 from tests.house.project import ROOT, documents, files, layers, make_targets
 
@@ -72,6 +76,20 @@ def test_a_make_command_in_a_document_exists() -> None:
         for target in set(command.findall(prose_and_code(path)[1])) - make_targets()
     ]
     assert unknown == []
+
+
+def test_what_is_kept_for_how_long_is_what_is_told() -> None:
+    told, kept = read(Path("docs/operations.md")), Lifetimes()
+    assert kept.newest_turns == 2
+    assert f"(`sync.runs`, `sync.pages`) | {kept.turns.days} days; the newest two of each list and mode stay" in told
+    assert f"| proofs (`sync.proofs`) | {kept.proofs.days} days;" in told
+    assert f"| quarantine | what is in it: until it is resolved. Then {kept.resolved.days} days |" in told
+    assert f"| receipts of pages, in Redis | {receipts.KEPT_SECONDS // 86400} days |" in told
+    assert f"at most {MOST_ROWS} turns in a transaction" in told
+    ours = {name: value for name, value in prefect_server.SETTINGS.items() if "_VACUUM_" in name}
+    assert dict(re.findall(r"^(PREFECT_\w+_VACUUM_\w+)=(\S+)$", told, flags=re.MULTILINE)) == ours
+    seconds = int(ours["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"])
+    assert f"task runs, logs and artifacts | {seconds // 86400} days after their end" in told
 
 
 def test_the_readme_is_read_in_a_few_minutes() -> None:
