@@ -143,7 +143,7 @@ async def start_both(org_id: str) -> list[Started]:
 
 
 def test_a_cancelled_parent_stops_its_children_and_is_continued(fleet: Fleet, world: SimulatorProcess) -> None:
-    world.latency(500)
+    world.latency(1500)
     fan_out = fleet.church("cancelled", world)
     parent = fan_out.start(wait=True, most_under_way=4).flow_run
     fan_out.wait_for_done(2)

@@ -73,7 +73,7 @@ def test_a_church_is_complete_when_all_its_lists_and_fan_outs_are(fleet: Fleet) 
 
 def test_a_church_whose_worker_is_killed_is_continued_by_another(fleet: Fleet) -> None:
     church = fleet.church("killed-church")
-    fleet.simulator.latency(80)
+    fleet.simulator.latency(400)
     start(church, "groups.Group", "groups.Membership")
     wait_until(lambda: church.tally()["completed"] >= 1, "the first child is done", seconds=60)
     owner = church.church.sql("SELECT owner FROM sync.runs WHERE org_id = 'killed-church' AND entity = 'organization'")
@@ -98,7 +98,7 @@ def test_a_delta_whose_worker_is_killed_is_continued_by_one_flow_run(fleet: Flee
     church = fleet.church("killed-delta")
     asyncio.run(start_organization("killed-delta", epoch="before", mode="delta", include=DELTAS))
     wait_until_completed(church)
-    fleet.simulator.latency(500)
+    fleet.simulator.latency(1500)
     fleet.simulator.reset_log()
 
     def lists(state: str) -> list[str]:

@@ -17,6 +17,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_ALLOW
 from tests.forked_programs import forking
 from tests.stack import wait_until
 
+UNHURRIED_MS: Final = 400
+"""How long Planning Center takes for each page, so that a sync of some pages is not over while a test looks at it."""
 PATIENCE: Final = 60.0
 START_PATIENCE: Final = 180.0
 """The first one waits for all that is imported, on a machine that may be busy with something else."""

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.church import PEOPLE, Church
-from tests.crash.sync_process import SyncProcess
+from tests.crash.sync_process import UNHURRIED_MS, SyncProcess
 from tests.pooler import Pooler, running
 from tests.stack import Stack, wait_until
 
@@ -43,11 +43,12 @@ def test_of_two_processes_that_start_the_same_sync_one_reads_every_page(
 def test_a_killed_process_is_followed_when_its_lease_has_run_out(
     church: Church, pooled: dict[str, str], tmp_path: Path
 ) -> None:
-    church.simulator.latency(40)
+    church.simulator.latency(UNHURRIED_MS)
     short_lease = {**pooled, "PCO_SYNC_LEASE_SECONDS": "2"}
     with SyncProcess(short_lease, tmp_path, org_id="grace", entity=PEOPLE, epoch="e") as killed:
         wait_until(lambda: len(church.committed()) >= 4, "some pages are committed", seconds=60)
         killed.kill()
+    church.simulator.latency(0)
     wait_until(
         lambda: bool(church.sql("SELECT 1 FROM sync.runs WHERE lease_until < now() AND read_with IS NULL")),
         "the lease has run out",

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.days import install_clock, move_clock
 from tests.church import PEOPLE, Church
-from tests.crash.sync_process import SyncProcess
+from tests.crash.sync_process import UNHURRIED_MS, SyncProcess
 from tests.simulators import SimulatorProcess
 from tests.stack import wait_until
 
@@ -56,10 +56,11 @@ def test_changes_around_a_jump_are_seen_by_deltas_and_by_full_syncs(moving: Chur
 def test_a_sync_whose_lease_is_over_by_a_jump_is_taken_over_and_cannot_write_any_more(
     moving: Church, world: SimulatorProcess, tmp_path: Path
 ) -> None:
-    world.latency(60)
+    world.latency(UNHURRIED_MS)
     with SyncProcess({**moving.environment(), **SMALL_PAGES}, tmp_path, org_id="grace", entity=PEOPLE) as first:
         wait_until(lambda: len(moving.committed()) >= 3, "some pages are committed")
         first.pause()
+        world.latency(0)
         jump(moving, to=1)
         assert moving.sync().continued
         first.resume()
@@ -74,10 +75,11 @@ def test_a_dead_worker_whose_lease_lasts_until_tomorrow_is_not_waited_for(
     moving: Church, world: SimulatorProcess, tmp_path: Path
 ) -> None:
     jump(moving, to=1)
-    world.latency(60)
+    world.latency(UNHURRIED_MS)
     with SyncProcess({**moving.environment(), **SMALL_PAGES}, tmp_path, org_id="grace", entity=PEOPLE) as dead:
         wait_until(lambda: len(moving.committed()) >= 3, "some pages are committed")
         dead.kill()
+    world.latency(0)
     jump(moving, to=0)
     assert moving.sync().continued
     assert moving.differences() == []

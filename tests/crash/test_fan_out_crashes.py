@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -33,7 +32,6 @@ def test_a_killed_workers_children_continue_on_another_one(fleet: Fleet, world: 
     wait_until(lambda: len(fan_out.running(victim)) >= 2, "the worker has children in flight", seconds=60)
 
     fleet.kill(victim)
-    killed_at = time.monotonic()
     in_flight = fan_out.running(victim)
     assert in_flight
     lost = {one.run_id for one in in_flight}
@@ -42,7 +40,6 @@ def test_a_killed_workers_children_continue_on_another_one(fleet: Fleet, world: 
         "another worker has done them",
         seconds=30,
     )
-    assert time.monotonic() - killed_at < 30
 
     world.latency(20)
     fan_out.wait_until_complete()

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from tests.church import PEOPLE, Church
-from tests.crash.sync_process import SyncProcess
+from tests.crash.sync_process import UNHURRIED_MS, SyncProcess
 from tests.stack import Stack, wait_until
 
 IN_FLIGHT = 4
@@ -44,7 +44,7 @@ def test_a_sync_that_is_killed_again_and_again_reads_no_committed_page_twice(
     church_in_twenty_pages: Church, stack: Stack, tmp_path: Path
 ) -> None:
     church, chance = church_in_twenty_pages, random.Random(2)
-    church.simulator.latency(40)
+    church.simulator.latency(UNHURRIED_MS)
     losses = ["nothing", "Redis", "Redis and files"]
     chance.shuffle(losses)
     reads: Counter[tuple[str, int]] = Counter()
@@ -56,6 +56,7 @@ def test_a_sync_that_is_killed_again_and_again_reads_no_committed_page_twice(
         if loss == "Redis and files":
             shutil.rmtree(stack.prefect_home / "storage", ignore_errors=True)
         reads += _only_new_pages(church)
+    church.simulator.latency(0)
     with _process(church, tmp_path) as process:
         assert process.result()["state"] == "Completed"
     reads += _only_new_pages(church)
@@ -118,10 +119,11 @@ def test_a_process_that_slept_past_its_lease_cannot_write_any_more(
     church_in_twenty_pages: Church, tmp_path: Path
 ) -> None:
     church = church_in_twenty_pages
-    church.simulator.latency(40)
+    church.simulator.latency(UNHURRIED_MS)
     with _process(church, tmp_path, epoch="monday") as sleeper:
         wait_until(lambda: _requests(church) >= 5, "some pages are read and some are in flight")
         sleeper.pause()
+        church.simulator.latency(0)
         before = church.committed()
         assert 0 < len(before) < PAGES
         church.sql("UPDATE sync.runs SET lease_until = now() + interval '1 hour'")
@@ -145,11 +147,12 @@ def test_a_process_that_slept_while_its_epoch_was_restarted_commits_nothing_of_w
 ) -> None:
     """Its lease is long, so that it is the commit that is refused, and not a renewal that comes before."""
     church = church_in_twenty_pages
-    church.simulator.latency(40)
+    church.simulator.latency(UNHURRIED_MS)
     environment = {**church.environment(), **SETTINGS, "PCO_SYNC_LEASE_SECONDS": "60"}
     with SyncProcess(environment, tmp_path, org_id="grace", entity=PEOPLE, epoch="monday") as sleeper:
         wait_until(lambda: _requests(church) >= 5, "some pages are read and some are in flight")
         sleeper.pause()
+        church.simulator.latency(0)
         assert church.sync(epoch="monday", on_conflict="restart").records == 120
         after = church.sql('SELECT run_id, "offset" FROM sync.pages ORDER BY 1, 2')
         sleeper.resume()

@@ -14,7 +14,7 @@ from pco_client.errors import Forbidden
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from tests.church import PEOPLE, Church
-from tests.crash.sync_process import SyncProcess
+from tests.crash.sync_process import UNHURRIED_MS, SyncProcess
 from tests.integration.requests import run_request
 from tests.older_copy import OlderCopy
 from tests.simulators import SimulatorProcess
@@ -119,10 +119,11 @@ def test_a_worker_that_outlives_its_ledger_writes_nothing_to_a_run_that_has_its_
     moving: Church, world: SimulatorProcess, copy: OlderCopy, tmp_path: Path
 ) -> None:
     copy.take()
-    world.latency(40)
+    world.latency(UNHURRIED_MS)
     with SyncProcess({**moving.environment(), **SMALL_PAGES}, tmp_path, org_id="grace", entity=PEOPLE) as worker:
         wait_until(lambda: len(moving.committed()) >= 3, "some pages are committed")
         worker.pause()
+        world.latency(0)
         (lost,) = moving.runs()
         copy.restore()
         asyncio.run(hold(moving, "people.Campus"))
@@ -142,7 +143,7 @@ def test_a_worker_that_outlives_its_ledger_writes_nothing_to_a_run_that_has_its_
 def test_a_worker_whose_ledger_has_lost_pages_of_its_run_does_not_complete_it(
     moving: Church, world: SimulatorProcess, copy: OlderCopy, tmp_path: Path
 ) -> None:
-    world.latency(40)
+    world.latency(UNHURRIED_MS)
     with SyncProcess({**moving.environment(), **SMALL_PAGES}, tmp_path, org_id="grace", entity=PEOPLE) as worker:
         wait_until(lambda: len(moving.committed()) >= 3, "some pages are committed")
         worker.pause()
@@ -151,6 +152,7 @@ def test_a_worker_whose_ledger_has_lost_pages_of_its_run_does_not_complete_it(
         worker.resume()
         wait_until(lambda: len(moving.committed()) >= len(held) + 4, "more pages are committed")
         worker.pause()
+        world.latency(0)
         copy.restore()
         assert moving.committed() == held
         worker.resume()

@@ -7,7 +7,7 @@ import pytest
 from deployments.app import main
 from deployments.exit_codes import DONE
 from tests.church import PEOPLE, Church
-from tests.crash.sync_process import SyncProcess
+from tests.crash.sync_process import UNHURRIED_MS, SyncProcess
 from tests.stack import wait_until
 
 PATIENCE_MS = 5000
@@ -20,7 +20,7 @@ SETTINGS = {"PCO_SYNC_PAGE_SIZE": "6", "PCO_SYNC_PAGES_IN_FLIGHT": "4"}
 def test_a_sync_of_a_church_that_is_removed_ends_and_brings_nothing_back(
     church: Church, tmp_path: Path, sleeps: bool
 ) -> None:
-    church.simulator.latency(100)
+    church.simulator.latency(UNHURRIED_MS)
     environment = {**church.environment(), **SETTINGS}
     with SyncProcess(environment, tmp_path, org_id="grace", entity=PEOPLE) as process:
         wait_until(lambda: len(church.committed()) >= 2, "two pages are committed")

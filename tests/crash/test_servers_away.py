@@ -12,7 +12,7 @@ import embedded.prefect_server
 import embedded.redis_server
 from tests.church import PEOPLE, Church
 from tests.conftest import FAST_AND_FORGETFUL
-from tests.crash.sync_process import SyncProcess
+from tests.crash.sync_process import UNHURRIED_MS, SyncProcess
 from tests.stack import Stack, wait_until
 
 PATIENT = {
@@ -29,7 +29,7 @@ PAGES = 20
 @pytest.fixture
 def running(church: Church, tmp_path: Path) -> Iterator[SyncProcess]:
     """A sync that has read some of its twenty pages; the rest is to come."""
-    church.simulator.latency(40)
+    church.simulator.latency(UNHURRIED_MS)
     with SyncProcess({**church.environment(), **PATIENT}, tmp_path, org_id="grace", entity=PEOPLE) as process:
         wait_until(lambda: len(church.committed()) >= 4, "some pages are committed")
         assert len(church.committed()) < PAGES
@@ -40,6 +40,7 @@ def test_postgres_restarts(church: Church, running: SyncProcess, stack: Stack) -
     with church.silence():
         stack.postgres.stop()
         stack.postgres.start(FAST_AND_FORGETFUL)
+    church.simulator.latency(0)
     assert running.result()["state"] == "Completed"
     assert church.differences() == []
     assert sum(church.reads().values()) <= PAGES + 4
@@ -73,6 +74,7 @@ def test_redis_restarts_empty(
             redis.flushall()
         stack.redis.stop()
         stack.redis.start()
+    church.simulator.latency(0)
     assert running.result()["state"] == "Completed"
     assert church.reads() == Counter(dict.fromkeys(church.reads(), 1))
     assert church.differences() == []
@@ -85,6 +87,7 @@ def test_the_prefect_server_restarts(
     monkeypatch.setattr(embedded.prefect_server, "PREFERRED_PORT", port)
     with church.silence():
         stack.prefect.stop()
+    church.simulator.latency(0)
     wait_until(lambda: church.runs()[0].state == "completed", "all pages are read without Prefect")
     stack.prefect.start(stack.postgres.url("prefect", "postgresql+asyncpg"))
     assert running.result()["state"] == "Completed"

@@ -30,13 +30,13 @@ def test_a_worker_that_is_told_to_end_drains(
     deployments = {flow: own_pool.deploy(flow) for flow in set(FLOWS.values())}
     parameters = {name: {"folder": str(tmp_path), "name": name} for name in [*FLOWS, "late"]}
     runs = {name: own_pool.start(deployments[flow], parameters=parameters[name]) for name, flow in FLOWS.items()}
-    brief = {"PCO_WORKER_DRAIN_SECONDS": "2", "PCO_WORKER_CLEANUP_SECONDS": "1"}
+    brief = {"PCO_WORKER_DRAIN_SECONDS": "8", "PCO_WORKER_CLEANUP_SECONDS": "1"}
     with warm_worker(stack, own_pool.name, shell=shell, **brief) as worker:
         for name, run in runs.items():
             wait_until((tmp_path / f"{name} began").exists, f"{name} began", seconds=60)
             own_pool.wait_for(run, "Running")
         worker.send(told)
-        wait_until(lambda: "Waiting up to 2 s for 4 runs" in worker.said(), "the worker drains")
+        wait_until(lambda: "Waiting up to 8 s for 4 runs" in worker.said(), "the worker drains")
         late = own_pool.start(deployments["waiting"], parameters=parameters["late"])
         (tmp_path / "short may end").touch()
         assert worker.end() == 0, worker.said()

@@ -38,7 +38,12 @@ def simulator(running: SimulatorProcess) -> SimulatorProcess:
 
 @asynccontextmanager
 async def client_of(
-    base_url: str, app_id: str, secret: str, *, user_agent: str = user_agent("it@church.test"), timeout: float = 20.0
+    base_url: str,
+    app_id: str,
+    secret: str,
+    *,
+    user_agent: str = user_agent("it@church.test"),
+    timeout: float | httpx.Timeout = 20.0,
 ) -> AsyncIterator[PcoClient]:
     async with httpx.AsyncClient(verify=NOBODY, trust_env=False, timeout=timeout) as http:
         yield PcoClient(
@@ -159,7 +164,8 @@ async def test_a_fault_becomes_its_error_and_the_next_request_succeeds(
 
 async def test_silence_ends_with_the_timeout(simulator: SimulatorProcess) -> None:
     simulator.faults([{"kind": "hang", "at_request": 1}])
-    async with client_of(simulator.base_url, simulator.app_id, simulator.secret, timeout=0.2) as client:
+    timeout = httpx.Timeout(20.0, read=0.2)
+    async with client_of(simulator.base_url, simulator.app_id, simulator.secret, timeout=timeout) as client:
         with pytest.raises(errors.Unreachable, match="ReadTimeout"):
             await client.fetch_page(PEOPLE, expected_type="Person")
 

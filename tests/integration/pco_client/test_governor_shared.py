@@ -85,21 +85,20 @@ async def test_one_refusal_holds_back_every_reader(limited: SimulatorProcess, re
     log = limited.access_log()
     assert [one["status"] for one in log].count(429) == 1
     refused_at = log[10]["at"]
-    # the other reader may have had one request on its way
+    # the other reader may have had one request on its way, and a permit for the next before it was told
     meanwhile = [one for one in log[11:] if one["at"] < refused_at + 1.0]
-    assert len(meanwhile) <= 1
+    assert len(meanwhile) <= 2
     assert len(log) == 31
 
 
 async def test_a_request_of_another_program_is_seen_in_the_count(limited: SimulatorProcess, redis_url: str) -> None:
-    limited.rate_limit(limit=40, period=2)
+    limited.rate_limit(limit=40, period=4)
     limited.reset_log()
     async with httpx.AsyncClient(
         verify=NOBODY, base_url=limited.base_url, trust_env=False, headers={"User-Agent": "x"}
     ) as other:
-        for _ in range(30):
-            answer = await other.get("/people/v2/people", auth=(limited.app_id, limited.secret))
-            assert answer.status_code == 200
+        asked = (other.get("/people/v2/people", auth=(limited.app_id, limited.secret)) for _ in range(30))
+        assert {one.status_code for one in await asyncio.gather(*asked)} == {200}
     async with reader(limited, redis_url) as client:
         waited = await read(client, 15, at_once=1, lane="people")
     assert limited.stats()["refused"] == 0

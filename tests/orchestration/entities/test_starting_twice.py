@@ -26,7 +26,7 @@ def church_in_ten_pages(church: Church, monkeypatch: pytest.MonkeyPatch) -> Chur
 
 async def _started(church: Church) -> asyncio.Task[State[Any]]:
     """A sync that has asked PCO for its first page, and has many to go."""
-    church.simulator.latency(150)
+    church.simulator.latency(400)
     running = asyncio.create_task(sync_entity("grace", PEOPLE, epoch="monday", return_state=True))
     async with asyncio.timeout(20):
         while not await asyncio.to_thread(church.reads):  # noqa: ASYNC110 - it is another process that has to act

@@ -198,7 +198,7 @@ def test_many_deletions_that_were_accepted_stay_so_when_the_process_is_killed_wh
         gone = [str(one["id"]) for one in world.state(PEOPLE)][:60]
         world.churn([{"operation": "delete", "entity": PEOPLE, "id": one} for one in gone])
         asked = {f"/people/v2/people/{one}" for one in gone}
-        world.latency(50)
+        world.latency(400)
         parameters = {"org_id": "grace", "entity": PEOPLE, "epoch": "monday", "many_deletions": "accept"}
         with SyncProcess(church.environment(), tmp_path, **parameters) as process:
             wait_until(lambda: any(one["path"] in asked for one in world.access_log()), "it asks for who is gone")
