@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from pydantic_settings import BaseSettings
@@ -32,10 +33,11 @@ def names_of(settings: type[BaseSettings]) -> set[str]:
     return {f"{settings.model_config['env_prefix']}{field}".upper() for field in settings.model_fields}
 
 
-def known_settings() -> set[str]:
+@cache
+def known_settings() -> frozenset[str]:
     """Every variable that the product reads: the fields of the settings, and names that its code spells out."""
     code = "\n".join(read(path) for path in (*files(".py"), *files(".yaml")) if path.parts[0] in layers())
-    return names_of(SyncSettings) | names_of(WarmWorkerSettings) | set(NAME.findall(code))
+    return frozenset(names_of(SyncSettings) | names_of(WarmWorkerSettings) | set(NAME.findall(code)))
 
 
 def test_every_setting_is_told_and_no_other() -> None:

@@ -11,6 +11,7 @@ from tasks.request_plan import Planned
 
 ORG = "grace"
 CARDS = 2_000
+_planned: dict[tuple[str, ...], dict[str, Planned]] = {}
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,11 @@ def connected(
 
 
 async def plan(mode: str, *include: str) -> dict[str, Planned]:
-    planned, _ = await make_plan(ORG, mode, list(include), [])  # type: ignore[arg-type]
-    return {one.entity: one for one in planned}
+    """By entity. It is the same each time, and a plan of everything takes seconds."""
+    if (mode, *include) not in _planned:
+        planned, _ = await make_plan(ORG, mode, list(include), [])  # type: ignore[arg-type]
+        _planned[mode, *include] = {one.entity: one for one in planned}
+    return _planned[mode, *include]
 
 
 async def test_a_large_church_is_read_in_an_evening_and_its_night_in_less_than_an_hour() -> None:
