@@ -11,6 +11,7 @@ from pco_store.churches.wall import removed_churches
 from pco_store.connections.connections import connection_states
 from pco_store.freshness.reading import read_churches
 from pco_store.schema_check import check_schema
+from tasks.connections.opening import not_opened
 from tasks.credentials import church_blocks
 from tasks.settings import read_settings
 
@@ -52,6 +53,7 @@ async def known_churches() -> list[Church]:
         oauth = await connection_states(connection)
         names = await display_names(connection)
         removed = await removed_churches(connection)
+    closed = not_opened(oauth, settings)
     own = settings.church_of_token or None
     known = {*blocks, *read, *oauth, *names, *([own] if own else [])} - {one for one in removed if removed[one]}
     churches = []
@@ -71,6 +73,8 @@ async def known_churches() -> list[Church]:
             trouble.append(f"its tokens are gone: pco-sync connect {org_id} --oauth")
         elif connected == "oauth" and state is not None and state.dead_because:
             trouble.append(f"it has to be connected again ({state.dead_because}): pco-sync connect {org_id} --oauth")
+        elif connected == "oauth" and org_id in closed:
+            trouble.append(f"its tokens cannot be opened here: {closed[org_id]}")
         churches.append(
             Church(
                 org_id=org_id,

@@ -1,7 +1,7 @@
 """Whether anybody is there to work, and when the next sync is due: workers and schedules, as Prefect knows them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -10,8 +10,10 @@ from prefect.client.schemas.filters import (
     DeploymentFilterId,
     DeploymentFilterTags,
     FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterWorkQueueName,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
@@ -19,9 +21,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from deployments.provisioning.declared import declared_deployments
-from deployments.provisioning.names import TAG
+from deployments.provisioning.names import PERSONS, TAG
+from tasks.deployment_runs import DELTAS
+from tasks.reports.counted import counted
 
 ONLINE: Final = "ONLINE"
+PROMPT: Final = timedelta(minutes=5)
+"""A delta, or what a person started, that waits longer for a place is late. Nights may wait for hours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,15 +42,27 @@ class Scheduled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrefectWork:
-    """The workers that are online, by work pool, and what is scheduled. `troubles`: what keeps syncs from running."""
+    """The workers that are online, by work pool, and what is scheduled. `troubles`: what keeps syncs from running.
+
+    `late`: deltas, and what people started, that have waited too long for a place, the first of them since
+    `late_since`.
+    """
 
     workers: dict[str, int]
     scheduled: tuple[Scheduled, ...]
+    late: int = 0
+    late_since: datetime | None = None
 
     @property
     def troubles(self) -> list[str]:
         """In lines."""
         found = [f"no worker is online on the work pool {pool}" for pool, online in self.workers.items() if not online]
+        if self.late and self.late_since and not found:
+            since = f"{self.late_since:%Y-%m-%d %H:%M} UTC"
+            found.append(
+                f"the workers cannot keep up: {counted(self.late, 'run')} waited for a place since {since}; start "
+                "another worker, or raise its --limit"
+            )
         if not self.scheduled:
             return [*found, "nothing is deployed: `make deploy`"]
         return found + [f"all schedules of {one.deployment} are off" for one in self.scheduled if not one.active]
@@ -58,7 +76,22 @@ async def read_prefect_work() -> PrefectWork:
             deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
         )
         scheduled = [await _scheduled(client, one) for one in deployments if one.schedules]
-    return PrefectWork(workers=workers, scheduled=tuple(sorted(scheduled, key=lambda one: one.deployment)))
+        late = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            work_queue_name=FlowRunFilterWorkQueueName(any_=[PERSONS, DELTAS]),
+            next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) - PROMPT),
+        )
+        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+        count = await client.count_flow_runs(flow_run_filter=late, deployment_filter=ours)
+        first = await client.read_flow_runs(
+            flow_run_filter=late, deployment_filter=ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=1
+        )
+    return PrefectWork(
+        workers=workers,
+        scheduled=tuple(sorted(scheduled, key=lambda one: one.deployment)),
+        late=count,
+        late_since=first[0].next_scheduled_start_time if first else None,
+    )
 
 
 async def _online(client: PrefectClient, pool: str) -> int:

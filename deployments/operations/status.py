@@ -15,6 +15,8 @@ from deployments.environment import ServersNotFoundError, embedded_services, fin
 from deployments.exit_codes import DONE, FAILED
 from deployments.foreseen import foreseen
 from deployments.interrupts import interrupts
+from deployments.transaction import transaction
+from pco_store.connections.connections import ConnectionState, connection_states
 from pco_store.errors import SchemaMissing, StoreError
 from pco_store.freshness.announcing import nothing_read
 from pco_store.freshness.reading import ChurchFreshness
@@ -40,8 +42,14 @@ def show_status(org_id: str | None, console: Console, *, as_json: bool) -> int:
     with suppress(ServersNotFoundError):  # who has the database only is told of the data only
         find_servers()
     code, found = _show_data(org_id, console, as_json=as_json)
-    work = _show_work(console, as_json=as_json) if os.environ.get("PREFECT_API_URL") else {}
-    return _ended({**document, **found, **work}, server_code or code, as_json=as_json)
+    document = {**document, **found}
+    if os.environ.get("PREFECT_API_URL"):
+        work = _show_work(console, as_json=as_json)
+        troubles = [*work["troubles"], *_closed_tokens(found)]
+        for trouble in () if as_json else troubles:
+            console.print(f"trouble         [yellow]{escape(trouble)}[/]", highlight=False, soft_wrap=True)
+        document = {**document, **work, "troubles": troubles}
+    return _ended(document, server_code or code, as_json=as_json)
 
 
 def _is_up(document: Mapping[str, Any]) -> bool:
@@ -86,6 +94,22 @@ async def _never_begun(known: Collection[str]) -> list[ChurchFreshness]:
     return [nothing_read(org_id) for org_id in org_ids if org_id not in known]
 
 
+def _closed_tokens(found: Mapping[str, Any]) -> list[str]:
+    """A line for each reason why tokens cannot be opened here; none if the database is away, which is shown above."""
+    if "database_trouble" in found:
+        return []
+    from tasks.connections.opening import not_opened  # Prefect reads its settings when it is imported
+
+    async def read() -> Mapping[str, ConnectionState]:
+        async with transaction() as connection:
+            return await connection_states(connection)
+
+    churches: dict[str, list[str]] = {}
+    for org_id, reason in not_opened(interrupts.run(read()), read_settings()).items():
+        churches.setdefault(reason, []).append(org_id)
+    return [f"the tokens of {', '.join(names)} cannot be opened here: {reason}" for reason, names in churches.items()]
+
+
 def _show_work(console: Console, *, as_json: bool) -> dict[str, Any]:
     """Workers and schedules change no exit code: what they should have done and did not is seen in the data."""
     from deployments.current.prefect_work import read_prefect_work  # Prefect reads its settings when it is imported
@@ -96,15 +120,11 @@ def _show_work(console: Console, *, as_json: bool) -> dict[str, Any]:
         known = foreseen(error)
         if known is None:
             raise
-        if not as_json:
-            console.print(f"Prefect         [red]{escape(known[0])}[/]", highlight=False, soft_wrap=True)
-        return {"troubles": [known[0]]}
+        return {"troubles": [f"Prefect: {known[0]}"]}
     if not as_json:
         for pool, online in work.workers.items():
             console.print(f"workers         {online} online on {pool}", highlight=False, soft_wrap=True)
         for one in work.scheduled:
             at = "nothing is scheduled" if one.next_at is None else f"next at {one.next_at:%Y-%m-%d %H:%M} UTC"
             console.print(f"schedule        {one.deployment}: {at}", highlight=False, soft_wrap=True)
-        for trouble in work.troubles:
-            console.print(f"trouble         [yellow]{trouble}[/]", highlight=False, soft_wrap=True)
     return {"workers": work.workers, "scheduled": [asdict(one) for one in work.scheduled], "troubles": work.troubles}

@@ -71,6 +71,7 @@ class ConnectionState:
     sub: str
     base_url: str
     scopes: tuple[str, ...]
+    sealed_with: str
     dead_because: str | None
 
 
@@ -152,7 +153,10 @@ async def churches_to_connect_again(connection: AsyncConnection) -> dict[str, st
 async def connection_states(connection: AsyncConnection) -> dict[str, ConnectionState]:
     """How each church that is read by OAuth is connected, without its tokens."""
     found = await connection.execute(
-        text("SELECT org_id, organization_id, sub, base_url, scopes, state, last_error FROM sync.connections")
+        text(
+            "SELECT org_id, organization_id, sub, base_url, scopes, sealed_with, state, last_error "
+            "FROM sync.connections"
+        )
     )
     return {
         row.org_id: ConnectionState(
@@ -160,6 +164,7 @@ async def connection_states(connection: AsyncConnection) -> dict[str, Connection
             sub=row.sub,
             base_url=row.base_url,
             scopes=tuple(row.scopes),
+            sealed_with=row.sealed_with,
             dead_because=(row.last_error or "its tokens are dead") if row.state == NEEDS_AUTHORISATION else None,
         )
         for row in found

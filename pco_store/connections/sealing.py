@@ -43,6 +43,14 @@ class TokenKeys:
         """A name for the key that seals: a digest, safe to store and to show."""
         return self._names[0]
 
+    def check(self, sealed_with: str) -> None:
+        """Raises `TokenKeysWrong` if none of the keys is the one of this name."""
+        if sealed_with not in self._names:
+            raise TokenKeysWrong(
+                f"{VARIABLE} lacks the key {sealed_with}, with which stored tokens are encrypted (it has "
+                f"{', '.join(self._names)}); add it behind the others, or connect again"
+            )
+
     def seal(self, token: str) -> str:
         """Encrypted with the newest key."""
         return self._fernet.encrypt(token.encode()).decode("ascii")
@@ -52,12 +60,8 @@ class TokenKeys:
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken:
-            if sealed_with in self._names:
-                raise TokenKeysWrong("stored tokens were changed after they were encrypted; connect again") from None
-            raise TokenKeysWrong(
-                f"{VARIABLE} lacks the key {sealed_with}, with which stored tokens are encrypted (it has "
-                f"{', '.join(self._names)}); add it behind the others, or connect again"
-            ) from None
+            self.check(sealed_with)
+            raise TokenKeysWrong("stored tokens were changed after they were encrypted; connect again") from None
 
     def __repr__(self) -> str:
         return f"TokenKeys({', '.join(self._names)})"

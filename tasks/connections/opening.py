@@ -1,5 +1,6 @@
 """Builds the credential of a church that is read by OAuth, from what a process has open."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import httpx
@@ -8,8 +9,10 @@ from prefect.events import emit_event
 from pco_client.client import user_agent
 from pco_client.oauth import OAuthClient
 from pco_client.token_endpoint import TokenEndpoint
+from pco_store.connections.connections import ConnectionState
 from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database
+from pco_store.errors import TokenKeysWrong
 from tasks.connections.oauth_credential import OAuthCredential
 from tasks.connections.renewing import Renewal
 from tasks.logs import sync_logger
@@ -22,6 +25,17 @@ DEAD: Final = "pco-sync.connection.needs-authorisation"
 def token_keys(settings: SyncSettings) -> TokenKeys:
     """The keys that tokens are encrypted with. Raises `TokenKeysWrong`."""
     return TokenKeys.parse(None if settings.token_keys is None else settings.token_keys.get_secret_value())
+
+
+def not_opened(states: Mapping[str, ConnectionState], settings: SyncSettings) -> dict[str, str]:
+    """The churches whose tokens the keys of this environment do not open, and why."""
+    found = {}
+    for org_id, state in states.items():
+        try:
+            token_keys(settings).check(state.sealed_with)
+        except TokenKeysWrong as error:
+            found[org_id] = str(error)
+    return found
 
 
 def build_credential(

@@ -11,10 +11,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from deployments.app import main
+from deployments.current.prefect_work import read_prefect_work
 from deployments.provisioning.names import QUEUES, WORK_POOL
 from deployments.provisioning.provision import save_credentials
 from flows.sync_organizations import sync_organizations
 from tasks.churches.starting import share_of
+from tasks.deployment_runs import Turn, queue_of, start_organization
 from tests.acceptance.warm_workers import Pool, warm_worker
 from tests.fleet import Fleet
 from tests.stack import Stack, wait_until
@@ -79,6 +81,23 @@ def test_one_run_at_a_time_starts_the_churches(scheduled: Fleet) -> None:
 
     assert sorted(len(one) for one in asyncio.run(at_once())) == [0, 0, 0, len(CHURCHES)]
     assert len(asyncio.run(_waiting())) == len(CHURCHES)
+
+
+def test_what_waits_for_a_place_longer_than_it_should_is_counted_and_no_night(scheduled: Fleet) -> None:
+    now = datetime.now(UTC)
+    first, second, *_ = CHURCHES
+
+    async def start(org_id: str, minutes: float, mode: str) -> None:
+        turn = Turn(at=now - timedelta(minutes=minutes), queue=queue_of(mode))
+        await start_organization(org_id, turn=turn, mode=mode)
+
+    before = asyncio.run(read_prefect_work())
+    for org_id, minutes, mode in ((first, 20, "delta"), (second, 3, "delta"), (first, 40, "rest")):
+        asyncio.run(start(org_id, minutes, mode))
+    work = asyncio.run(read_prefect_work())
+    assert work.late == before.late + 1
+    assert work.late_since is not None
+    assert abs(work.late_since - (now - timedelta(minutes=20))) < timedelta(seconds=1)
 
 
 def test_deploy_makes_the_queues_in_their_order_and_leaves_what_a_person_has_set(fleet: Fleet) -> None:
