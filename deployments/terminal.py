@@ -20,3 +20,9 @@ def print_plain(console: Console, *lines: str) -> None:
     """Each line as it is: without markup, without colours, and broken by the terminal only."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_words(console: Console, *lines: str) -> None:
+    """Sentences for a person: a terminal breaks them between words, and nobody breaks them for a program."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)

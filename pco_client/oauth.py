@@ -44,7 +44,7 @@ class ConsentFailedError(Exception):
 
 
 class ForeignRedirectError(ConsentFailedError):
-    """The address is not the answer to our link."""
+    """The address is not the answer to our link; the right one may still come."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,14 +123,14 @@ def read_redirect(url: str, *, state: str) -> str:
         told = {}
     if not secrets.compare_digest(told.get("state", "").encode(), state.encode()):
         raise ForeignRedirectError(
-            "this address does not belong to the link that was shown (its `state` is another one); open the link again"
+            "this address does not belong to the link that was shown (its `state` is another one)"
         )
     if "error" in told:
         if told["error"] == "access_denied":
             raise ConsentFailedError("the consent was refused at Planning Center; nothing was stored")
         raise ConsentFailedError(f"Planning Center gave no consent: {_word(told['error'])}; nothing was stored")
     if not told.get("code"):
-        raise ConsentFailedError("the address holds no code; paste all of it, from http to the end")
+        raise ForeignRedirectError("this address holds no code; it is needed whole, from http to the end")
     return told["code"]
 
 

@@ -8,10 +8,9 @@ from typing import Final
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from deployments.connecting.consent import Consent, consent_by_browser, consent_by_hand
+from deployments.connecting.consent import Consent, consent_by_browser, consent_by_hand, has_browser
 from deployments.connecting.loopback import PORTS, redirect_uri
 from deployments.ended import print_document
 from deployments.exit_codes import DONE, INCOMPLETE
@@ -20,11 +19,11 @@ from deployments.operations.connect import address_of, organization_read_by
 from deployments.parameters import WrongArgumentError, products_with_scope
 from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import find_block, save_oauth_church, save_oauth_client
-from deployments.terminal import print_plain
+from deployments.terminal import print_words
 from deployments.transaction import transaction
 from pco_client.auth import AccessToken
 from pco_client.client import user_agent
-from pco_client.errors import BadRequest, PcoError, StopError
+from pco_client.errors import BadRequest, ClientRefused, PcoError, StopError
 from pco_client.oauth import (
     ConsentFailedError,
     ConsentingUser,
@@ -38,7 +37,7 @@ from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import NewConnection, find_connection, store_connection
 from pco_store.schema_check import check_schema
 from tasks.connections.opening import token_keys
-from tasks.credentials import TOKENS_PAGE, find_oauth_client, is_live
+from tasks.credentials import CLIENT_BLOCK, TOKENS_PAGE, find_oauth_client, is_live
 from tasks.settings import SyncSettings, read_settings
 
 LAG_SECONDS: Final = 1.0
@@ -81,14 +80,15 @@ def ask_and_connect_by_oauth(wish: Wish, base_url: str | None, console: Console,
     address = address_of(wish.org_id, base_url)
     if not is_live(address):
         warning = f"the consent will be requested from {shown(address)}, not from Planning Center"
-        print_plain(console, warning)
-    check_prefect()
-    prepared = interrupts.run(_prepare(wish, address))
-    client = prepared.client or _ask_for_client(console)
-    if wish.with_browser:
-        consent = interrupts.run(consent_by_browser(address, client, scopes_of(wish.chosen), console))
-    else:
-        consent = consent_by_hand(address, client, scopes_of(wish.chosen), console)
+        print_words(console, warning)
+    with interrupts.parting("interrupted; nothing was stored"):
+        check_prefect()
+        prepared = interrupts.run(_prepare(wish, address))
+        client = prepared.client or _ask_for_client(console)
+        if wish.with_browser and has_browser():
+            consent = interrupts.run(consent_by_browser(address, client, scopes_of(wish.chosen), console))
+        else:
+            consent = consent_by_hand(address, client, scopes_of(wish.chosen), console)
     user, pair = interrupts.run(_connect(wish, address, prepared, client, consent))
     if prepared.client is None:
         interrupts.run(save_oauth_client(client))
@@ -131,14 +131,13 @@ async def _organization_of_token(org_id: str, address: str) -> str | None:
 
 
 def _ask_for_client(console: Console) -> OAuthClient:
-    console.print(
+    print_words(
+        console,
         f"The OAuth application of all churches is registered at {TOKENS_PAGE}, with these redirect addresses: "
         + ", ".join(redirect_uri(port) for port in PORTS),
-        highlight=False,
-        soft_wrap=True,
     )
     try:
-        client_id = input("Client ID: ").strip()
+        client_id = console.input("Client ID: ").strip()
         secret = getpass.getpass("Secret (not shown; empty for a public application): ").strip()
     except EOFError:
         raise ConsentFailedError(
@@ -156,7 +155,10 @@ async def _connect(
     settings = prepared.settings
     async with httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
         endpoint = TokenEndpoint(http, base_url=address, client=client, user_agent=user_agent(settings.contact))
-        pair = await endpoint.exchange(consent.code, redirect_uri=consent.redirect_uri, verifier=consent.verifier)
+        try:
+            pair = await endpoint.exchange(consent.code, redirect_uri=consent.redirect_uri, verifier=consent.verifier)
+        except ClientRefused as error:
+            raise ConsentFailedError(f"{error}: {_where_from(prepared)}; nothing was stored") from None
         try:
             user = await _who(endpoint, pair)
             if prepared.organization not in (None, user.organization_id):
@@ -172,6 +174,13 @@ async def _connect(
             raise
     await save_oauth_church(wish.org_id, address)
     return user, pair
+
+
+def _where_from(prepared: _Prepared) -> str:
+    """What to look at if the application's id or secret is wrong."""
+    if prepared.settings.client_id:
+        return "they are those of PCO_SYNC_CLIENT_ID and PCO_SYNC_CLIENT_SECRET"
+    return f"they are those of the block pco-oauth-client/{CLIENT_BLOCK}" if prepared.client else "try again"
 
 
 async def _who(endpoint: TokenEndpoint, pair: TokenPair) -> ConsentingUser:
@@ -230,11 +239,11 @@ def _report(wish: Wish, user: ConsentingUser, pair: TokenPair, console: Console,
     for one in wish.chosen:
         table.add_row(one, str(scope_of(one)), "no" if one in missing else "yes")
     console.print(table)
-    told = (
-        f"connected: [bold]{escape(user.organization_name)}[/] (organization {escape(user.organization_id)}) as "
-        f"{wish.org_id}; its tokens are encrypted in the database, and the block {block} says so"
+    print_words(
+        console,
+        f"connected: {user.organization_name} (organization {user.organization_id}) as {wish.org_id}; its tokens are "
+        f"encrypted in the database, and the block {block} says so",
     )
-    console.print(told, soft_wrap=True)
     if missing:
-        console.print(f"not granted: {', '.join(missing)}; they are left out of every sync", soft_wrap=True)
+        print_words(console, f"not granted: {', '.join(missing)}; they are left out of every sync")
     return code

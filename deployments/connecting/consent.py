@@ -1,6 +1,7 @@
 """Asks a user of the church for a consent: the link, and the answer that comes by the browser or is pasted."""
 
 import asyncio
+import os
 import sys
 import threading
 import webbrowser
@@ -11,10 +12,18 @@ from typing import Final
 from rich.console import Console
 
 from deployments.connecting.loopback import PORTS, listening, redirect_uri
-from deployments.terminal import print_plain
-from pco_client.oauth import ConsentFailedError, OAuthClient, authorize_url, new_secret, read_redirect
+from deployments.terminal import print_plain, print_words
+from pco_client.oauth import (
+    ConsentFailedError,
+    ForeignRedirectError,
+    OAuthClient,
+    authorize_url,
+    new_secret,
+    read_redirect,
+)
 
 ANSWER_MINUTES: Final = 10
+PASTES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,12 +35,22 @@ class Consent:
     verifier: str = field(repr=False)
 
 
+def has_browser() -> bool:
+    """Whether a page can be opened here. Where no window can, a browser for terminals would take this one."""
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"))
+
+
 async def consent_by_browser(address: str, client: OAuthClient, scopes: Sequence[str], console: Console) -> Consent:
     """Open the page, and wait for the browser to come back. Raises `ConsentFailedError`, `NoPortError`."""
     state, verifier = new_secret(), new_secret()
     async with listening(state) as loopback:
         link = _link(address, client, scopes, uri=loopback.redirect_uri, state=state, verifier=verifier)
         _show_link(link, console, "Consent as a user who may read the church's data. The page opens now, or open it:")
+        print_words(
+            console,
+            f"Waiting for the answer, {ANSWER_MINUTES} minutes at most. If your browser is on another machine: Ctrl-C, "
+            "then the same with --no-browser.",
+        )
         threading.Thread(target=webbrowser.open, args=(link,), name="browser", daemon=True).start()
         try:
             async with asyncio.timeout(ANSWER_MINUTES * 60):
@@ -53,15 +72,22 @@ def consent_by_hand(address: str, client: OAuthClient, scopes: Sequence[str], co
     state, verifier, uri = new_secret(), new_secret(), redirect_uri(PORTS[0])
     link = _link(address, client, scopes, uri=uri, state=state, verifier=verifier)
     _show_link(link, console, "Open this link in any browser, and consent as a user who may read the church's data:")
-    console.print(
-        "The browser then shows that a page cannot be reached. Copy all of its address, and paste it here.",
-        soft_wrap=True,
+    print_words(
+        console, "The browser then shows that a page cannot be reached. Copy all of its address, and paste it here."
     )
+    for _ in range(PASTES - 1):
+        try:
+            return Consent(code=_pasted(console, state), redirect_uri=uri, verifier=verifier)
+        except ForeignRedirectError as error:
+            print_words(console, f"{error}. Paste the one that the browser shows now.")
+    return Consent(code=_pasted(console, state), redirect_uri=uri, verifier=verifier)
+
+
+def _pasted(console: Console, state: str) -> str:
     try:
-        pasted = input("Address: ")
+        return read_redirect(console.input("Address: "), state=state)
     except EOFError:
         raise ConsentFailedError("the input ended before an address was pasted; nothing was stored") from None
-    return Consent(code=read_redirect(pasted, state=state), redirect_uri=uri, verifier=verifier)
 
 
 def _link(address: str, client: OAuthClient, scopes: Sequence[str], *, uri: str, state: str, verifier: str) -> str:
@@ -69,6 +95,6 @@ def _link(address: str, client: OAuthClient, scopes: Sequence[str], *, uri: str,
 
 
 def _show_link(link: str, console: Console, words: str) -> None:
-    console.print(words, soft_wrap=True)
-    print_plain(console, link)
+    print_words(console, words)
+    print_plain(console, "", link, "")
     sys.stdout.flush()

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
 
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
@@ -15,7 +14,7 @@ from deployments.interrupts import interrupts
 from deployments.parameters import WrongArgumentError
 from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import find_block, save_credentials
-from deployments.terminal import print_plain
+from deployments.terminal import print_words
 from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import Credential, PersonalAccessToken, RenewedCredential
@@ -23,7 +22,7 @@ from pco_client.client import PcoClient, user_agent
 from pco_client.governor import ProcessGovernor
 from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import forget_connection
-from tasks.credentials import ReservedOrganizationError, check_not_reserved, is_live
+from tasks.credentials import TOKENS_PAGE, ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
 
 
@@ -35,20 +34,17 @@ def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_j
     address = address_of(org_id, base_url)
     if not is_live(address):
         warning = f"the token will be sent to {shown(address)}, not to Planning Center"
-        print_plain(console, warning)
+        print_words(console, warning)
     check_prefect()
-    console.print(
-        "A Personal Access Token is made at https://api.planningcenteronline.com/oauth/applications", soft_wrap=True
-    )
-    application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or input("Application ID: ").strip()
+    print_words(console, f"A Personal Access Token is made at {TOKENS_PAGE}")
+    application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or console.input("Application ID: ").strip()
     secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
     name = interrupts.run(connect(org_id, application_id, secret, address))
     block = f"pco-credentials/{org_id}"
     if as_json:
         print_document({"org_id": org_id, "name": name, "block": block, "exit_code": DONE})
     else:
-        told = f"connected: PCO knows this token as [bold]{escape(name)}[/]; stored as the block {block}"
-        console.print(told, soft_wrap=True)
+        print_words(console, f"connected: PCO knows this token as {name}; stored as the block {block}")
     return DONE
 
 

@@ -1,7 +1,10 @@
 """`connect --oauth`: from the consent page to a sync that reads with the church's tokens, and what goes wrong there."""
 
 import asyncio
+import io
 import json
+import os
+import signal
 import socket
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ from deployments.app import main
 from deployments.churches.adding import WrongChurchesError
 from deployments.churches.consented import ConsentedChurch, add_consented
 from deployments.connecting.loopback import PORTS
-from deployments.exit_codes import DONE, FAILED, INCOMPLETE, USAGE
+from deployments.exit_codes import DONE, FAILED, INCOMPLETE, INTERRUPTED, USAGE
 from deployments.provisioning.provision import save_credentials
 from flows.sync_organizations import sync_organizations
 from pco_client.oauth import authorize_url, code_form, new_secret, read_redirect, scopes_of
@@ -30,6 +33,7 @@ from tests.stack import wait_until
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 SECOND = "263469"
+OTHER_KEY = Fernet.generate_key().decode()
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,7 @@ def unconnected(church: Church, provider: SimulatorProcess, monkeypatch: pytest.
     for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
         monkeypatch.delenv(f"PCO_SYNC_{name}", raising=False)
     monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", provider.base_url)
+    monkeypatch.setenv("BROWSER", "one that a test puts there")
     monkeypatch.setenv("PCO_SYNC_CLIENT_ID", "demo-client")
     monkeypatch.setenv("PCO_SYNC_CLIENT_SECRET", "demo-client-secret")
     monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", Fernet.generate_key().decode())
@@ -105,7 +110,7 @@ def test_a_church_that_consents_is_synced_with_its_tokens(
 def test_a_machine_without_a_browser_takes_the_pasted_answer(
     unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def paste(_: str) -> str:
+    def paste() -> str:
         (link,) = [one for one in capsys.readouterr().err.split() if one.startswith("http://") and "authorize" in one]
         return f"  {consent(link)} "
 
@@ -121,7 +126,7 @@ def test_a_machine_without_a_browser_takes_the_pasted_answer(
 def test_a_code_that_went_to_another_port_than_the_one_that_waits_is_refused(
     unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def paste(_: str) -> str:
+    def paste() -> str:
         (link,) = [one for one in capsys.readouterr().out.split() if one.startswith("http://") and "authorize" in one]
         return consent(link.replace(str(PORTS[0]), str(PORTS[1])))
 
@@ -145,10 +150,64 @@ def test_an_answer_to_another_link_is_refused(
     pasted: str,
     told: str,
 ) -> None:
-    monkeypatch.setattr("builtins.input", lambda _: pasted)
+    monkeypatch.setattr("builtins.input", lambda: pasted)
     assert main(["connect", "grace", "--oauth", "--no-browser"]) == FAILED
     assert told in capsys.readouterr().err
     assert unconnected.simulator.oauth()["requests"] == []
+
+
+def test_a_wrong_address_can_be_pasted_again(
+    unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    links: list[str] = []
+
+    def paste() -> str:
+        out = capsys.readouterr().out.split()
+        links.extend(one for one in out if one.startswith("http://") and "authorize" in one)
+        pastes.append("Paste the one" in " ".join(out))
+        return consent(links[0]) if pastes[-1] else links[0]
+
+    pastes: list[bool] = []
+    monkeypatch.setattr("builtins.input", paste)
+    assert main(["connect", "grace", "--oauth", "--no-browser", "--product", "people"]) == DONE
+    assert pastes == [False, True]
+    assert rows(unconnected) == [("grace", FIRST, "active", 1)]
+
+
+def test_a_machine_that_cannot_open_a_page_asks_for_the_address(
+    unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A browser for terminals would take this one, and one of another machine cannot reach this one's loopback."""
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("webbrowser.open", pytest.fail)
+    monkeypatch.setattr("builtins.input", lambda: "nonsense")
+    assert main(["connect", "grace", "--oauth"]) == FAILED
+    assert "paste it here" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_program_finds_no_question_on_standard_output(
+    unconnected: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["connect", "grace", "--oauth", "--no-browser", "--json"]) == FAILED
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "the input ended before an address was pasted" in printed.err
+
+
+def test_whoever_gives_up_waiting_has_stored_nothing(
+    unconnected: Church,
+    browser: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    browser()
+    monkeypatch.setattr(webbrowser, "open", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    assert main(["connect", "grace", "--oauth"]) == INTERRUPTED
+    assert capsys.readouterr().err.strip() == "interrupted; nothing was stored"
+    assert rows(unconnected) == []
 
 
 def test_a_user_who_cancels_leaves_nothing_behind(
@@ -238,6 +297,7 @@ def test_a_wrong_client_secret_is_said(
     assert main(["connect", "grace", "--oauth"]) == FAILED
     err = capsys.readouterr().err
     assert "PCO does not accept the OAuth client id and secret" in err
+    assert "they are those of PCO_SYNC_CLIENT_ID and PCO_SYNC_CLIENT_SECRET; nothing was stored" in err
     assert "canary" not in err
     assert rows(unconnected) == []
 
@@ -327,6 +387,48 @@ def test_a_removal_revokes_the_tokens_or_says_why_not_and_deletes_them_in_any_ca
     assert said in " ".join(capsys.readouterr().out.split())
     assert unconnected.simulator.oauth()["alive"][FIRST] == alive
     assert rows(unconnected) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("", "PCO_SYNC_TOKEN_KEYS is not set"),
+        ("not-a-key", "PCO_SYNC_TOKEN_KEYS: key 1 of 1 is no key"),
+        (OTHER_KEY, "PCO_SYNC_TOKEN_KEYS lacks the key"),
+        (f"{OTHER_KEY},{{}}", None),
+    ],
+)
+def test_a_key_that_is_missing_wrong_or_rotated_is_said_in_a_line_by_a_sync_status_and_the_list(
+    unconnected: Church,
+    browser: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    keys: str,
+    said: str | None,
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth", "--product", "people"]) == DONE
+    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", keys.format(os.environ["PCO_SYNC_TOKEN_KEYS"]))
+    ended = unconnected.end()
+    capsys.readouterr()
+    lines = {}
+    for command in ("churches", "status"):
+        main([command])
+        out = capsys.readouterr().out
+        lines[command] = [one for one in out.splitlines() if "cannot be opened here: PCO_SYNC_TOKEN_KEYS" in one]
+    if said is None:
+        assert ended.is_completed()
+        assert lines == {"churches": [], "status": []}
+    else:
+        assert ended.name == "Failed"
+        assert said in str(ended.message)
+        assert "\n" not in str(ended.message)
+        for found in lines.values():
+            (line,) = found
+            assert "grace" in line
+            assert said in line
+    assert [one["outcome"] for one in unconnected.simulator.oauth()["requests"]] == ["granted"], "no token was spent"
+    assert rows(unconnected) == [("grace", FIRST, "active", 1)]
 
 
 def test_a_church_whose_tokens_are_dead_is_skipped_by_schedules_with_one_event(
