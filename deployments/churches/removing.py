@@ -140,8 +140,8 @@ async def _identities(org_id: str, database: Database, settings: SyncSettings) -
     own = {users[org_id]} if org_id in users else set()
     tokens = await _tokens_of(org_id, settings)
     if tokens:
-        others = [one for one, data in (await church_blocks()).items() if one != org_id and not data.get("oauth")]
-        for other in others:
+        others = {one for one, data in (await church_blocks()).items() if not data.get("oauth")}
+        for other in {*others, settings.church_of_token or org_id} - {org_id}:
             tokens -= await _tokens_of(other, settings)
     return (own - {user for one, user in users.items() if one != org_id}) | tokens
 
