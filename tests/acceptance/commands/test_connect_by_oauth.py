@@ -452,6 +452,22 @@ def test_a_church_whose_tokens_are_dead_is_skipped_by_schedules_with_one_event(
     wait_until(lambda: asyncio.run(_events("grace")) == 1, "the event came")
 
 
+def test_the_schedule_keeps_the_tokens_of_a_paused_church_alive_and_encrypts_with_the_newest_key(
+    unconnected: Church, browser: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth", "--product", "people"]) == DONE
+    for days, version in ((27, 1), (2, 2)):
+        unconnected.sql(f"UPDATE sync.connections SET refresh_issued_at = refresh_issued_at - interval '{days} days'")
+        assert sync_organizations() == [], "schedules leave the church of a simulator out"
+        assert rows(unconnected) == [("grace", FIRST, "active", version)]
+    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", f"{OTHER_KEY},{os.environ['PCO_SYNC_TOKEN_KEYS']}")
+    assert sync_organizations() == []
+    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", OTHER_KEY)
+    assert unconnected.sync().rows == 30, "the old key can be taken out"
+    assert rows(unconnected) == [("grace", FIRST, "active", 2)]
+
+
 async def _schedule(org_id: str, scheduled: bool) -> None:
     from deployments.provisioning.provision import find_block
 
