@@ -1,9 +1,9 @@
 """Starts the syncs of all churches, each at its own time of an interval, so that they do not come all at once."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx
@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 
-from tasks.deployment_runs import Turn, queue_of, start_organization
+from tasks.deployment_runs import DELTAS, Turn, queue_of, start_organization
 from tasks.fan_out.submitting import deployments_read_once
 from tasks.logs import sync_logger
 from tasks.runs.opening import reason_of
@@ -28,11 +28,14 @@ LISTS_UNDER_WAY: Final = 100
 children of others need not wait behind a thousand.
 """
 AT_ONCE: Final = 200
+FEW: Final = 2
+FEW_OF_ALL: Final = 0.02
+"""So many churches, and so many more of all, may be unable to begin for reasons of their own: they stop nobody else."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Starts:
-    """The churches whose sync is started, those that wait for an earlier start, and those that Prefect refused."""
+    """The churches whose sync is started, those that keep what they have, and those that Prefect refused."""
 
     started: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
@@ -54,25 +57,39 @@ def start_of(org_id: str, *, due: datetime, spread: timedelta, now: datetime) ->
     return max(now, due + share_of(org_id) * spread)
 
 
+def to_start(org_ids: Sequence[str], waiting: Mapping[str, Sequence[datetime]], *, now: datetime) -> list[str]:
+    """The churches that get a start in the interval that begins. `waiting`: for when they have one that did not begin.
+
+    Who is late gets the next start, too: else churches whose time is late in the interval would be started half as
+    often as others when the workers cannot keep up. Who has two keeps them; and when more than a few have, nobody gets
+    another one in this interval, so that all are late alike.
+    """
+    behind = {one for one in org_ids if len(waiting.get(one, ())) > 1}
+    if len(behind) > FEW + FEW_OF_ALL * len(org_ids):
+        return []
+    return [one for one in org_ids if one not in behind and all(at <= now for at in waiting.get(one, ()))]
+
+
 async def start_churches(
     org_ids: list[str], *, deployment: str, due: datetime, spread: timedelta, now: datetime, plan: Mapping[str, Any]
 ) -> Starts:
     """Ask Prefect for a run of each church, the next ones first. `plan`: the parameters of `sync_organization`.
 
-    A church that has not begun its last one of the same plan keeps that: when there are more churches than the workers
-    can serve, they come later, and do not pile up. Raises `NotDeployedError`, and what Prefect answers to the question
-    which of them wait.
+    A church that has not begun its last one of the same plan keeps that, or of spread deltas two (`to_start`): when
+    there are more churches than the workers can serve, they come later, and do not pile up. Raises `NotDeployedError`,
+    and what Prefect answers to the question which of them wait.
     """
     starts, queue = Starts(), queue_of(plan["mode"])
-    waiting = {
-        run.parameters.get("org_id")
-        async for run in _waiting(deployment)
-        if all(run.parameters.get(name) == plan[name] for name in plan)
-    }
+    waiting: dict[str, list[datetime]] = {}
+    async for run in _waiting(deployment):
+        if all(run.parameters.get(name) == plan[name] for name in plan):
+            waiting.setdefault(run.parameters["org_id"], []).append(_time_of(run, now))
+    is_spread = queue == DELTAS and bool(spread)
+    chosen = set(to_start(org_ids, waiting, now=now) if is_spread else set(org_ids) - waiting.keys())
     times = {one: start_of(one, due=due, spread=spread, now=now) for one in org_ids}
     with deployments_read_once():
         for org_id in sorted(org_ids, key=times.__getitem__):
-            if org_id in waiting:
+            if org_id not in chosen:
                 starts.waiting.append(org_id)
                 continue
             turn = Turn(at=times[org_id], queue=queue)
@@ -86,6 +103,12 @@ async def start_churches(
             else:
                 starts.started.append(org_id)
     return starts
+
+
+def _time_of(run: FlowRun, now: datetime) -> datetime:
+    """When it was to begin; whose time is not told counts as not yet due."""
+    at = run.next_scheduled_start_time or run.expected_start_time
+    return now + timedelta(seconds=1) if at is None else datetime.fromtimestamp(at.timestamp(), UTC)
 
 
 async def _waiting(deployment: str) -> AsyncIterator[FlowRun]:
