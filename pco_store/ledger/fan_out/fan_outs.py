@@ -197,12 +197,14 @@ async def cancel_fan_out(connection: AsyncConnection, root_id: int) -> bool:
 async def let_continue(connection: AsyncConnection, root_id: int) -> bool:
     """Whoever comes first may continue a fan-out that was cancelled or has failed; whether it was one of these.
 
-    It stands as abandoned from here on, so the recovery continues it if nobody else does.
+    It stands as abandoned from here on, so the recovery continues it if nobody else does. The flow run that was
+    cancelled is no longer its own: the recovery would take that for the wish of a person, and cancel it again.
     """
     result = await connection.execute(
         text(
             """
-            UPDATE sync.runs SET state = 'running', fence = fence + 1, error = NULL, lease_until = now()
+            UPDATE sync.runs
+            SET state = 'running', fence = fence + 1, error = NULL, lease_until = now(), flow_run_id = NULL
             WHERE run_id = :root_id AND fan_out IS NOT NULL AND state IN ('cancelled', 'failed')
             """
         ),

@@ -1,9 +1,11 @@
 """What the ledger shows of a fan-out: its own rows, what PCO refuses, what is missing, what Prefect is to show."""
 
 from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
 
 import pytest
 
+from pco_store.ledger.abandoned import abandoned_runs
 from pco_store.ledger.fan_out.children import revive_children
 from pco_store.ledger.fan_out.fan_outs import cancel_fan_out, complete_if_done, count_children, let_continue
 from pco_store.ledger.results import list_unshown, note_unshown, show_later, was_shown
@@ -124,3 +126,18 @@ async def test_a_cancelled_fan_out_is_continued_by_whoever_comes_first(church: F
         assert await cancel_fan_out(connection, root.run_id)
         assert await let_continue(connection, root.run_id)
         assert not await complete_if_done(connection, root.run_id), "its parents are read to their end first"
+
+
+async def test_a_fan_out_that_goes_on_again_is_not_cancelled_because_its_flow_run_was(church: FanOutChurch) -> None:
+    root = await church.run("first")
+    await church.sql(
+        "UPDATE sync.runs SET state = 'cancelled', flow_run_id = :flow_run_id WHERE run_id = :id",
+        flow_run_id=str(uuid4()),
+        id=root.run_id,
+    )
+    async with church.resources.database.transaction() as connection:
+        assert await let_continue(connection, root.run_id)
+    async with church.resources.database.transaction() as connection:
+        (abandoned,) = await abandoned_runs(connection)
+    assert abandoned.run.run_id == root.run_id
+    assert abandoned.flow_run_id is None, "the recovery looks at what a person has done to it"
