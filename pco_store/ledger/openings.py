@@ -89,8 +89,11 @@ _MEMBERS: Final = "SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id"
 
 UNFINISHED: Final = "('running', 'awaiting', 'failed', 'cancelled')"
 
-CONTINUED_FOR: Final = "1 hour"
-"""So long a church's failed turn is continued by starts that name no epoch: less than any list may be late."""
+CONTINUED_FOR: Final = "CASE WHEN mode = 'delta' THEN interval '1 hour' ELSE interval '12 hours' END"
+"""So long a church's failed turn is continued by starts that name no epoch.
+
+Less than its lists may be late, but as long as it may take to read all of them, or what a night has to read.
+"""
 
 _FOUND: Final = """
     SELECT *, lease_until > now() AS is_leased FROM sync.runs
@@ -368,11 +371,11 @@ async def give_up_what_keeps_failing(connection: AsyncConnection, found: Row[Any
         text(
             f"""
             WITH part AS (
-                SELECT run_id, entity, state, started_at FROM sync.runs
+                SELECT run_id, mode, state, started_at FROM sync.runs
                 WHERE org_id = :org_id AND epoch = :epoch AND turn IS NOT NULL AND read_with IS NULL)
             SELECT run_id FROM part WHERE state IN ('failed', 'cancelled')
               AND EXISTS (SELECT FROM part WHERE run_id = :run_id AND state = 'failed'
-                          AND started_at < now() - interval '{CONTINUED_FOR}')
+                          AND started_at < now() - {CONTINUED_FOR})
               AND EXISTS (SELECT FROM part WHERE run_id <> :run_id AND state = 'completed')
             ORDER BY run_id
             """  # noqa: S608 - own constant

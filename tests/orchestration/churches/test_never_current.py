@@ -54,8 +54,8 @@ def edit(church: Church, entity: str, place: int, **attributes: str) -> None:
     church.simulator.churn([told])
 
 
-@pytest.mark.parametrize("mode", ["delta", "lists"])
-def test_a_list_that_fails_every_time_keeps_no_other_from_being_read(moving: Church, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "hours"), [("delta", 2), ("lists", 13)])
+def test_a_list_that_fails_every_time_keeps_no_other_from_being_read(moving: Church, mode: str, hours: int) -> None:
     moving.simulator.faults([{"kind": "422", "path": ADDRESSES_PATH, "permanent": True}])
     edit(moving, ADDRESSES, 0, city="Lindau")
     for number in range(3):
@@ -63,7 +63,7 @@ def test_a_list_that_fails_every_time_keeps_no_other_from_being_read(moving: Chu
         with pytest.raises(EntitiesFailedError, match=r"failed: people\.Address"):
             sync_organization("grace", mode=mode, include=[PEOPLE, ADDRESSES])
         assert moving.differences() == [], f"the people of try {number}"
-        pass_hours(moving, 2)
+        pass_hours(moving, hours)
     unfinished = [one.entity for one in moving.runs() if one.state not in ("completed", "closed")]
     assert sorted(unfinished) == ["organization", ADDRESSES], "of the last try only"
 
@@ -72,11 +72,13 @@ def test_a_list_that_fails_every_time_keeps_no_other_from_being_read(moving: Chu
     assert moving.differences(ADDRESSES) == []
 
 
-def test_within_the_hour_only_what_failed_is_read_again(moving: Church) -> None:
+@pytest.mark.parametrize(("mode", "hours"), [("delta", 0), ("lists", 11)])
+def test_within_its_hours_only_what_failed_is_read_again(moving: Church, mode: str, hours: int) -> None:
     moving.simulator.faults([{"kind": "422", "path": ADDRESSES_PATH, "permanent": True}])
     with pytest.raises(EntitiesFailedError):
-        sync_organization("grace", mode="delta", include=[PEOPLE, ADDRESSES])
+        sync_organization("grace", mode=mode, include=[PEOPLE, ADDRESSES])
+    pass_hours(moving, hours)
     moving.simulator.faults([])
     moving.simulator.reset_log()
-    sync_organization("grace", mode="delta", include=[PEOPLE, ADDRESSES])
+    sync_organization("grace", mode=mode, include=[PEOPLE, ADDRESSES])
     assert {one["path"] for one in moving.simulator.access_log() if "per_page" in one["query"]} == {ADDRESSES_PATH}
