@@ -397,6 +397,7 @@ def test_a_removal_revokes_the_tokens_or_says_why_not_and_deletes_them_in_any_ca
         (OTHER_KEY, "PCO_SYNC_TOKEN_KEYS lacks the key"),
         (f"{OTHER_KEY},{{}}", None),
     ],
+    ids=["missing", "no key", "another", "rotated"],
 )
 def test_a_key_that_is_missing_wrong_or_rotated_is_said_in_a_line_by_a_sync_status_and_the_list(
     unconnected: Church,
