@@ -9,7 +9,7 @@ from redis import Redis
 from embedded.services import MESSAGING_DATABASE, MIRROR_DATABASE, PREFECT_DATABASE, Services
 
 TABLES: Final = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = '{}' ORDER BY 1"
-FEW: Final = 12
+FEW: Final = 20
 """What has never had more rows than that is as good as empty."""
 SPARE: Final = 1.15
 
