@@ -202,8 +202,10 @@ def test_whoever_gives_up_waiting_has_stored_nothing(
     browser: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    restored_signals: None,
 ) -> None:
     browser()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever began this may have switched it off
     monkeypatch.setattr(webbrowser, "open", lambda _: os.kill(os.getpid(), signal.SIGINT))
     assert main(["connect", "grace", "--oauth"]) == INTERRUPTED
     assert capsys.readouterr().err.strip() == "interrupted; nothing was stored"
