@@ -4,13 +4,12 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,6 +27,7 @@ from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from tasks.deployment_runs import Started, start_fan_out
 from tests.acceptance.warm_workers import ROOT, Worker, WorkerEndedError, warm_worker
 from tests.church import Church
+from tests.forked_programs import START_SECONDS, ForkedProgram
 from tests.simulators import SimulatorProcess
 from tests.stack import Stack, wait_until
 
@@ -267,17 +267,17 @@ def using(environment: Mapping[str, str], stack: Stack) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def deploy(environment: Mapping[str, str]) -> None:
+def deploy(environment: Mapping[str, str], folder: Path) -> None:
     """Everything of prefect.yaml, as `make deploy` does it."""
-    command = "import asyncio, deployments.provisioning.provision as p; asyncio.run(p.provision())"
-    done = subprocess.run(
-        [sys.executable, "-c", command],
-        env=inherited_environment(**environment),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    output = folder / "deploy.log"
+    program = ForkedProgram(
+        *("-m", "deployments", "deploy"),
+        environment=inherited_environment(**environment),
+        folder=ROOT,
+        output=output,
+        uses_prefect=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert program.wait(START_SECONDS) == 0, output.read_text()
 
 
 @pytest.fixture(scope="session")
@@ -286,7 +286,7 @@ def session_fleet(stack: Stack, template: str) -> Iterator[Fleet]:
     stack.postgres.psql("postgres", f"CREATE DATABASE fleet TEMPLATE {template} STRATEGY FILE_COPY")
     with SimulatorProcess(people=60, groups=GROUPS, latency_ms=40) as simulator:
         fleet = Fleet(stack, simulator, stack.postgres.url("fleet"), stack.redis.url)
-        deploy(fleet.environment())
+        deploy(fleet.environment(), stack.home)
         yield fleet
         fleet.stop()
     stack.postgres.psql("postgres", "DROP DATABASE fleet WITH (FORCE)")

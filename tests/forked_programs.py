@@ -17,10 +17,14 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Final
 
+from prefect.context import refresh_global_settings_context
+from prefect.logging.configuration import setup_logging
+
 forking: Final = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload(
     [
-        *("tests.forked_programs", "flows.sync_entity", "prefect.events.clients"),
+        *("tests.forked_programs", "flows.sync_entity", "prefect.events.clients", "deployments.app"),
+        *("prefect.cli.worker", "pco_worker.worker", "deployments.provisioning.provision"),
         *("pco_simulator.app", "pco_simulator.server", "uvicorn.protocols.http.httptools_impl", "uvloop"),
     ]
 )
@@ -31,7 +35,8 @@ START_SECONDS: Final = 180.0
 class ForkedProgram:
     """`python WORDS`, begun; the first word is `-m`. Its output and errors are added to the file `output`.
 
-    Where nothing else is named, errors go where output goes. Its input ends when this process does.
+    Where nothing else is named, errors go where output goes. Its input ends when this process does. Prefect, which was
+    imported before the environment was this, looks at it again if the program `uses_prefect`.
     """
 
     def __init__(
@@ -41,13 +46,14 @@ class ForkedProgram:
         folder: Path,
         output: Path,
         errors: Path | None = None,
+        uses_prefect: bool = False,
     ) -> None:
         has_begun, begins = forking.Pipe(duplex=False)
         stdin, self._alive = forking.Pipe(duplex=False)
         streams = (str(output), str(errors or output))
         self._process: ForkServerProcess = forking.Process(
             target=_become,
-            args=(begins, stdin, streams, str(folder), dict(environment), words),
+            args=(begins, stdin, streams, str(folder), dict(environment), words, uses_prefect),
         )
         self.returncode: int | None = None
         self._process.start()
@@ -96,6 +102,7 @@ def _become(
     folder: str,
     environment: Mapping[str, str],
     words: Sequence[str],
+    uses_prefect: bool,
 ) -> None:
     """In the new process: be the program."""
     os.setsid()
@@ -114,6 +121,9 @@ def _become(
     os.environ.update(environment)
     begins.send(None)
     begins.close()
+    if uses_prefect:
+        refresh_global_settings_context()
+        setup_logging(incremental=False)
     try:
         _run(words, folder)
     finally:

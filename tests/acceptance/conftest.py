@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 
+from pco_worker.worker import WarmWorker
 from tests.acceptance.warm_workers import Pool, Worker, prefect, warm_worker
 from tests.stack import Stack
 
@@ -15,13 +17,13 @@ _numbers = itertools.count(1)
 SHARED = "warm-shared"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the slow file looks."""
     return tmp_path_factory.mktemp("slow")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_worker(stack: Stack, slow_folder: Path) -> Iterator[Worker]:
     """A worker of the pool that `shared_pool` names, both made by Prefect's own commands."""
     prefect(stack, "work-pool", "create", SHARED, "--type", "warm")
@@ -33,7 +35,8 @@ def shared_worker(stack: Stack, slow_folder: Path) -> Iterator[Worker]:
 def own_pool(stack: Stack) -> Iterator[Pool]:
     """A pool of this test, without a worker."""
     with _pool(stack, f"warm-{next(_numbers)}") as pool:
-        prefect(stack, "work-pool", "create", pool.name, "--type", "warm")
+        template = WarmWorker.get_default_base_job_template()
+        pool.client.create_work_pool(WorkPoolCreate(name=pool.name, type="warm", base_job_template=template))
         yield pool
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling
 
 from embedded.server_process import inherited_environment
+from tests.forked_programs import ForkedProgram
 from tests.stack import Stack, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -53,7 +54,7 @@ def prefect(stack: Stack, *words: str) -> str:
 class Worker:
     """A running worker."""
 
-    process: subprocess.Popen[bytes]
+    process: "subprocess.Popen[bytes] | ForkedProgram"
     output: Path
 
     def said(self) -> str:
@@ -76,23 +77,35 @@ class WorkerEndedError(Exception):
     """A worker ended before it had started."""
 
 
-@contextmanager
-def warm_worker(stack: Stack, pool: str, *options: str, shell: str = "", **environment: str) -> Iterator[Worker]:
-    """`prefect worker start --pool …`, as a person types it; killed at the end if it still runs.
-
-    `shell` is what a shell does before. Raises `WorkerEndedError`.
-    """
-    start = ("bash", "-c", f'{shell}; exec "$@"', "bash") if shell else ()
-    output = stack.home / f"worker-{pool}-{time.monotonic_ns()}.log"
+def _typed(
+    shell: str, words: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+) -> "subprocess.Popen[bytes]":
+    """`python WORDS` in a shell that did something before."""
     with output.open("wb") as log:
-        process = subprocess.Popen(
-            [*start, sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, *options],
-            env=inherited_environment(**{**stack.environment(), **BRISK, **environment}),
-            cwd=stack.home,
+        return subprocess.Popen(
+            ["bash", "-c", f'{shell}; exec "$@"', "bash", sys.executable, *words],
+            env=dict(environment),
+            cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+@contextmanager
+def warm_worker(stack: Stack, pool: str, *options: str, shell: str = "", **environment: str) -> Iterator[Worker]:
+    """`prefect worker start --pool …`, killed at the end if it still runs.
+
+    With a `shell`, what that does before, a person types it there; else it is forked. Raises `WorkerEndedError`.
+    """
+    words = ("-m", "prefect", "worker", "start", "--pool", pool, *options)
+    output = stack.home / f"worker-{pool}-{time.monotonic_ns()}.log"
+    told = inherited_environment(**{**stack.environment(), **BRISK, **environment})
+    process = (
+        _typed(shell, words, told, stack.home, output)
+        if shell
+        else ForkedProgram(*words, environment=told, folder=stack.home, output=output, uses_prefect=True)
+    )
     worker = Worker(process, output)
     try:
         wait_until(

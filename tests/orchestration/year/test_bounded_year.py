@@ -179,7 +179,7 @@ def year(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
             asyncio.run(migrate(url))
             asyncio.run(fill_from_ledger(url, lambda _: None))
             with using(environment, stack):
-                deploy(environment)
+                deploy(environment, services.home)
                 services.postgres.psql(PREFECT_DATABASE, NO_SCHEDULES)
                 with warm_worker(stack, WORK_POOL, "--type", "warm", "--limit", "5", **{**environment, **BRISK}):
                     yield Year(services, simulator)
