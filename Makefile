@@ -31,8 +31,8 @@ example-reader := ORG=my-church
 needs-try-prefect := VERSION
 example-try-prefect := VERSION=3.10.0
 
-# Test files side by side: a process for each core, at most four.
-BESIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+# Test files side by side, in the order of tests/conftest.py: a process for each core, at most four.
+BESIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 goals := $(or $(MAKECMDGOALS),help)
 taken := $(sort $(foreach goal,$(goals),$(takes-$(goal))))
@@ -77,7 +77,7 @@ demo-crash: _arguments $(READY) ## kill a worker in a fan-out, and watch the res
 	@exec $(BIN)/pco-sync demo-crash
 
 test: _arguments $(DEV) ## pass the whole test suite
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest $(BESIDE)
 
 test-unit: _arguments $(DEV) ## the tests without servers, and of the house: seconds
 	@exec $(BIN)/python -m pytest $(BESIDE) tests/unit tests/house

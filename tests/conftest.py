@@ -5,10 +5,13 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
+from xdist.scheduler import LoadFileScheduling
 
 from embedded.home import usable_home
 from embedded.postgres import Postgres
@@ -21,6 +24,9 @@ from tests.stack import church, shared_simulator, simulator, stack
 
 __all__ = ["church", "fleet", "session_fleet", "shared_simulator", "simulator", "stack"]
 
+HERE = Path(__file__).parent
+FLEET = "session_fleet"
+LONGEST_FIRST = ("crash", "acceptance", "migration", "orchestration", "connections", "integration", "house")
 TEMPLATE = "template_pco"
 _numbers = itertools.count(1)
 
@@ -31,6 +37,46 @@ FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_co
 def pytest_configure(config: pytest.Config) -> None:
     """Prefect leaves two connections to its server unclosed with every flow run; ours have transports that tell."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket .*raddr:ResourceWarning")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side: a file stays together, and the files whose tests need workers are one group.
+
+    So one process has the deployments and the workers, for all of them.
+    """
+    scheduler: Any = LoadFileScheduling(config, log)
+    file_of = scheduler._split_scope
+
+    def group_of(nodeid: str) -> str:
+        file: str = file_of(nodeid)
+        return FLEET if _needs_workers(HERE.parent / file) else file
+
+    scheduler._split_scope = group_of
+    return scheduler
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that processes side by side end at the same time."""
+    items.sort(key=lambda one: (not _needs_workers(one.path), _place(one.path.relative_to(HERE).parts[0])))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Workers that nobody needs any more would go on asking Prefect for work."""
+    ours = getattr(item, "funcargs", {}).get(FLEET)
+    if ours is not None and FLEET not in getattr(nextitem, "fixturenames", ()):
+        ours.keep_workers(0)
+
+
+@cache
+def _needs_workers(file: Path) -> bool:
+    return "fleet: Fleet" in file.read_text(encoding="utf-8")
+
+
+def _place(folder: str) -> int:
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")
