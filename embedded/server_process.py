@@ -123,11 +123,11 @@ class ServerProcess:
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Whether the process, or one of its children, listens on the port."""
+    """Whether the process, or one of its children, listens on the port. One that is ending shows nothing to its user."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if any(
                     found.status == psutil.CONN_LISTEN and found.laddr.port == port
                     for found in one.net_connections("tcp")
