@@ -123,7 +123,7 @@ class ServerProcess:
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Whether the process, or one of its children, listens on the port. One that is ending shows nothing to its user."""
+    """Whether the process, or one of its children, listens on the port; what is just ending shows its user nothing."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
