@@ -4,6 +4,7 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
@@ -101,8 +102,9 @@ def _in_words(error: CycloptsError, words: Sequence[str]) -> str:
 def end(code: int) -> NoReturn:
     """End the process at once. Python would first destroy all that Prefect loaded, silently and for seconds."""
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # what cannot be written was told by `main`
+            stream.flush()
     os._exit(code)
 
 

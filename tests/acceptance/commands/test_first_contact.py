@@ -153,8 +153,9 @@ def test_an_output_that_nobody_reads_ends_a_command_quietly(home: Path) -> None:
     assert process.returncode == INTERRUPTED
 
 
-def test_a_full_disk_below_the_output_is_told_in_a_line(home: Path) -> None:
-    environment = {**os.environ, "PCO_SYNC_HOME": str(home / "empty")}
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_below_the_output_is_told_in_a_line(home: Path, unbuffered: str) -> None:
+    environment = {**os.environ, "PCO_SYNC_HOME": str(home / "empty"), "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full, started("explain", PEOPLE, stdout=full, env=environment) as process:
         _, err = process.communicate(timeout=60)
     assert err == "error: the disk is full; free some room, then run the command again\n"
