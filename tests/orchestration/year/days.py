@@ -1,4 +1,6 @@
-"""Days that go by in half a second: what is to live for days lives so much shorter, or grows so much older."""
+"""Days that go by in a night of the test, however long that takes: what is to live for days lives so much shorter, or
+grows so much older.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -8,7 +10,8 @@ from typing import Final
 from embedded.services import MIRROR_DATABASE, PREFECT_DATABASE, Services
 from pco_store.retention.lifetimes import Lifetimes
 
-FACTOR: Final = timedelta(days=1) / timedelta(seconds=0.5)
+A_NIGHT: Final = timedelta(days=30)
+"""So many days go by from one night to the next."""
 
 _OLDER: Final = """
     UPDATE flow_run SET end_time = end_time - interval '{0:.3f} s';
@@ -18,28 +21,27 @@ _OLDER: Final = """
 """What Prefect's server removes by."""
 
 
-def scaled_lifetimes() -> Lifetimes:
-    """The ledger's, in these days."""
-    kept = Lifetimes()
-    return Lifetimes(
-        turns=kept.turns / FACTOR,
-        newest_turns=kept.newest_turns,
-        proofs=kept.proofs / FACTOR,
-        resolved=kept.resolved / FACTOR,
-    )
-
-
 @dataclass
 class Days:
     """Makes old what is not the ledger's, whose servers' lifetimes are those of every day."""
 
     services: Services
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    """The ledger's, in terms of the night before."""
     _since: float = field(default_factory=time.monotonic)
 
     def go_by(self) -> None:
         """What Prefect keeps is as much older as there were days since the last time."""
         now = time.monotonic()
-        older, self._since = (now - self._since) * (FACTOR - 1), now
+        night, self._since = timedelta(seconds=now - self._since), now
+        kept, factor = Lifetimes(), A_NIGHT / night
+        self.lifetimes = Lifetimes(
+            turns=kept.turns / factor,
+            newest_turns=kept.newest_turns,
+            proofs=kept.proofs / factor,
+            resolved=kept.resolved / factor,
+        )
+        older = (A_NIGHT - night).total_seconds()
         self.services.postgres.psql(PREFECT_DATABASE, _OLDER.format(older))
 
     def lists_age(self) -> None:

@@ -26,10 +26,11 @@ from flows.verify_entity import verify_entity
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
 from pco_store.migrate import fill_from_ledger, migrate
+from pco_store.retention.lifetimes import Lifetimes
 from pco_store.retention.removing import remove_what_is_over
 from tests.acceptance.warm_workers import warm_worker
 from tests.fleet import BRISK, deploy, using
-from tests.orchestration.year.days import Days, scaled_lifetimes
+from tests.orchestration.year.days import Days
 from tests.orchestration.year.growth import falls, growing, kept, series
 from tests.stack import FAST, Stack
 
@@ -129,11 +130,11 @@ class Year:
         for entity in PROVEN:
             verify_entity(ORG, entity, method="count")
 
-    async def clear(self) -> None:
+    async def clear(self, lifetimes: Lifetimes) -> None:
         """What is over goes, as it does each day."""
         database = Database(self.services.environment()["PCO_SYNC_DATABASE_URL"], pool_size=1)
         try:
-            removed = await remove_what_is_over(database, scaled_lifetimes())
+            removed = await remove_what_is_over(database, lifetimes)
             assert removed.turns is not None
         finally:
             await database.aclose()
@@ -205,7 +206,7 @@ def test_no_table_beside_the_mirror_grows_for_ever_and_deltas_at_the_end_cost_wh
             year.sync("lists")
         recover_syncs()
         days.go_by()
-        asyncio.run(year.clear())
+        asyncio.run(year.clear(days.lifetimes))
         year.samples.append(kept(year.services))
         sys.stdout.write(f"night {night} {time.monotonic() - began:.0f} s {statistics.median(year.cpu[-17:]):.3f}\n")
         sys.stdout.flush()
