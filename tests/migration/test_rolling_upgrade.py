@@ -21,7 +21,9 @@ from tests.stack import wait_until
 
 OLDER_RELEASE: Final = "243f4ce0a15e58a8cd969154caf57258856e093d"
 """The last commit of 28 November 2026. Its tables are at migration 0014, and it begins no turn on newer ones."""
-MIRRORED: Final = ("groups.Group", "groups.Membership")
+MIRRORED: Final = ("groups.Group", "groups.Membership", "people.Email")
+BESIDE: Final = "from flows.sync_entity import sync_entity; sync_entity('grace', 'people.Email')"
+"""What a process of the new release does while the old worker is at work."""
 
 
 @pytest.fixture
@@ -45,9 +47,15 @@ class Release:
         self._folder, self._environment, self._log = folder, environment, log
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
+        return self._python("-m", "deployments", *words)
+
+    def script(self, code: str) -> int:
+        return self._python("-c", code).wait(timeout=300)
+
+    def _python(self, *words: str) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "deployments", *words],
+                [sys.executable, *words],
                 cwd=self._folder, env=self._environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -101,6 +109,9 @@ def test_a_worker_of_an_older_release_finishes_on_new_tables_and_new_workers_fol
                 read_before = pages()
                 assert sync.poll() is None, "it is still at work"
                 assert sql("SELECT version_num FROM sync.migrations") == newest_migration()
+                simulator.latency(500)
+                assert after.script(BESIDE) == 0, log.read_text()
+                assert sync.poll() is None, "it is still at work, beside the new release"
                 simulator.latency(50)
 
                 assert sync.wait(timeout=300) == 0, log.read_text()
