@@ -83,7 +83,7 @@ async def start_churches(
     waiting: dict[str, list[datetime]] = {}
     async for run in _waiting(deployment):
         if all(run.parameters.get(name) == plan[name] for name in plan):
-            waiting.setdefault(run.parameters["org_id"], []).append(_time_of(run, now))
+            waiting.setdefault(run.parameters.get("org_id", ""), []).append(_time_of(run, now))
     is_spread = queue == DELTAS and bool(spread)
     chosen = set(to_start(org_ids, waiting, now=now) if is_spread else set(org_ids) - waiting.keys())
     times = {one: start_of(one, due=due, spread=spread, now=now) for one in org_ids}
