@@ -274,7 +274,7 @@ async def finish_run(
 ) -> None:
     """Close the run in this state; its members complete with it. Safe to repeat.
 
-    `result` is the run's own summary, for whoever joins it later. Raises `LeaseLost` when it is not ours any more, or
+    `result` is the run's own summary, for those who join it later. Raises `LeaseLost` when it is not ours any more, or
     the ledger has not all `pages` that were committed to it.
     """
     finished = await connection.execute(

@@ -205,7 +205,7 @@ def test_whoever_gives_up_waiting_has_stored_nothing(
     restored_signals: None,
 ) -> None:
     browser()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever began this may have switched it off
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` switches it off
     monkeypatch.setattr(webbrowser, "open", lambda _: os.kill(os.getpid(), signal.SIGINT))
     assert main(["connect", "grace", "--oauth"]) == INTERRUPTED
     assert capsys.readouterr().err.strip() == "interrupted; nothing was stored"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_large_church_goes_fast_and_in_no_ones_way(
     asyncio.run(save_credentials("grace", application_id=world.app_id, secret=world.secret, base_url=world.base_url))
     asyncio.run(_fill(church.database_url, rows))
     monkeypatch.setenv("PCO_SYNC_ORG_ID", "hope")
-    other = Church(**{**{one: getattr(church, one) for one in Church.__dataclass_fields__}, "org_id": "hope"})
+    other = replace(church, org_id="hope")
     assert other.sync().rows == 120
     with Redis.from_url(church.redis_url, decode_responses=True) as redis:
         budget = set(budget_keys(PersonalAccessToken(world.app_id, world.secret).identity))

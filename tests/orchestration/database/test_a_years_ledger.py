@@ -114,11 +114,8 @@ def keep(church: Church) -> None:
     """The facts of every church, as the sweep does it."""
 
     async def kept() -> None:
-        database = Database(church.database_url, pool_size=1)
-        try:
+        async with Database(church.database_url, pool_size=1) as database:
             await keep_all_facts(database)
-        finally:
-            await database.aclose()
 
     asyncio.run(kept())
 
@@ -128,15 +125,11 @@ def of_one_church(church: Church) -> float:
 
     async def asked() -> list[float]:
         taken: list[float] = []
-        database = Database(church.database_url, pool_size=1)
-        try:
-            async with database.transaction() as connection:
-                for _ in range(5):
-                    began = time.monotonic()
-                    assert await read_tables(connection, "grace")
-                    taken.append(time.monotonic() - began)
-        finally:
-            await database.aclose()
+        async with Database(church.database_url, pool_size=1) as database, database.transaction() as connection:
+            for _ in range(5):
+                began = time.monotonic()
+                assert await read_tables(connection, "grace")
+                taken.append(time.monotonic() - began)
         return taken
 
     return median(asyncio.run(asked()))
