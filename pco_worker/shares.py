@@ -13,6 +13,7 @@ class SharesError(ValueError):
 class Shares:
     """Bounds, each of some queues together, in places. A queue that none of them names may take every place."""
 
+    limit: int
     bounds: tuple[tuple[frozenset[str], int], ...]
 
     @classmethod
@@ -29,8 +30,20 @@ class Shares:
             if not all(names) or not 0 < part <= 1:
                 raise SharesError(f"PCO_WORKER_SHARES: {one!r} is not such as background=0.3, a share of 1 at most")
             bounds.append((names, math.ceil(round(limit * part, 6))))
-        return cls(tuple(bounds))
+        return cls(limit, tuple(bounds))
 
     def has_room(self, queue: str, taken: Mapping[str, int]) -> bool:
         """Whether one more run of the queue may be taken, when so many of each are held."""
         return all(sum(taken.get(one, 0) for one in names) < most for names, most in self.bounds if queue in names)
+
+    def is_any_reached(self, taken: Mapping[str, int]) -> bool:
+        """Whether some queue has all that it may take, so that runs of it may be waiting."""
+        return any(held >= most for held, most in self._held(taken))
+
+    def is_half_free(self, taken: Mapping[str, int]) -> bool:
+        """Whether half of all places is free, and half of those of each bound."""
+        return all(2 * held <= most for held, most in self._held(taken))
+
+    def _held(self, taken: Mapping[str, int]) -> list[tuple[int, int]]:
+        of_bounds = [(sum(taken.get(one, 0) for one in names), most) for names, most in self.bounds]
+        return [(sum(taken.values()), self.limit), *of_bounds]

@@ -130,7 +130,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             found = await self._patiently(super().get_and_submit_flow_runs()) or []
             new = [one for one in found if one.id not in known]
             submitted += new
-            if self._runs_once or not (new or self._is_full):
+            if self._runs_once or not (new or self._shares.is_any_reached(self._taken())):
                 return submitted
             await self._wait_for_room()
 
@@ -195,10 +195,10 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         return chosen
 
     def _taken(self) -> Counter[str]:
-        """How many runs of each queue are held."""
+        """How many runs of each queue are held; without shares nobody knows the queue, and it counts as nameless."""
         held = self._submitting_flow_run_ids
         self._queue_of_run = {run: queue for run, queue in self._queue_of_run.items() if run in held}
-        return Counter(self._queue_of_run.values())
+        return Counter(self._queue_of_run.get(run, "") for run in held)
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Execute the run. The base class would read deployment and flow first, and report three states."""
@@ -209,23 +209,19 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
-            if self._has_much_room:
+            if self._shares.is_half_free(self._taken()):
                 self._room.set()
 
     @property
     def _is_full(self) -> bool:
         return self.limiter.available_tokens < 1
 
-    @property
-    def _has_much_room(self) -> bool:
-        return 2 * self.limiter.borrowed_tokens <= self.limiter.total_tokens
-
     async def _wait_for_room(self) -> None:
-        """Until half of the worker is free, or the time for another look has come, and all that was taken is claimed.
+        """Until half of every share is free, or the time for another look has come, and all that was taken is claimed.
 
         A look before that would find the limits of queues and pools as they were: a run counts only once it is claimed.
         """
-        if not self._has_much_room:
+        if not self._shares.is_half_free(self._taken()):
             self._room.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._room.wait(), LONGEST_WAIT_FOR_ROOM)

@@ -120,6 +120,7 @@ def test_deploy_makes_the_queues_in_their_order_and_leaves_what_a_person_has_set
 def test_long_runs_take_no_more_than_their_share_and_a_persons_begins_at_once(
     stack: Stack, own_pool: Pool, tmp_path: Path
 ) -> None:
+    """Though an idle worker looks for work every ten minutes: one whose queue has all its places is not idle."""
     deployment = own_pool.deploy("waiting")
     own_pool.client.create_work_queue("slow", work_pool_name=own_pool.name)
 
@@ -131,7 +132,8 @@ def test_long_runs_take_no_more_than_their_share_and_a_persons_begins_at_once(
 
     for number in range(6):
         start(f"slow {number}", "slow")
-    with warm_worker(stack, own_pool.name, "--limit", "4", PCO_WORKER_SHARES="slow=0.5"):
+    rarely = {"PREFECT_WORKER_QUERY_SECONDS": "600"}
+    with warm_worker(stack, own_pool.name, "--limit", "4", PCO_WORKER_SHARES="slow=0.5", **rarely):
         wait_until(lambda: len(begun()) == 2, "two of them began", seconds=60)
         start("person", "default")
         wait_until(lambda: "person" in begun(), "what a person starts began while those went on", seconds=30)

@@ -12,7 +12,7 @@ from deployments.parameters import WrongArgumentError
 
 def worker(
     *,
-    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="Flow runs at a time.")] = 10,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="Flow runs at a time.")] = 20,
     health: Annotated[
         bool,
         Parameter(show_default=False, help="Answer GET /health on port 8080, or PREFECT_WORKER_WEBSERVER_PORT."),

@@ -40,6 +40,24 @@ def test_queues_without_a_share_take_what_they_can() -> None:
     assert filled(10, "background", words="") == {"background": 10}
 
 
+@pytest.mark.parametrize(
+    ("taken", "is_any_reached", "is_half_free"),
+    [
+        ({}, False, True),
+        ({"children": 5}, False, True),
+        ({"children": 10}, True, False),
+        ({"children": 6}, False, False),
+        ({"background": 6}, True, False),
+        ({"default": 10}, False, False),
+        ({"default": 9, "": 11}, True, False),
+    ],
+)
+def test_when_there_is_more_to_look_for(taken: dict[str, int], is_any_reached: bool, is_half_free: bool) -> None:
+    shares = Shares.parse(OURS, limit=20)
+    assert shares.is_any_reached(taken) == is_any_reached
+    assert shares.is_half_free(taken) == is_half_free
+
+
 @pytest.mark.parametrize("words", ["background", "background=x", "background=0", "background=1.5", "=0.5", "a+=0.5"])
 def test_what_is_no_share_is_refused(words: str) -> None:
     with pytest.raises(SharesError, match="PCO_WORKER_SHARES"):
