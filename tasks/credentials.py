@@ -94,9 +94,15 @@ class PcoCredentials(Block):
     secret: SecretStr = Field(description="Of the Personal Access Token")
 
     scheduled: bool = Field(default=True, description="Whether schedules sync this church, too")
-    base_url: str = Field(default=PCO_BASE_URL, description="Where PCO answers; a simulator's address to try it out")
+    base_url: str = Field(
+        default=PCO_BASE_URL,
+        title="Planning Center's address",
+        description="Where Planning Center answers; a simulator's address to try it out",
+    )
     switched_off: list[str] = Field(
-        default=[], description="Schedules of its own that `pco-sync churches pause` has switched off, by id"
+        default=[],
+        title="Paused schedules",
+        description="Schedules of its own that `pco-sync churches pause` has switched off, by id",
     )
     oauth: bool = Field(
         default=False,

@@ -10,12 +10,11 @@ from prefect.client.orchestration import get_client
 
 from deployments.app import main
 from deployments.exit_codes import DONE, INCOMPLETE, USAGE
-from deployments.provisioning.names import WORK_POOL
+from deployments.provisioning.names import RECOVER_SYNCS, REMOVE_OLD, SYNC_ORGANIZATIONS, WORK_POOL
 from flows.sync_organization import EntitiesFailedError, sync_organization
 from pco_client.errors import Unauthorized
 from tests.church import Church
 from tests.fleet import Fleet
-from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
@@ -115,12 +114,24 @@ def keep_workers(*names: str) -> None:
     asyncio.run(keep())
 
 
+def make_scheduled_runs() -> None:
+    """As Prefect's scheduler does once a minute."""
+
+    async def make() -> None:
+        async with get_client() as client:
+            for name in (SYNC_ORGANIZATIONS, RECOVER_SYNCS, REMOVE_OLD):
+                deployment = await client.read_deployment_by_name(name)
+                await client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment.id}, json={})
+
+    asyncio.run(make())
+
+
 def switch(is_active: bool) -> None:
     """All schedules of the deployment that starts the churches."""
 
     async def set_all() -> None:
         async with get_client() as client:
-            deployment = await client.read_deployment_by_name("sync-organizations/sync-all-churches")
+            deployment = await client.read_deployment_by_name(SYNC_ORGANIZATIONS)
             for one in deployment.schedules:
                 await client.update_deployment_schedule(deployment.id, one.id, active=is_active)
 
@@ -135,8 +146,9 @@ def test_workers_schedules_and_what_keeps_syncs_from_running_are_told(
     church.sync(SUFFIXES)
 
     keep_workers("this-one", "another")
-    wait_until(lambda: all(one["next_at"] for one in told(church, capsys, *words)[1]["scheduled"]), "all are scheduled")
+    make_scheduled_runs()
     code, document = told(church, capsys, *words)
+    assert all(one["next_at"] for one in document["scheduled"])
     assert (document["workers"], document["troubles"]) == ({WORK_POOL: 2}, [])
     scheduled = {one["deployment"]: (one["active"], one["schedules"]) for one in document["scheduled"]}
     assert scheduled == {"sync-all-churches": (3, 3), "continue-dead-syncs": (1, 1), "remove-what-is-over": (1, 1)}
