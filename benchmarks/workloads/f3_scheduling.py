@@ -24,6 +24,8 @@ ENTITY = "groups.Membership"
 BELOW = ("groups.Group",)
 PAGE = 100
 SUBMITTED = 1000
+LIMIT = 8
+"""Places of a worker; half of them are for children."""
 
 
 def measure(bench: Bench) -> None:
@@ -33,7 +35,7 @@ def measure(bench: Bench) -> None:
     bench.record.figure("F3", "50,000 children inserted and claimable", seconds, "s", Goal(at_most=20))
     with (
         SimulatorProcess(people=1000, groups=GROUPS) as simulator,
-        fleet(bench, simulator, workers=2, limit=4) as workers,
+        fleet(bench, simulator, workers=2, limit=LIMIT) as workers,
     ):
         run = asyncio.run(workers.run(ENTITY, "fifty-thousand", patience=1800, groups_per_run=100, most_under_way=4000))
         asked = workers.requests_per_list()

@@ -25,6 +25,8 @@ PARTS: Final = "due"
 """Under which name a church's run keeps the shares of its night."""
 ASIDE: Final = 50
 """One in so many requests of a budget is for what nobody knows before: lists that grew, records asked for by id."""
+LEAST_ASIDE: Final = 100
+"""And at least so many, which a small church takes as well; of a budget below four times that a quarter."""
 
 
 async def count_parents(connection: AsyncConnection, catalog: Catalog, org_id: str) -> dict[str, int]:
@@ -52,7 +54,8 @@ async def plan_shares(connection: AsyncConnection, run: RunHandle, below: Sequen
     kinds = await _refreshed(connection, run.org_id, below)
     spent = sum(one.requests for one in await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
     now = await database_time(connection)
-    shares = await share_night(connection, run.org_id, kinds, now=now, budget=max(budget - budget // ASIDE - spent, 0))
+    aside = max(budget // ASIDE, min(LEAST_ASIDE, budget // 4))
+    shares = await share_night(connection, run.org_id, kinds, now=now, budget=max(budget - aside - spent, 0))
     requests = {entity: share.requests for entity, share in shares.items()}
     await save_parts(connection, run, {PARTS: requests})
     return requests

@@ -60,15 +60,18 @@ async def test_rare_kinds_get_what_is_left_of_the_budget(store: Database, nights
     await nights.refresh()
     await nights.sql("UPDATE sync.lists SET due_at = now()")
     run = await open_church(store)
-    assert await plan(store, run, budget=25) == {"groups.Membership": 20, "people.ConnectedPerson": 5}
+    assert await plan(store, run, budget=33) == {"groups.Membership": 20, "people.ConnectedPerson": 5}
 
 
-async def test_a_part_of_the_budget_is_for_what_nobody_can_know_before(store: Database, nights: Nights) -> None:
-    await nights.add("people.person", 21, 100)
+@pytest.mark.parametrize(("budget", "rest"), [(6000, 120), (1500, 100), (440, 100), (100, 25)])
+async def test_a_part_of_the_budget_is_for_what_nobody_can_know_before(
+    store: Database, nights: Nights, budget: int, rest: int
+) -> None:
+    await nights.add("people.person", 21, 6000)
     await nights.refresh()
     await nights.sql("UPDATE sync.lists SET due_at = now()")
     run = await open_church(store)
-    assert await plan(store, run, budget=100) == {"groups.Membership": 20, "people.ConnectedPerson": 78}
+    assert sum((await plan(store, run, budget=budget)).values()) == budget - rest
 
 
 async def test_what_the_lists_at_top_level_have_taken_is_part_of_the_budget(store: Database, nights: Nights) -> None:
@@ -86,10 +89,10 @@ async def test_what_the_lists_at_top_level_have_taken_is_part_of_the_budget(stor
         "VALUES (:run, 1, 0, 100, 0, 0, 0, 0, 0, 0, 0, 18, 0, '{}', '', 1)",
         run=top,
     )
-    assert await plan(store, run, budget=25) == {"groups.Membership": 7}
+    assert await plan(store, run, budget=33) == {"groups.Membership": 7}
 
 
 async def test_a_night_that_is_continued_keeps_its_shares(store: Database, nights: Nights) -> None:
-    shares = await plan(store, await open_church(store), budget=25)
+    shares = await plan(store, await open_church(store), budget=33)
     await nights.sql("UPDATE sync.lists SET last_read_at = now()")
     assert await plan(store, await open_church(store), budget=3) == shares
