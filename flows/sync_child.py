@@ -1,40 +1,23 @@
 """sync_child: mirror the lists below one parent, or below a handful of them: the child of a fan-out."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-
 import httpx
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flows.call_from_anywhere import flow_from_anywhere
-from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_chain, child_entity
-from pco_store.churches.wall import refuse_removed
+from flows.parameters import ChildEntityName, Epoch, OrgId, Scopes, child_entity
 from pco_store.errors import StoreUnavailable
-from pco_store.ledger.fan_out.children import (
-    Claim,
-    NewChildren,
-    child_key,
-    claim_children,
-    insert_children,
-    reopen_for_children,
-)
-from pco_store.ledger.fan_out.fan_outs import find_fan_out
-from pco_store.ledger.openings import FAN_OUT_SCOPE, sync_key
 from pco_store.ledger.runs import RunHandle
 from tasks.fan_out.children import ChildrenReport, ChildWork, run_children
+from tasks.fan_out.claiming import claim
 from tasks.fan_out.submitting import submit_more
-from tasks.flow_run import current_flow_run_id, owner
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
 from tasks.pages.processing import as_tasks, directly
-from tasks.patience import patiently
 from tasks.reports.counted import counted
 from tasks.reports.drift import tell_drift
 from tasks.reports.outcomes import DEAD, UNREADABLE
 from tasks.run_names import own_run_name
-from tasks.runs.opening import run_window
 from tasks.settings import read_settings
 
 
@@ -65,7 +48,7 @@ async def sync_child(
     async with opened_resources(settings) as resources:
         client = await get_client_for_org(org_id, resources, kept=True)
         final_entity = fan_out or entity
-        root, runs, others = await _claim(resources, org_id, entity, parents, epoch, final_entity)
+        root, claimed = await claim(resources, org_id, entity, parents, epoch, final_entity)
         work = ChildWork(
             resources=resources,
             client=client,
@@ -73,70 +56,13 @@ async def sync_child(
             processing=await as_tasks(resources) if len(parents) == 1 else directly(settings),
         )
         report = ChildrenReport()
-        if runs:
-            report = await run_children(work, runs, in_flight=settings.pages_in_flight)
+        if claimed.runs:
+            report = await run_children(work, claimed.runs, in_flight=settings.pages_in_flight)
         if root is not None:
             await _push_on(resources, root)
-    _log(entity, report, others)
+    _log(entity, report, claimed.others)
     tell_drift(report.drift, child_entity(entity))
-    return _state(report, others)
-
-
-async def _claim(
-    resources: Resources, org_id: str, entity: str, parents: Sequence[str], epoch: str, final_entity: str
-) -> tuple[RunHandle | None, tuple[RunHandle, ...], dict[str, str]]:
-    """The fan-out, the children that are ours now, and what the others are doing."""
-
-    async def claim(connection: AsyncConnection) -> tuple[RunHandle | None, Claim]:
-        await refuse_removed(connection, org_id)
-        root = await find_fan_out(connection, sync_key(org_id, final_entity, epoch, FAN_OUT_SCOPE))
-        new = _children(root, org_id, entity, parents, epoch, final_entity, resources.settings.page_size)
-        inserted = await insert_children(connection, new)
-        if inserted and root is not None:
-            await reopen_for_children(connection, root.run_id)
-        claim = await claim_children(
-            connection,
-            [child_key(org_id, entity, epoch, scope, final_entity=final_entity) for scope in parents],
-            owner=owner(),
-            flow_run_id=current_flow_run_id(),
-            lease_seconds=resources.settings.lease_seconds,
-        )
-        return root, claim
-
-    root, claimed = await patiently(resources, claim)
-    return root, claimed.runs, claimed.others
-
-
-def _children(
-    root: RunHandle | None,
-    org_id: str,
-    entity: str,
-    parents: Sequence[str],
-    epoch: str,
-    final_entity: str,
-    page_size: int,
-) -> NewChildren:
-    """The children as they are inserted if they are run by hand before their fan-out, or without one."""
-    if root is None and entity != final_entity:
-        raise ValueError(f"fan_out: there is no fan-out of {final_entity} in epoch {epoch}, so nothing would follow")
-    below = root.fan_out.below if root is not None and root.fan_out is not None else None
-    chain = child_chain(final_entity, below)
-    level = chain.level_of(entity)
-    wrong = [scope for scope in parents if scope.count("/") + 1 != level.depth]
-    if wrong:
-        raise ValueError(f"parents: {wrong[0]!r} has {wrong[0].count('/') + 1} ids, {level.path} takes {level.depth}")
-    until = root.started_at if root is not None else datetime.now(UTC)
-    return NewChildren(
-        org_id=org_id,
-        epoch=epoch,
-        final_entity=final_entity,
-        below=tuple(chain.names),
-        root_id=root.run_id if root is not None else None,
-        entity=entity,
-        scopes=tuple(parents),
-        window=run_window(level.entity, mode="full", until=until, watermark=None),
-        page_size=page_size,
-    )
+    return _state(report, claimed.others)
 
 
 async def _push_on(resources: Resources, root: RunHandle) -> None:
