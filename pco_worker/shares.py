@@ -18,7 +18,10 @@ class Shares:
 
     @classmethod
     def parse(cls, words: str, *, limit: int) -> "Shares":
-        """Such as `fast+slow=0.9,slow=0.3`: shares of `limit`, rounded up. Raises `SharesError`."""
+        """Such as `fast+slow=0.9,slow=0.3`: shares of `limit`, rounded up. Raises `SharesError`.
+
+        `fast+slow=-0.1` is all but a tenth, and but one at least: so much is left to the queues that it does not name.
+        """
         bounds = []
         for one in filter(None, (part.strip() for part in words.split(","))):
             queues, _, share = one.partition("=")
@@ -27,9 +30,10 @@ class Shares:
                 part = float(share)
             except ValueError:
                 part = 0.0
-            if not all(names) or not 0 < part <= 1:
+            if not all(names) or not (0 < part <= 1 or -1 < part < 0):
                 raise SharesError(f"PCO_WORKER_SHARES: {one!r} is not such as background=0.3, a share of 1 at most")
-            bounds.append((names, math.ceil(round(limit * part, 6))))
+            places = math.ceil(round(limit * abs(part), 6))
+            bounds.append((names, places if part > 0 else max(limit - places, 1)))
         return cls(limit, tuple(bounds))
 
     def has_room(self, queue: str, taken: Mapping[str, int]) -> bool:

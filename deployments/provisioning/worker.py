@@ -10,9 +10,12 @@ from tasks.deployment_runs import BACKGROUND, CHILDREN, DELTAS
 
 RESIDENTS: Final = "tasks.recovery.resident:stay,tasks.metrics.resident:stay"
 """What stays in our workers beside their runs: open connections, the recovery of what died elsewhere, and metrics."""
-SHARES: Final = f"{PERSONS}=0.9,{DELTAS}+{BACKGROUND}+{CHILDREN}=0.9,{BACKGROUND}=0.3,{CHILDREN}=0.5"
-"""Of a worker's places. One in ten is always left for what a person starts, and one for all the rest; runs that wait
-for children cannot take all places from them, and neither can keep deltas out.
+SHARES: Final = (
+    f"{PERSONS}=0.8,{DELTAS}+{BACKGROUND}=0.8,{DELTAS}+{BACKGROUND}+{CHILDREN}=0.9,"
+    f"{PERSONS}+{DELTAS}+{BACKGROUND}=-0.1,{BACKGROUND}=0.3,{CHILDREN}=0.5"
+)
+"""Of a worker's places. One in ten is always left for what a person starts, and one for children, whose parents keep
+their own places until they are done; none of the others can keep deltas out.
 """
 
 

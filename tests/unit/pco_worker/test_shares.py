@@ -2,12 +2,11 @@
 
 import pytest
 
+from deployments.provisioning.worker import SHARES
 from pco_worker.shares import Shares, SharesError
 
-OURS = "default=0.9,deltas+background+children=0.9,background=0.3,children=0.5"
 
-
-def filled(limit: int, *order: str, words: str = OURS) -> dict[str, int]:
+def filled(limit: int, *order: str, words: str = SHARES) -> dict[str, int]:
     """How many places each queue has, when each of them in its turn takes all it can get."""
     shares, taken = Shares.parse(words, limit=limit), dict.fromkeys(order, 0)
     for queue in order:
@@ -23,8 +22,8 @@ def test_runs_that_wait_for_children_leave_places_to_these_and_all_of_them_leave
         "deltas": 1,
         "default": 1,
     }
-    assert filled(20, "deltas", "default") == {"deltas": 18, "default": 2}
-    assert filled(20, "default", "children") == {"default": 18, "children": 2}
+    assert filled(20, "deltas", "default", "children") == {"deltas": 16, "default": 2, "children": 2}
+    assert filled(20, "default", "deltas", "children") == {"default": 16, "deltas": 2, "children": 2}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
@@ -33,6 +32,7 @@ def test_a_small_worker_has_a_place_for_each(limit: int) -> None:
         assert filled(limit, queue)[queue] >= 1
     if limit > 1:
         assert filled(limit, "background", "children")["children"] >= 1
+        assert filled(limit, "default", "deltas", "background", "children")["children"] >= 1, "or parents wait for ever"
 
 
 def test_queues_without_a_share_take_what_they_can() -> None:
@@ -53,12 +53,12 @@ def test_queues_without_a_share_take_what_they_can() -> None:
     ],
 )
 def test_when_there_is_more_to_look_for(taken: dict[str, int], is_any_reached: bool, is_half_free: bool) -> None:
-    shares = Shares.parse(OURS, limit=20)
+    shares = Shares.parse(SHARES, limit=20)
     assert shares.is_any_reached(taken) == is_any_reached
     assert shares.is_half_free(taken) == is_half_free
 
 
-@pytest.mark.parametrize("words", ["background", "background=x", "background=0", "background=1.5", "=0.5", "a+=0.5"])
+@pytest.mark.parametrize("words", ["background", "background=x", "background=0", "background=1.5", "background=-1", "=0.5", "a+=0.5"])
 def test_what_is_no_share_is_refused(words: str) -> None:
     with pytest.raises(SharesError, match="PCO_WORKER_SHARES"):
         Shares.parse(words, limit=10)
