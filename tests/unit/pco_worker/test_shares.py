@@ -58,7 +58,9 @@ def test_when_there_is_more_to_look_for(taken: dict[str, int], is_any_reached: b
     assert shares.is_half_free(taken) == is_half_free
 
 
-@pytest.mark.parametrize("words", ["background", "background=x", "background=0", "background=1.5", "background=-1", "=0.5", "a+=0.5"])
+@pytest.mark.parametrize(
+    "words", ["background", "background=x", "background=0", "background=1.5", "background=-1", "=0.5", "a+=0.5"]
+)
 def test_what_is_no_share_is_refused(words: str) -> None:
     with pytest.raises(SharesError, match="PCO_WORKER_SHARES"):
         Shares.parse(words, limit=10)
