@@ -70,13 +70,13 @@ def measure(bench: Bench) -> None:
 
 def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cpu: dict[str, float]) -> None:
     spread, figure = timedelta(seconds=bench.interval), bench.record.figure
-    late, current, intervals = [], 0, bench.intervals
+    late, current, intervals = [], Counter[int](), bench.intervals
     for number in range(intervals):
         for org_id in healthy:
             due = start_of(org_id, due=began + number * spread, spread=spread, now=began + number * spread)
             mine = [one for one in runs if one["org_id"] == org_id and due <= one["started_at"] < due + spread]
             ended = [one for one in mine if one["state"] == "completed" and one["updated_at"] < due + spread]
-            current += bool(ended)
+            current[number] += bool(ended)
             late += [(one["started_at"] - due).total_seconds() for one in ended[:1]]
     late.sort()
     deltas = sum(one["state"] == "completed" for one in runs)
@@ -85,10 +85,12 @@ def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cp
     figure(
         "CHURCHES",
         "healthy churches current, of each interval",
-        current / len(healthy) / intervals,
+        current.total() / len(healthy) / intervals,
         "",
         Goal(at_least=1),
     )
+    for number in range(intervals):
+        figure("CHURCHES", f"the same of interval {number + 1}", current[number] / len(healthy), "")
     if late:
         figure("CHURCHES", "start after its time: median", late[len(late) // 2], "s")
         figure("CHURCHES", "start after its time: 99 of 100", late[int(len(late) * 0.99)], "s")
