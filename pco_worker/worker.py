@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.loggers import patch_print
+from prefect.settings import PREFECT_WORKER_QUERY_SECONDS
 from prefect.types._datetime import now
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
@@ -26,12 +27,12 @@ from pco_worker.patience import is_away
 from pco_worker.residents import find_resident
 from pco_worker.runs.running import Running
 from pco_worker.settings import WarmWorkerSettings
-from pco_worker.shares import Shares
+from pco_worker.shares import Bound, Shares, are_half_free
 
 T = TypeVar("T")
 
 LONGEST_WAIT_FOR_ROOM = 0.5
-"""Seconds. A worker that has work looks for more at least this often, if it has room."""
+"""Seconds. A worker that has work looks for more at least this often, if something has ended."""
 QUEUES_KNOWN_SECONDS = 30.0
 """How long the pool's work queues are taken as known, where they have shares."""
 
@@ -62,6 +63,9 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         self._shares = Shares.parse(self._warm_settings.shares, limit=int(options["limit"]))
         self._queues: tuple[float, dict[UUID, str]] = (-QUEUES_KNOWN_SECONDS, {})
         self._queue_of_run: dict[UUID, str] = {}
+        self._passed_over: frozenset[str] = frozenset()
+        self._reached: tuple[Bound, ...] = ()
+        self._ended = asyncio.Event()
         self._room = asyncio.Event()
         self._runs_once = False
         self._is_api_away = False
@@ -127,12 +131,18 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         submitted: list[FlowRun] = []
         while True:
             known = set(self._submitting_flow_run_ids)
+            self._ended.clear()
+            self._room.clear()
             found = await self._patiently(super().get_and_submit_flow_runs()) or []
+            self._reached = self._shares.reached(self._taken())
             new = [one for one in found if one.id not in known]
             submitted += new
-            if self._runs_once or not (new or self._shares.is_any_reached(self._taken())):
+            if self._runs_once or not (new or self._reached):
                 return submitted
-            await self._wait_for_room()
+            if not self._passed_over:
+                await self._wait_for_room(has_found=bool(new))
+            while self._has_unclaimed:  # noqa: ASYNC110 - the claims are made in another thread
+                await asyncio.sleep(0.01)
 
     async def _sync_and_initialize(self) -> None:
         if self.is_setup:
@@ -141,11 +151,17 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             await super()._sync_and_initialize()
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """No more than there is room for: the base class fetches 200 each time, over and over."""
+        """No more than there is room for: the base class fetches 200 each time, over and over.
+
+        Prefect answers by the priorities of the queues. When runs beyond their queue's share filled the answer, the
+        next look leaves these queues out, or the others would have to wait until no such run waits.
+        """
+        passed_over, self._passed_over = self._passed_over, frozenset()
         if self._is_full:
             return []
         try:
-            names = await self._queues_with_room() if self._shares.bounds else sorted(self._work_queues)
+            apart = self._shares.tell_queues_apart
+            names = await self._queues_with_room(passed_over) if apart else sorted(self._work_queues)
             if names is None:
                 return []
             answer = await self.client.request(
@@ -158,17 +174,21 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
                     "limit": min(int(self.limiter.available_tokens), 200),
                 },
             )
-        except ObjectNotFound:
+        except ObjectNotFound:  # the pool is gone, and the next heartbeat makes it again or warns; or one of its queues
+            self._forget_queues()
             return []
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code == 404:  # the pool is gone; the next heartbeat makes it again or warns
-                return []
-            raise
         self._note_presence()
         found = [WorkerFlowRunResponse.model_validate(one) for one in answer.json()]
-        return self._within_shares(found) if self._shares.bounds else found
+        if not apart:
+            return found
+        chosen, beyond = self._within_shares(found)
+        self._passed_over = passed_over | beyond if beyond else frozenset()
+        return chosen
 
-    async def _queues_with_room(self) -> list[str] | None:
+    def _forget_queues(self) -> None:
+        self._queues = (-QUEUES_KNOWN_SECONDS, {})
+
+    async def _queues_with_room(self, passed_over: frozenset[str]) -> list[str] | None:
         """The names of the work queues to look into; none if each of them has its share. Raises httpx's errors."""
         read_at, queues = self._queues
         if time.monotonic() - read_at > QUEUES_KNOWN_SECONDS:
@@ -177,22 +197,27 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             self._queues = (time.monotonic(), queues)
         taken = self._taken()
         wanted = self._work_queues or set(queues.values())
-        free = sorted(one for one in wanted if self._shares.has_room(one, taken))
+        free = sorted(one for one in wanted if one not in passed_over and self._shares.has_room(one, taken))
         if len(free) == len(wanted):
             return sorted(self._work_queues)  # also those that are made meanwhile
         return free or None
 
-    def _within_shares(self, found: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-        """In Prefect's order, by the priorities of the queues, as many of each as may be taken."""
-        taken, chosen = self._taken(), []
+    def _within_shares(self, found: list[WorkerFlowRunResponse]) -> tuple[list[WorkerFlowRunResponse], frozenset[str]]:
+        """As many of each queue as may be taken, in Prefect's order; and the queues of which there are more."""
+        taken, chosen, beyond = self._taken(), [], set()
         for one in found:
+            if one.flow_run.id in self._submitting_flow_run_ids:
+                continue
             queue = self._queues[1].get(one.work_queue_id, "")
-            if one.flow_run.id in self._submitting_flow_run_ids or not self._shares.has_room(queue, taken):
+            if not queue:
+                self._forget_queues()
+            if not self._shares.has_room(queue, taken):
+                beyond.add(queue)
                 continue
             taken[queue] += 1
             self._queue_of_run[one.flow_run.id] = queue
             chosen.append(one)
-        return chosen
+        return chosen, frozenset(beyond)
 
     def _taken(self) -> Counter[str]:
         """How many runs of each queue are held; without shares nobody knows the queue, and it counts as nameless."""
@@ -209,27 +234,28 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
-            if self._shares.is_half_free(self._taken()):
+            self._ended.set()
+            if are_half_free(self._reached, self._taken()):
                 self._room.set()
 
     @property
     def _is_full(self) -> bool:
         return self.limiter.available_tokens < 1
 
-    async def _wait_for_room(self) -> None:
-        """Until half of every share is free, or the time for another look has come, and all that was taken is claimed.
+    async def _wait_for_room(self, *, has_found: bool) -> None:
+        """Until half of what was full is free, or the time for another look has come.
 
-        A look before that would find the limits of queues and pools as they were: a run counts only once it is claimed.
+        Where nothing was found, none is due before a run has ended, but for the worker's usual one.
         """
-        if not self._shares.is_half_free(self._taken()):
-            self._room.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), LONGEST_WAIT_FOR_ROOM)
-        while self._has_unclaimed:  # noqa: ASYNC110 - the claims are made in another thread
-            await asyncio.sleep(0.01)
+        looked_at = time.monotonic()
+        if not has_found:
+            await _within(PREFECT_WORKER_QUERY_SECONDS.value(), self._ended)
+        if not are_half_free(self._reached, self._taken()):
+            await _within(looked_at + LONGEST_WAIT_FOR_ROOM - time.monotonic(), self._room)
 
     @property
     def _has_unclaimed(self) -> bool:
+        """A look before all are claimed would find the limits of queues and pools as they were."""
         claimed = {one.flow_run.id for one in self._running.active() if one.is_claimed}
         return not self._submitting_flow_run_ids <= claimed
 
@@ -263,6 +289,12 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         if not self._is_api_away:
             self._is_api_away = True
             self._logger.warning("The Prefect API does not answer, trying on: %s: %s", type(error).__name__, error)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for the event, so long at most."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), max(seconds, 0.0))
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

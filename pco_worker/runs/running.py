@@ -38,6 +38,9 @@ from pco_worker.runs.flow_thread import FlowThread
 RESIDENT_SECONDS: Final = 5.0
 """How long residents may take to clean up."""
 
+REFUSAL_SECONDS: Final = 0.5
+"""How long a run that could not be claimed keeps its place: Prefect offers it again at once."""
+
 WorkerLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
@@ -136,6 +139,7 @@ class Running:
             return False
         except httpx.HTTPError as error:
             self._logger.warning("Could not claim flow run %s: %s", run.id, error)
+            await asyncio.sleep(REFUSAL_SECONDS)
             return False
         # A repeated request whose first answer was lost is rejected with the state it has made.
         is_ours = answer.status in (SetStateStatus.ACCEPT, SetStateStatus.REJECT)

@@ -117,10 +117,10 @@ def test_deploy_makes_the_queues_in_their_order_and_leaves_what_a_person_has_set
     assert asyncio.run(queues()) == [("default", None), ("deltas", None), ("background", 7), ("children", None)]
 
 
-def test_long_runs_take_no_more_than_their_share_and_a_persons_begins_at_once(
+def test_long_runs_take_no_more_than_their_share_and_what_waits_begins_when_one_ends(
     stack: Stack, own_pool: Pool, tmp_path: Path
 ) -> None:
-    """Though an idle worker looks for work every ten minutes: one whose queue has all its places is not idle."""
+    """Though the worker looks for work every ten minutes: one whose queue has all its places is not idle."""
     deployment = own_pool.deploy("waiting")
     own_pool.client.create_work_queue("slow", work_pool_name=own_pool.name)
 
@@ -136,7 +136,32 @@ def test_long_runs_take_no_more_than_their_share_and_a_persons_begins_at_once(
     with warm_worker(stack, own_pool.name, "--limit", "4", PCO_WORKER_SHARES="slow=0.5", **rarely):
         wait_until(lambda: len(begun()) == 2, "two of them began", seconds=60)
         start("person", "default")
-        wait_until(lambda: "person" in begun(), "what a person starts began while those went on", seconds=30)
-        assert len(begun()) == 3
-        (tmp_path / f"{next(one for one in sorted(begun()) if one != 'person')} may end").touch()
-        wait_until(lambda: len(begun()) == 4, "the next one began when one ended", seconds=30)
+        (tmp_path / f"{min(begun())} may end").touch()
+        wait_until(lambda: len(begun()) == 4, "the next one and a person's began when one ended", seconds=30)
+        assert "person" in begun()
+
+
+def test_runs_whose_turn_is_last_get_their_places_though_others_come_and_go(
+    stack: Stack, own_pool: Pool, tmp_path: Path
+) -> None:
+    """Prefect names the first by priority; those beyond their share must not hide the last."""
+    deployment, client = own_pool.deploy("recording"), own_pool.client
+    for priority, queue in enumerate(("busy", "late"), start=1):
+        client.create_work_queue(queue, work_pool_name=own_pool.name, priority=priority)
+
+    def start(queue: str) -> FlowRun:
+        parameters = {"folder": str(tmp_path), "name": queue, "seconds": 0}
+        return own_pool.start(deployment, parameters=parameters, work_queue_name=queue)
+
+    def begun() -> list[str]:
+        lines = (tmp_path / "journal").read_text().splitlines() if (tmp_path / "journal").exists() else []
+        return [line for line in lines if line.startswith("began")]
+
+    busy = [start("busy") for _ in range(40)]
+    with warm_worker(stack, own_pool.name, "--limit", "4", PCO_WORKER_SHARES="busy=0.5"):
+        wait_until(lambda: len(begun()) >= 6, "the worker is warm", seconds=60)
+        late = start("late")
+        before = len(begun())
+        for run in (late, *busy):
+            own_pool.wait_for(run, "Completed")
+    assert begun().index("began late") - before < 15

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments.provisioning.worker import SHARES
-from pco_worker.shares import Shares, SharesError
+from pco_worker.shares import Shares, SharesError, are_half_free
 
 
 def filled(limit: int, *order: str, words: str = SHARES) -> dict[str, int]:
@@ -41,21 +41,27 @@ def test_queues_without_a_share_take_what_they_can() -> None:
 
 
 @pytest.mark.parametrize(
-    ("taken", "is_any_reached", "is_half_free"),
+    ("taken", "reached", "are_free"),
     [
-        ({}, False, True),
-        ({"children": 5}, False, True),
-        ({"children": 10}, True, False),
-        ({"children": 6}, False, False),
-        ({"background": 6}, True, False),
-        ({"default": 10}, False, False),
-        ({"default": 9, "": 11}, True, False),
+        ({}, [], True),
+        ({"children": 9}, [], True),
+        ({"children": 10}, [10], False),
+        ({"background": 6, "children": 2}, [6], False),
+        ({"default": 9, "": 11}, [20], False),
+        ({"default": 16}, [16], False),
     ],
 )
-def test_when_there_is_more_to_look_for(taken: dict[str, int], is_any_reached: bool, is_half_free: bool) -> None:
-    shares = Shares.parse(SHARES, limit=20)
-    assert shares.is_any_reached(taken) == is_any_reached
-    assert shares.is_half_free(taken) == is_half_free
+def test_what_is_full_is_waited_for_until_half_of_it_is_free(
+    taken: dict[str, int], reached: list[int], are_free: bool
+) -> None:
+    bounds = Shares.parse(SHARES, limit=20).reached(taken)
+    assert [one.most for one in bounds] == reached
+    assert are_half_free(bounds, taken) == are_free
+    assert are_half_free(bounds, {queue: held // 2 for queue, held in taken.items()})
+
+
+def test_a_share_is_a_place_at_least() -> None:
+    assert filled(10, "background", words="background=0.00000001") == {"background": 1}
 
 
 @pytest.mark.parametrize(
