@@ -16,7 +16,7 @@ StoreError
     └── PlanDiffers       the epoch was begun with other parameters
 """
 
-from typing import Any, Final
+from typing import Final
 
 LATER_CLASSES: Final = {
     "08": "the connection was lost or refused",
@@ -56,7 +56,16 @@ def means_later(sqlstate: str | None) -> bool:
 
 
 class StoreError(Exception):
-    """Base of all errors of the store."""
+    """Base of all errors of the store. Prefect moves them between processes: they survive pickling."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), str(self))
+
+
+def _rebuild(kind: type[StoreError], message: str) -> StoreError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error
 
 
 class StoreUnavailable(StoreError):
@@ -77,9 +86,6 @@ class SchemaMissing(StopStoreError):
     def __init__(self) -> None:
         super().__init__("the database has no pco-sync tables yet; run `make migrate` (python -m pco_store migrate)")
 
-    def __reduce__(self) -> tuple[type["SchemaMissing"], tuple[()]]:
-        return type(self), ()
-
 
 class SchemaOutdated(StopStoreError):
     """The database is at an older migration than this program needs."""
@@ -89,11 +95,6 @@ class SchemaOutdated(StopStoreError):
             f"the database is at migration {found}, this program needs {expected}; run `make migrate` "
             "(python -m pco_store migrate)"
         )
-        self.found = found
-        self.expected = expected
-
-    def __reduce__(self) -> tuple[type["SchemaOutdated"], tuple[str, str]]:
-        return type(self), (self.found, self.expected)
 
 
 class SchemaNewer(StopStoreError):
@@ -103,11 +104,6 @@ class SchemaNewer(StopStoreError):
         super().__init__(
             f"the database is at migration {found}, which this program (at {expected}) does not know; update pco-sync"
         )
-        self.found = found
-        self.expected = expected
-
-    def __reduce__(self) -> tuple[type["SchemaNewer"], tuple[str, str]]:
-        return type(self), (self.found, self.expected)
 
 
 class DatabaseAddressWrong(StopStoreError):
@@ -130,11 +126,6 @@ class ConnectedTwice(StopStoreError):
             f"Planning Center's organization {organization_id} is connected already, as {org_id!r}; to renew its "
             f"consent: pco-sync connect {org_id} --oauth"
         )
-        self.org_id = org_id
-        self.organization_id = organization_id
-
-    def __reduce__(self) -> tuple[type["ConnectedTwice"], tuple[str, str]]:
-        return type(self), (self.org_id, self.organization_id)
 
 
 class ChurchRemoved(StopStoreError):
@@ -147,15 +138,6 @@ class ChurchRemoved(StopStoreError):
             else f"{org_id} is being removed, and nothing of it is synced; to end that: "
             f"pco-sync churches remove {org_id} --yes"
         )
-        self.org_id = org_id
-        self.is_over = is_over
-
-    def __reduce__(self) -> tuple[Any, tuple[str, bool]]:
-        return _church_removed, (self.org_id, self.is_over)
-
-
-def _church_removed(org_id: str, is_over: bool) -> ChurchRemoved:
-    return ChurchRemoved(org_id, is_over=is_over)
 
 
 class LeaseLost(StopStoreError):
@@ -169,11 +151,6 @@ class LeaseLost(StopStoreError):
             f"{key}: another execution has taken over (our fence {fence} is no longer the run's), or the database was "
             "replaced by an older copy"
         )
-        self.key = key
-        self.fence = fence
-
-    def __reduce__(self) -> tuple[type["LeaseLost"], tuple[str, int]]:
-        return type(self), (self.key, self.fence)
 
 
 class PlanDiffers(StopStoreError):
@@ -184,8 +161,3 @@ class PlanDiffers(StopStoreError):
             f"{key} was begun with {difference}; name another epoch for that, leave the epoch out, or replace this one "
             "with on_conflict 'restart'"
         )
-        self.key = key
-        self.difference = difference
-
-    def __reduce__(self) -> tuple[type["PlanDiffers"], tuple[str, str]]:
-        return type(self), (self.key, self.difference)

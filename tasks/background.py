@@ -1,7 +1,10 @@
-"""Ends what runs beside the work: keepers of leases, tellers of progress, submitters."""
+"""What goes on at once: steps that belong together, and what runs beside the work until that ends."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 AGAIN_SECONDS: Final = 2.0
 """Longer than what is cancelled takes to clean up."""
@@ -21,3 +24,17 @@ async def interrupt(*tasks: "asyncio.Task[Any]") -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # seen: else the loop complains of errors that nobody asked about
+
+
+async def in_parallel(steps: Iterable[Awaitable[T]]) -> list[T]:
+    """All of them at once; the first error ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_awaited(step)) for step in steps]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _awaited(step: Awaitable[T]) -> T:
+    return await step

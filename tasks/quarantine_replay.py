@@ -26,6 +26,7 @@ from pco_store.ledger.quarantine import OpenItem, list_quarantined, resolve_item
 from pco_store.mirror.links import insert_links, shared_list
 from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.upsert import upsert_rows
+from tasks.background import in_parallel
 from tasks.lifespan import Resources, get_client_for_org
 from tasks.logs import sync_logger
 from tasks.pages.sync_context import lane_of
@@ -178,12 +179,8 @@ class _Asking:
         if not wanted:
             return []
         client = await get_client_for_org(self._org_id, self._resources, kept=True)
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._fit_of(client, item, entity)) for item, entity in wanted]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [fit for task in asked if (fit := task.result()) is not None]
+        fits = await in_parallel(self._fit_of(client, item, entity) for item, entity in wanted)
+        return [fit for fit in fits if fit is not None]
 
     async def _fit_of(self, client: PcoClient, item: OpenItem, entity: Entity) -> _Fit | None:
         path = _single_path(item, entity)

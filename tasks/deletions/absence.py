@@ -5,11 +5,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Final
 
 from pco_client.errors import NotFound, SkipError
 from pco_store.ledger.deletions.answers import read_answers, record_answers
 from pco_store.ledger.runs import RunHandle
+from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.patience import patiently
@@ -115,12 +117,8 @@ class Asking:
         return False
 
     async def _absent_of(self, ids: Sequence[str], paths: Mapping[str, Sequence[str]]) -> list[str]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = {one: group.create_task(self._is_absent(one, paths[one])) for one in ids}
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [one for one, task in asked.items() if task.result()]
+        are_absent = await in_parallel(self._is_absent(one, paths[one]) for one in ids)
+        return list(compress(ids, are_absent))
 
     async def _is_absent(self, one: str, paths: Sequence[str]) -> bool:
         """Whether PCO says of each path that there is no such record."""

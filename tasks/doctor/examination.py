@@ -1,11 +1,10 @@
 """One look at a church's Planning Center: every list at top level, what comes with owners, and some lists below."""
 
-import asyncio
 import random
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from pco_catalog.catalog import Catalog, Entity
@@ -14,6 +13,7 @@ from pco_client.documents import Page
 from pco_client.errors import NotFound, PcoError
 from pco_walks.hidden import looks_capped
 from pco_walks.window import SKEW
+from tasks.background import in_parallel
 from tasks.doctor.asking import Asker
 from tasks.doctor.filters import judge_filters
 from tasks.doctor.findings import (
@@ -92,7 +92,7 @@ class _Exam:
             self._add(product, READABLE, "holds" if error is None else "fails", "" if error is None else _status(error))
 
     async def look_at_lists(self) -> None:
-        await _all(self._look_at_list(one) for one in self._lists)
+        await in_parallel(self._look_at_list(one) for one in self._lists)
 
     async def _look_at_list(self, entity: Entity) -> None:
         if entity.product in self._refused:
@@ -121,7 +121,7 @@ class _Exam:
     async def look_closer(self) -> None:
         shown = [one for one in self._lists if one.list_path in self._pages]
         samples = self._samples(shown)
-        await _all(
+        await in_parallel(
             [
                 *(self._take(judge_filters(self._asker, one, self._pages[one.list_path or ""])) for one in shown),
                 *(self._look_at_end(one, is_sample=one in samples.values()) for one in shown),
@@ -201,7 +201,7 @@ class _Exam:
 
     async def look_below(self) -> None:
         owners = [self._catalog.by_name[one] for one in self._catalog.sideloads]
-        await _all(self._look_at_owners(one) for one in owners if one.list_path in self._pages)
+        await in_parallel(self._look_at_owners(one) for one in owners if one.list_path in self._pages)
         rules = load_due_rules()
         below = [
             one
@@ -297,18 +297,6 @@ class _Exam:
         self.findings.append(
             Finding(subject=subject, assumption=assumption, verdict=verdict, seen=seen)  # type: ignore[arg-type]
         )
-
-
-async def _all(actions: Iterable[Awaitable[None]]) -> None:
-    async def run(action: Awaitable[None]) -> None:
-        await action
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for action in actions:
-                group.create_task(run(action))
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
 
 
 def _status(words: str) -> str:

@@ -1,12 +1,11 @@
 """What Planning Center shows while it is verified: pages of a list, lists of single owners, records one by one."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import quote
 
 from pco_catalog.catalog import Entity
@@ -23,13 +22,13 @@ from pco_client.errors import (
 from pco_client.rate_limit import DEEP_OFFSET
 from pco_client.sansio import PageRequest
 from pco_walks.window import WHOLE, Window
+from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.pages.own_list import read_own_list
 from tasks.patient_client import PatientClient
 from tasks.rows.transform import raw_text, transform_page
 from tasks.verification.comparison import Shown
 
-T = TypeVar("T")
 PAGE: Final = 100
 
 
@@ -193,23 +192,9 @@ def listing_of(resources: Resources, client: PcoClient, entity: Entity, org_id: 
     )
 
 
-async def in_parallel(steps: Sequence[Awaitable[T]]) -> list[T]:
-    """All of them at once; the first error ends the others and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_awaited(step)) for step in steps]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
 def last_place(count: int) -> int:
     """Where the last of so many records is listed; the first place where that would be a deep offset."""
     return count - 1 if 0 < count <= DEEP_OFFSET else 0
-
-
-async def _awaited(step: Awaitable[T]) -> T:
-    return await step
 
 
 def _key(record: Json, place: int) -> str:

@@ -20,8 +20,9 @@ from pco_catalog.chains import Chain, Level
 from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
 from pco_store.mirror.owners import count_owners, named_owners, owners_by_chance, owners_with_most
+from tasks.background import in_parallel
 from tasks.verification.comparison import Difference, Shown, compare, is_same
-from tasks.verification.listing import ListedPage, Listing, OwnersRecords, UnclearError, in_parallel, listing_of
+from tasks.verification.listing import ListedPage, Listing, OwnersRecords, UnclearError, listing_of
 from tasks.verification.mirrored import Mirror
 from tasks.verification.proof import Evidence, Method, evidence_of
 from tasks.verification.whole_list import WholeList

@@ -17,12 +17,13 @@ from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
 from pco_client.rate_limit import DEEP_OFFSET
 from pco_store.ledger.proving.proofs import MirrorCounts, MirroredRow, Stretch, put_proof
 from pco_walks.window import ONE_SECOND, WHOLE, Window
+from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.patience import patiently
 from tasks.reports.counted import there_are
 from tasks.verification.comparison import Difference, Shown, are_in_order, compare, is_same
 from tasks.verification.counting import Counted, Counting
-from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, in_parallel, listing_of
+from tasks.verification.listing import PAGE, ListedPage, Listing, UnclearError, listing_of
 from tasks.verification.mirrored import Mirror, chain_read, read_mirror
 from tasks.verification.owners import OwnersCompared
 from tasks.verification.proof import Evidence, Method, Proof, evidence_of, facts_of

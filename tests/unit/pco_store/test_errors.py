@@ -8,8 +8,10 @@ import pytest
 from pco_store.database import unavailable_means_retry
 from pco_store.errors import (
     ChurchRemoved,
+    ConnectedTwice,
     DatabaseAddressWrong,
     LeaseLost,
+    PlanDiffers,
     SchemaMissing,
     SchemaNewer,
     SchemaOutdated,
@@ -30,6 +32,8 @@ from pco_store.errors import (
         SchemaNewer("0003", "0002"),
         LeaseLost("key", 7),
         ChurchRemoved("grace", is_over=True),
+        ConnectedTwice("grace", "1"),
+        PlanDiffers("key", "other windows"),
     ],
     ids=lambda one: type(one).__name__,
 )
