@@ -44,11 +44,6 @@ class FanOutRun:
     cpu: Mapping[str, float]
 
     @property
-    def cpu_by_name(self) -> dict[str, float]:
-        """For the record."""
-        return {f"{name}_cpu": seconds for name, seconds in self.cpu.items()}
-
-    @property
     def cpu_per_child_ms(self) -> float:
         """Of all processes together."""
         return sum(self.cpu.values()) * 1000 / max(self.completed, 1)

@@ -94,10 +94,7 @@ class Services:
 
     @property
     def _prefect_runs(self) -> bool:
-        try:
-            return bool(self.prefect.ui_url)
-        except RuntimeError:
-            return False
+        return self.prefect.pid is not None
 
     def _trouble_with_prefect(self) -> str | None:
         """What a restart of a server that runs would repair."""

@@ -40,4 +40,4 @@ def _tell(running: Running, active: ActiveRun, state: State[Any]) -> None:
     elif state.is_final():
         running.stop_run(active, StopReason.DISOWNED)
     elif state.name == "Suspended":
-        running.suspend_run(active, state)
+        active.suspend(state)

@@ -22,7 +22,7 @@ from pco_client.documents import Json, read_json
 from pco_client.errors import BadRequest, PcoError, SkipError, UnexpectedDocument
 from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.openings import FAN_OUT_SCOPE
-from pco_store.ledger.quarantine import OpenItem, list_quarantined, resolve_items
+from pco_store.ledger.quarantine.items import OpenItem, list_quarantined, resolve_items
 from pco_store.mirror.links import insert_links, shared_list
 from pco_store.mirror.tables import mirror_table
 from pco_store.mirror.upsert import upsert_rows

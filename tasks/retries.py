@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -74,7 +74,12 @@ def decide(error: BaseException) -> Decision:
 
 def retry_delays(*, first: float, total: float) -> list[float]:
     """Waits in seconds that double from `first` and add up to `total`."""
-    return list(_delays(first, total))
+    delays, left = [], total
+    while left > 0 and first > 0:
+        delays.append(min(first, left))
+        left -= first
+        first *= 2
+    return delays
 
 
 def delays_of(settings: SyncSettings) -> list[float]:
@@ -118,14 +123,6 @@ async def retried(
                 raise
         await sleep(delay)
         attempt += 1
-
-
-def _delays(first: float, total: float) -> Iterator[float]:
-    delay, left = first, total
-    while left > 0 and delay > 0:
-        yield min(delay, left)
-        left -= delay
-        delay *= 2
 
 
 async def is_worth_a_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:

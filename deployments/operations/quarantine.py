@@ -11,7 +11,7 @@ from deployments.exit_codes import DONE
 from deployments.operations.churches import check_church
 from deployments.terminal import print_plain
 from pco_store.database import Database
-from pco_store.ledger.quarantine import OpenItem, list_quarantined
+from pco_store.ledger.quarantine.items import OpenItem, list_quarantined
 
 AT_ONCE: Final = 200
 

@@ -21,8 +21,7 @@ from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level
 from pco_catalog.due_lists import DAY_SECONDS, DueRule, load_due_rules
 from pco_store.mirror.links import name_of_list
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.ancestors import ids_in
 from pco_catalog.chains import Level
 from pco_store.mirror.links import name_of_list
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
 
 _READ = """
     child AS MATERIALIZED (SELECT run_id, scope, state FROM sync.runs

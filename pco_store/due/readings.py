@@ -54,8 +54,8 @@ async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
             await refresh_lists(connection, root.org_id, kind)
 
 
-async def note_earlier(connection: AsyncConnection, org_id: str, chain: Chain, kind: DueKind) -> int:
-    """Note what fan-outs that never completed have read; of a kind that was never kept, what all have; how many lists.
+async def note_earlier(connection: AsyncConnection, org_id: str, chain: Chain, kind: DueKind) -> None:
+    """Note what fan-outs that never completed have read; of a kind that was never kept, what all have.
 
     Safe to repeat.
     """
@@ -65,7 +65,4 @@ async def note_earlier(connection: AsyncConnection, org_id: str, chain: Chain, k
         AND (root.state <> 'completed' OR NOT EXISTS (
             SELECT FROM sync.lists AS kept WHERE kept.org_id = :org_id AND kept.path = :path))
     """
-    noted = await connection.execute(
-        text(_NOTE.format(roots=roots)), list_values(kind, org_id=org_id, below=chain.names)
-    )
-    return int(noted.rowcount)
+    await connection.execute(text(_NOTE.format(roots=roots)), list_values(kind, org_id=org_id, below=chain.names))

@@ -23,8 +23,7 @@ from pco_catalog.chains import Level, level_of_list
 from pco_store.database import Database
 from pco_store.ledger.openings import FAN_OUT_SCOPE
 from pco_store.mirror.links import SharedList, insert_links, shared_list
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
 from pco_store.mirror.upsert import fetch
 from pco_store.mirror.upsert_rules import told_columns
 

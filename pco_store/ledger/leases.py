@@ -19,17 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.database import Database, end_session, unavailable_means_retry
 from pco_store.errors import LeaseLost, PlanDiffers, StatementRefused, StoreUnavailable
+from pco_store.ledger.closings import close_epoch_of_church, close_run, give_up_what_keeps_failing
 from pco_store.ledger.members import open_members
 from pco_store.ledger.openings import (
     ORGANIZATION,
     NotOpened,
     Opened,
     RunRequest,
-    close_epoch_of_church,
-    close_run,
     find_lists,
     find_run,
-    give_up_what_keeps_failing,
     left_unfinished,
     open_new,
     open_new_lists,
@@ -276,7 +274,7 @@ async def _new_session(database: Database) -> AsyncConnection | None:
 
 
 async def _try_lock(session: AsyncConnection, key: str) -> bool:
-    return await _ask(session, f"SELECT pg_try_advisory_lock({_KEY})", key)
+    return key in await _try_locks(session, [key])
 
 
 async def _try_locks(session: AsyncConnection | None, keys: Sequence[str]) -> set[str]:

@@ -6,6 +6,8 @@ from datetime import datetime
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.mirror.tables import quoted_name
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableCount:
@@ -21,7 +23,7 @@ async def count_live(connection: AsyncConnection, table: Table, org_id: str) -> 
     """How many records of one church are in a table, without the tombstones."""
     counted = await connection.scalar(
         text(
-            f'SELECT count(*) FROM "{table.schema}"."{table.name}" '  # noqa: S608 - names from the catalogue
+            f"SELECT count(*) FROM {quoted_name(table)} "  # noqa: S608 - names from the catalogue
             "WHERE org_id = :org_id AND _deleted_at IS NULL"
         ),
         {"org_id": org_id},
@@ -36,7 +38,7 @@ async def count_rows(connection: AsyncConnection, table: Table, org_id: str) -> 
             f"""
             SELECT count(*) FILTER (WHERE _deleted_at IS NULL), count(*) FILTER (WHERE _deleted_at IS NOT NULL),
                    max(_synced_at)
-            FROM "{table.schema}"."{table.name}" WHERE org_id = :org_id
+            FROM {quoted_name(table)} WHERE org_id = :org_id
             """  # noqa: S608 - names from the catalogue
         ),
         {"org_id": org_id},

@@ -120,17 +120,16 @@ async def unlist(connection: AsyncConnection, run_id: int, at: SharedList) -> in
     return int(counted["marked"])
 
 
-async def forget_unlisted(connection: AsyncConnection, org_id: str, entity: Entity, path: str) -> int:
-    """Delete what was marked in the lists of one path: what became of the records is known. How many those are."""
+async def forget_unlisted(connection: AsyncConnection, org_id: str, entity: Entity, path: str) -> None:
+    """Delete what was marked in the lists of one path: what became of the records is known."""
     parent, name = name_of_list(path)
-    result = await connection.execute(
+    await connection.execute(
         text(
             "DELETE FROM sync.links WHERE org_id = :org_id AND entity = :entity AND parent = :parent "
             "AND list = :list AND unlisted_at IS NOT NULL"
         ),
         {"org_id": org_id, "entity": entity.name, "parent": parent, "list": name},
     )
-    return int(result.rowcount)
 
 
 def _of_list(at: SharedList) -> list[object]:

@@ -3,7 +3,7 @@
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import quoted_name
 
 
 async def follow_mergers(

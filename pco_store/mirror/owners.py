@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.ancestors import ids_in, is_shared
 from pco_catalog.catalog import Entity
 from pco_store.mirror.links import name_of_list
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
 
 
 def scope_of(path: str, *, last: str | None = None) -> str:

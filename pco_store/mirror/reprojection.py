@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB, dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.mirror.tables import quoted_name
 from pco_store.mirror.upsert import fetch
 
 _POSTGRES = dialect()  # type: ignore[no-untyped-call]
@@ -60,7 +61,7 @@ async def next_rows(
     found = await fetch(
         connection,
         f"""
-        SELECT org_id AS _org_id, id AS _id, _content_hash, extra::text AS _extra{selected} FROM {_name(table)}
+        SELECT org_id AS _org_id, id AS _id, _content_hash, extra::text AS _extra{selected} FROM {quoted_name(table)}
         WHERE {of_whom} AND (extra ?| $3::text[] OR extra -> '_relationships' ?| $4::text[]
                              OR extra -> '_relationships' ? '$json')
         ORDER BY org_id, id LIMIT $5
@@ -101,10 +102,10 @@ async def move_to_columns(connection: AsyncConnection, table: Table, moves: Sequ
         f"""
         WITH given AS MATERIALIZED (SELECT * FROM unnest({", ".join(arrays)}) AS given ({columns})),
         held AS MATERIALIZED (
-            SELECT stored.org_id, stored.id FROM {_name(table)} AS stored
+            SELECT stored.org_id, stored.id FROM {quoted_name(table)} AS stored
             JOIN given ON stored.org_id = _org_id AND stored.id = _id AND stored._content_hash = _hash
             ORDER BY stored.org_id, stored.id COLLATE "C" FOR UPDATE OF stored)
-        UPDATE {_name(table)} AS stored SET {", ".join(assignments)}
+        UPDATE {quoted_name(table)} AS stored SET {", ".join(assignments)}
         FROM given JOIN held ON held.org_id = _org_id AND held.id = _id
         WHERE stored.org_id = _org_id AND stored.id = _id
         RETURNING stored.org_id, stored.id
@@ -117,7 +118,3 @@ async def move_to_columns(connection: AsyncConnection, table: Table, moves: Sequ
         *([move.values.get(name) for move in moves] for name in names),
     )
     return {(row["org_id"], row["id"]) for row in written}
-
-
-def _name(table: Table) -> str:
-    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"

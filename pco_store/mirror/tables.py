@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Index, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, dialect
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
@@ -35,6 +35,8 @@ INDEXED: Final[dict[str, str]] = {
 """The parent that rows of large tables are looked up by: what the views ask of one group, person or event."""
 
 metadata: MetaData = SQLModel.metadata
+
+_QUOTE: Final = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=1024)
@@ -67,3 +69,8 @@ def mirror_table(entity: Entity) -> Table:
 def all_mirror_tables() -> tuple[Table, ...]:
     """A table for every entity that PCO lists somewhere."""
     return tuple(mirror_table(entity) for entity in load_catalog().entities())
+
+
+def quoted_name(table: Table) -> str:
+    """The table, quoted for a statement."""
+    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Table, text
-from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_QUOTE = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+from pco_store.mirror.tables import quoted_name
 
 
 async def mark_deleted(
@@ -28,8 +27,3 @@ async def mark_deleted(
         {"absent_at": absent_at, "reason": reason, "org_id": org_id, "ids": sorted(ids)},
     )
     return int(result.rowcount)
-
-
-def quoted_name(table: Table) -> str:
-    """The table, quoted for a statement."""
-    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"

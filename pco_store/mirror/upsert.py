@@ -10,6 +10,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB, dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.mirror.tables import quoted_name
 from pco_store.mirror.upsert_rules import (
     ABSENT,
     HASH_BYTES,
@@ -134,7 +135,7 @@ def _given_ctes(table: Table, nth: int, argument: str, *, plain: bool) -> str:
             FROM json_to_recordset({argument}::json) AS given ({", ".join(given)}, {ABSENT} text)),
         before{nth} AS (
             SELECT stored.id, {_before_plain(table) if plain else _before(table)}
-            FROM page{nth} AS page JOIN {_mirror(table)} AS stored
+            FROM page{nth} AS page JOIN {quoted_name(table)} AS stored
                 ON stored.org_id = page.org_id AND stored.id = page.id)
         """  # noqa: S608 - names from the catalogue
 
@@ -144,7 +145,7 @@ def _written_ctes(table: Table, nth: int, gate: str, *, plain: bool) -> str:
     columns = _columns(table)
     return f"""
         written{nth} AS (
-            INSERT INTO {_mirror(table)} AS stored ({columns}) SELECT {columns} FROM page{nth} WHERE {gate}
+            INSERT INTO {quoted_name(table)} AS stored ({columns}) SELECT {columns} FROM page{nth} WHERE {gate}
             ON CONFLICT (org_id, id) DO UPDATE {_on_conflict_plain(table) if plain else _on_conflict(table, nth)}
             RETURNING stored.id, (xmax = 0) AS is_new),
         counts{nth} AS (
@@ -160,10 +161,6 @@ def _written_ctes(table: Table, nth: int, gate: str, *, plain: bool) -> str:
 
 def _columns(table: Table) -> str:
     return ", ".join(_QUOTE(name) for name in written_columns(table))
-
-
-def _mirror(table: Table) -> str:
-    return f"{_QUOTE(str(table.schema))}.{_QUOTE(table.name)}"
 
 
 def _before(table: Table) -> str:

@@ -93,10 +93,6 @@ class Running:
         """Interrupt a run."""
         self._thread.call(lambda: active.stop(reason))
 
-    def suspend_run(self, active: ActiveRun, state: State[Any]) -> None:
-        """Ask a run to stop at its next task boundary."""
-        active.suspend(state)
-
     async def give_back(self, active: ActiveRun, *, seconds: float) -> bool:
         """Report a run that does not end though it was stopped, from the worker's loop; whether Prefect heard it.
 

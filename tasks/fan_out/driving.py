@@ -9,7 +9,6 @@ from typing import Final
 
 from pco_store.errors import StoreUnavailable
 from pco_store.ledger.fan_out.fan_outs import count_children
-from pco_store.ledger.run_facts import ChildCounts
 from pco_store.ledger.runs import RunHandle
 from tasks.background import interrupt
 from tasks.fan_out.submitting import submit_more, submit_unanswered
@@ -44,8 +43,8 @@ async def keep_submitting(resources: Resources, root: RunHandle) -> AsyncIterato
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def wait_for_children(resources: Resources, root: RunHandle) -> ChildCounts:
-    """Push the children on until none is left to be run; how they ended."""
+async def wait_for_children(resources: Resources, root: RunHandle) -> None:
+    """Push the children on until none is left to be run."""
     told = time.monotonic()
     while True:
         try:
@@ -57,7 +56,7 @@ async def wait_for_children(resources: Resources, root: RunHandle) -> ChildCount
             sync_logger().warning("waiting for the ledger: %s", error)
         else:
             if counts.is_over:
-                return counts
+                return
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 sync_logger().info(

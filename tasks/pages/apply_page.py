@@ -16,7 +16,7 @@ from pco_client.client import FetchedPage
 from pco_store.ledger.fan_out.children import insert_children
 from pco_store.ledger.members import note_unnamed
 from pco_store.ledger.page_commit import PageOfRows, commit_page
-from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
+from pco_store.ledger.quarantine.items import Quarantined, put_quarantined, resolve_read_again
 from pco_store.ledger.runs import PageReceipt, page_receipt
 from pco_walks.walk import PageReading
 from tasks.pages.companions import Brought, take_companions

@@ -14,7 +14,7 @@ from pco_client.client import FetchedPage
 from pco_client.documents import Page
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.page_commit import PageOfRows
-from pco_store.ledger.quarantine import Quarantined
+from pco_store.ledger.quarantine.items import Quarantined
 from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list

@@ -14,7 +14,7 @@ from pco_client.documents import Page
 from pco_client.errors import PcoError, TooMuchIncluded
 from pco_store.ledger.members import note_page_size
 from pco_store.ledger.page_commit import PageOfRows, commit_page
-from pco_store.ledger.quarantine import Quarantined, put_quarantined, resolve_read_again
+from pco_store.ledger.quarantine.items import Quarantined, put_quarantined, resolve_read_again
 from pco_store.ledger.runs import PageReceipt, check_fence, shown_elsewhere
 from pco_walks.walk import PageReading
 from tasks.logs import sync_logger

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pco_store.ledger.quarantine import Quarantined
+from pco_store.ledger.quarantine.items import Quarantined
 from pco_store.ledger.runs import RunHandle
 from tasks.pages.page_ref import PageRef
 from tasks.rows.transform import Rejected

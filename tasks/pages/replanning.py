@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.changes import can_be_ranged
 from pco_client.documents import Page
 from pco_client.sansio import PageRequest, Where
-from pco_store.ledger.quarantine import resolve_all_of_run
+from pco_store.ledger.quarantine.items import resolve_all_of_run
 from pco_store.ledger.runs import save_parts, save_window
 from pco_walks.back_to_front import BackToFront
 from pco_walks.hidden import count_hidden, looks_capped

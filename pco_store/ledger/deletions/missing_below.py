@@ -18,8 +18,8 @@ from pco_store.ledger.runs import RunHandle
 from pco_store.mirror.counts import count_live
 from pco_store.mirror.links import forget_unlisted, name_of_list
 from pco_store.mirror.owners import scope_of
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import mark_deleted, quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
+from pco_store.mirror.tombstones import mark_deleted
 
 FIRST_WAIT_SECONDS: Final = 60.0
 """Before somebody else is asked to find out what was deleted; asking goes on where the last one came to."""

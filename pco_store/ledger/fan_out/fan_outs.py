@@ -10,10 +10,10 @@ from pco_store.due.readings import note_fan_out
 from pco_store.errors import LeaseLost
 from pco_store.ledger.fan_out.children import FIRST_PENDING
 from pco_store.ledger.openings import handle_of
+from pco_store.ledger.quarantine.superseded import resolve_superseded, resolve_superseded_below
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.run_facts import ChildCounts
 from pco_store.ledger.runs import HAS_PAGES, OURS, RunHandle, ours
-from pco_store.ledger.superseded import resolve_superseded, resolve_superseded_below
 
 
 async def count_children(connection: AsyncConnection, root_id: int) -> ChildCounts:

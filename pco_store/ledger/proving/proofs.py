@@ -13,7 +13,7 @@ from pco_catalog.catalog import Entity
 from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.proving.comparable import readings_below
 from pco_store.mirror.owners import placed_rows
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import quoted_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

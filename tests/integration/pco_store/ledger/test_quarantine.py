@@ -10,9 +10,9 @@ from pco_store.ledger.fan_out.children import end_child
 from pco_store.ledger.fan_out.fan_outs import complete_if_done, count_children, mark_awaiting_children
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import Opened
-from pco_store.ledger.quarantine import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items
+from pco_store.ledger.quarantine.items import OpenItem, Quarantined, list_quarantined, put_quarantined, resolve_items
+from pco_store.ledger.quarantine.superseded import resolve_superseded
 from pco_store.ledger.runs import RunHandle
-from pco_store.ledger.superseded import resolve_superseded
 from tests.integration.fan_outs import MEMBERSHIPS, claim, commit_page, insert, open_fan_out
 from tests.integration.mirror import at
 from tests.integration.requests import run_request

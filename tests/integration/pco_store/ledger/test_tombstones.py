@@ -11,7 +11,7 @@ from pco_store.ledger.deletions.answers import settle_run
 from pco_store.ledger.deletions.missing import find_missing
 from pco_store.ledger.leases import RunLease, open_run
 from pco_store.ledger.page_commit import PageOfRows, commit_page
-from pco_store.ledger.quarantine import Quarantined, put_quarantined
+from pco_store.ledger.quarantine.items import Quarantined, put_quarantined
 from pco_store.ledger.runs import PageReceipt
 from tests.integration.mirror import PEOPLE, at, person, rows, stored, upsert
 from tests.integration.pco_store.ledger.test_ledger import RECEIPT

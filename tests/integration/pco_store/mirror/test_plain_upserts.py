@@ -9,8 +9,7 @@ from sqlalchemy import Table, text
 
 from pco_catalog import Entity, load_catalog
 from pco_store.database import Database
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
 from pco_store.mirror.upsert import fetch, is_plain, page_text, upsert_ctes, upsert_rows
 from tasks.rows.transform import transform_page
 from tests.integration.mirror import at, stored

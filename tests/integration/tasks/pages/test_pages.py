@@ -11,7 +11,7 @@ from sqlalchemy import text
 from pco_simulator.trouble.poison import POISONS
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
-from pco_store.ledger.quarantine import list_quarantined
+from pco_store.ledger.quarantine.items import list_quarantined
 from pco_store.ledger.runs import run_totals
 from pco_walks.window import Window
 from tasks.pages.apply_page import apply_page

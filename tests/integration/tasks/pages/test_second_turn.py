@@ -8,8 +8,7 @@ from pco_client.client import PcoClient
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import Opened
 from pco_store.ledger.runs import finish_run
-from pco_store.mirror.tables import mirror_table
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import mirror_table, quoted_name
 from pco_walks.ways import Way, ways_of
 from tasks.lifespan import get_client_for_org
 from tasks.pages.processing import directly

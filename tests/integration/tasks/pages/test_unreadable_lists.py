@@ -12,8 +12,8 @@ from sqlalchemy import text
 from pco_client import PcoClient, PersonalAccessToken, ProcessGovernor
 from pco_client.errors import PcoError, ServerFault
 from pco_store.database import Database
-from pco_store.ledger.quarantine import OpenItem, list_quarantined
-from pco_store.ledger.superseded import resolve_superseded
+from pco_store.ledger.quarantine.items import OpenItem, list_quarantined
+from pco_store.ledger.quarantine.superseded import resolve_superseded
 from pco_walks.alike import MOST_ALIKE, EndlessListError
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part

@@ -35,14 +35,14 @@ async def resolve_superseded(connection: AsyncConnection, run: RunHandle, *, ent
     return int(result.rowcount)
 
 
-async def resolve_superseded_below(connection: AsyncConnection, root_id: int) -> int:
+async def resolve_superseded_below(connection: AsyncConnection, root_id: int) -> None:
     """Resolve what earlier fan-outs on the same way had quarantined below parents whose lists this one has read.
 
     Once for a whole fan-out, when it completes: a child ends with its page, in one statement, which stays that way. A
     list that this fan-out has not read (a dead child, a forbidden one) settles nothing; nor does one without an include
-    resolve what came with that. Safe to repeat; how many items that were.
+    resolve what came with that. Safe to repeat.
     """
-    result = await connection.execute(
+    await connection.execute(
         text(
             f"""
             UPDATE sync.quarantine AS item SET resolved_at = now()
@@ -63,4 +63,3 @@ async def resolve_superseded_below(connection: AsyncConnection, root_id: int) ->
         ),
         {"root_id": root_id},
     )
-    return int(result.rowcount)
