@@ -89,12 +89,13 @@ async def read_churches(connection: AsyncConnection, org_id: str | None = None) 
                        THEN min(complete_as_of) FILTER (WHERE is_list) END AS complete_as_of,
                    array_agg(entity || ': ' || concat_ws('; ', overdue_because, last_error))
                        FILTER (WHERE freshness IN ('overdue', 'incomplete')) AS because,
-                   CASE WHEN EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id
-                                     AND run.entity = :church AND run.scope = '' AND run.state = 'completed')
-                       THEN false
-                       ELSE EXISTS (SELECT FROM sync.runs AS run WHERE run.org_id = table_of.org_id
-                                    AND run.entity = :church AND run.scope = ''
-                                    AND run.state IN ('running', 'failed', 'cancelled')) END AS is_first,
+                   (SELECT bool_or(run.state IN ('running', 'failed', 'cancelled')
+                                   AND (run.mode = 'full' OR NOT is_any_over)) AND NOT bool_or(is_all_begun)
+                    FROM (SELECT run.*, bool_or(run.state = 'completed') OVER () AS is_any_over,
+                                 run.state = 'completed' AND (run.mode = 'full' OR coalesce(run.parts ? 'due', false))
+                                     AS is_all_begun
+                          FROM sync.runs AS run WHERE run.org_id = table_of.org_id
+                            AND run.entity = :church AND run.scope = '') AS run) AS is_first,
                    (SELECT CASE WHEN run.state <> 'completed' THEN run.error END FROM sync.runs AS run
                     WHERE run.org_id = table_of.org_id AND run.entity = :church AND run.scope = ''
                       AND run.state <> 'closed' ORDER BY run.turn DESC LIMIT 1) AS error

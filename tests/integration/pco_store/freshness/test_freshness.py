@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from tests.integration.ledger_rows import ORG, LedgerRows, ago
 PEOPLE, DONATIONS, DESIGNATIONS, CAMPUSES = "people.Person", "giving.Donation", "giving.Designation", "people.Campus"
 MEMBERSHIPS, GROUPS, EVENTS = "groups.Membership", "groups.Group", "groups.Event"
 PATH = "/groups/v2/groups/{group_id}/memberships"
+ITEMS, ITEM_NOTES = "services.Item", "services.ItemNote"
+ITEM_PATH = "/services/v2/service_types/{service_type_id}/plans/{plan_id}/items"
 
 
 @pytest.fixture
@@ -228,6 +230,68 @@ async def test_an_include_that_was_not_kept_to_is_not_complete_and_later_its_lis
     assert (one.way, one.freshness, one.changes_seen_until) == ("below", "current", read)
 
 
+async def items(ledger: LedgerRows, at: datetime, *, mode: str = "full", **told_of_lists: Any) -> tuple[int, int]:
+    """Two lists of items with their notes, all read then; the fan-out, and its member."""
+    for scope in ("1/1", "1/2"):
+        default = {"read": at, "due": at + timedelta(days=14)}
+        await ledger.sql("DELETE FROM sync.lists WHERE scope = :scope", scope=scope)
+        await ledger.list(ITEMS, scope, path=ITEM_PATH, **{**default, **(told_of_lists if scope == "1/2" else {})})
+    await ledger.run("organization", at, mode="full" if mode == "full" else "rest", parts={"due": {}})
+    root = await ledger.fan_out(
+        ITEMS, at, ["services.ServiceType", "services.Plan"], children="completed completed", mode=mode
+    )
+    member = await ledger.run(
+        ITEM_NOTES, at, read_with=root, plan={"include": "item_notes"}, mode=mode, epoch=f"with-{root}"
+    )
+    return root, member
+
+
+async def test_what_comes_with_owners_below_parents_is_as_current_as_their_lists(ledger: LedgerRows) -> None:
+    first, night = ago(days=20), ago(hours=3)
+    await items(ledger, first)
+    one = await of(ledger, ITEM_NOTES)
+    assert (one.way, one.freshness, one.complete_as_of) == ("below", "overdue", first), "no night has read them"
+    await items(ledger, night, mode="due")
+    one, owner = await of(ledger, ITEM_NOTES), await of(ledger, ITEMS)
+    assert (one.freshness, one.overdue_because) == ("current", None)
+    assert (one.complete_as_of, one.changes_seen_until, one.lists) == (first, night, 2)
+    assert (owner.changes_seen_until, owner.lists) == (night, 2)
+    await items(ledger, night, mode="due", due=ago(days=3))
+    assert (await of(ledger, ITEM_NOTES)).freshness == (await of(ledger, ITEMS)).freshness == "overdue"
+
+
+async def test_what_came_with_the_owners_of_a_night_and_is_undecided_is_not_complete(ledger: LedgerRows) -> None:
+    await items(ledger, ago(days=3))
+    _, member = await items(ledger, ago(hours=3), mode="due")
+    assert (await of(ledger, ITEM_NOTES)).freshness == "current"
+    await ledger.sql("UPDATE sync.runs SET deletions = NULL WHERE run_id = :member", member=member)
+    assert (await of(ledger, ITEM_NOTES)).freshness == "incomplete"
+    assert (await of(ledger, ITEMS)).freshness == "current"
+
+
+async def test_without_its_include_such_a_kind_is_as_current_as_lists_of_its_own(ledger: LedgerRows) -> None:
+    await items(ledger, ago(hours=3))
+    await ledger.sql(
+        "INSERT INTO sync.list_traits VALUES (:org, :entity, NULL, jsonb_build_object('item_notes', "
+        "jsonb_build_object('reason', 'x', 'at', now())))",
+        entity=ITEMS,
+    )
+    one = await of(ledger, ITEM_NOTES)
+    assert (one.way, one.lists, one.changes_seen_until) == ("below", None, None)
+
+
+async def test_such_a_kind_is_complete_as_of_what_the_fan_out_of_its_owners_proves(ledger: LedgerRows) -> None:
+    root, _ = await items(ledger, ago(hours=3))
+    assert (await of(ledger, ITEM_NOTES)).complete_as_of is not None
+    ((epoch,),) = await ledger.sql("SELECT epoch FROM sync.runs WHERE run_id = :root", root=root)
+    plans = ago(hours=9)
+    await ledger.run("services.Plan", plans, epoch=epoch)
+    assert (await of(ledger, ITEM_NOTES)).complete_as_of == plans
+    ((child,),) = await ledger.sql("SELECT min(run_id) FROM sync.runs WHERE parent_run_id = :root", root=root)
+    await ledger.quarantine(ITEMS, child)
+    assert (await of(ledger, ITEM_NOTES)).complete_as_of is None
+
+
 async def below(ledger: LedgerRows, **told_of_lists: Any) -> None:
     """Two lists of memberships, and the night that has read them."""
     for scope in "12":
@@ -372,6 +436,16 @@ async def test_a_church_whose_first_sync_is_not_over_is_not_current_whatever_it_
     one = await church(ledger)
     assert (one.freshness, one.because) == ("overdue", (NOT_OVER,))
     await ledger.sql("UPDATE sync.runs SET state = 'completed' WHERE run_id = :first", first=first)
+    assert (await church(ledger)).freshness == "current"
+
+
+async def test_deltas_beside_a_first_sync_that_was_given_up_do_not_make_it_over(ledger: LedgerRows) -> None:
+    """What is listed below parents was never begun then, and nobody says so of a table."""
+    await ledger.run(PEOPLE, ago(minutes=5))
+    await ledger.run("organization", ago(minutes=6), state="cancelled")
+    await ledger.run("organization", ago(minutes=5), mode="delta")
+    assert (await church(ledger)).because == (NOT_OVER,)
+    await ledger.run("organization", ago(minutes=2), mode="rest", parts={"due": {}})
     assert (await church(ledger)).freshness == "current"
 
 

@@ -1,6 +1,7 @@
 """What is kept for `sync.freshness` never shows anything else than the ledger, whatever happens to that in between.
 
-The plain definition is the view as migration 0016 made it, which looks everything up.
+The plain definition is the view as migration 0016 made it, which looks everything up. What comes with owners that are
+listed below parents is judged otherwise since migration 0028, and left out here.
 """
 
 import importlib
@@ -53,8 +54,11 @@ async def ledger(database: Database) -> LedgerRows:
 async def differing(ledger: LedgerRows) -> list[str]:
     """The rows that only one of the two shows."""
     rows = await ledger.sql(
-        "(SELECT 'kept', one::text FROM (TABLE sync.freshness EXCEPT TABLE sync.plain_freshness) AS one) UNION ALL "
-        "(SELECT 'plain', one::text FROM (TABLE sync.plain_freshness EXCEPT TABLE sync.freshness) AS one)"
+        "SELECT which, one::text FROM ("
+        "(SELECT 'kept' AS which, one FROM (TABLE sync.freshness EXCEPT TABLE sync.plain_freshness) AS one) UNION ALL "
+        "(SELECT 'plain', one FROM (TABLE sync.plain_freshness EXCEPT TABLE sync.freshness) AS one)) AS differing "
+        "WHERE (one).entity NOT IN (SELECT kind.entity FROM sync.kinds AS kind "
+        "JOIN sync.kinds AS owner ON owner.entity = kind.owner WHERE kind.way = 'owner' AND owner.way = 'below')"
     )
     return [" ".join(row) for row in rows]
 
