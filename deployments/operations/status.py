@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,11 +16,14 @@ from deployments.exit_codes import DONE, FAILED
 from deployments.foreseen import foreseen
 from deployments.interrupts import interrupts
 from deployments.transaction import transaction
+from pco_client.redis_address import RedisAddressWrong, redis_address
 from pco_store.connections.connections import ConnectionState, connection_states
 from pco_store.errors import SchemaMissing, StoreError
 from pco_store.freshness.announcing import nothing_read
 from pco_store.freshness.reading import ChurchFreshness
 from tasks.settings import read_settings
+
+REDIS_SECONDS: Final = 3.0
 
 
 def show_status(org_id: str | None, console: Console, *, as_json: bool) -> int:
@@ -44,8 +47,10 @@ def show_status(org_id: str | None, console: Console, *, as_json: bool) -> int:
     code, found = _show_data(org_id, console, as_json=as_json)
     document = {**document, **found}
     if os.environ.get("PREFECT_API_URL"):
-        work = _show_work(console, as_json=as_json)
-        troubles = [*work["troubles"], *_closed_tokens(found)]
+        work, prefect_code = _show_work(console, as_json=as_json)
+        redis = [] if is_ours else _redis_trouble()
+        server_code = server_code or prefect_code or (FAILED if redis else DONE)
+        troubles = [*redis, *work["troubles"], *_closed_tokens(found)]
         for trouble in () if as_json else troubles:
             console.print(f"trouble         [yellow]{escape(trouble)}[/]", highlight=False, soft_wrap=True)
         document = {**document, **work, "troubles": troubles}
@@ -110,8 +115,28 @@ def _closed_tokens(found: Mapping[str, Any]) -> list[str]:
     return [f"the tokens of {', '.join(names)} cannot be opened here: {reason}" for reason, names in churches.items()]
 
 
-def _show_work(console: Console, *, as_json: bool) -> dict[str, Any]:
-    """Workers and schedules change no exit code: what they should have done and did not is seen in the data."""
+def _redis_trouble() -> list[str]:
+    """Why the Redis of one's own cannot be used, in a line; none if it can."""
+    from redis import Redis, RedisError
+
+    address = os.environ.get("PCO_SYNC_REDIS_URL")
+    if not address:
+        return []
+    seconds = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
+    try:
+        with Redis.from_url(redis_address(address), **seconds) as redis:
+            redis.ping()
+    except (RedisAddressWrong, RedisError) as error:
+        known = foreseen(error)
+        return [known[0] if known else str(error)]
+    return []
+
+
+def _show_work(console: Console, *, as_json: bool) -> tuple[dict[str, Any], int]:
+    """Workers and schedules, and 1 if Prefect does not tell them.
+
+    They themselves change no exit code: what they should have done and did not is seen in the data.
+    """
     from deployments.current.prefect_work import read_prefect_work  # Prefect reads its settings when it is imported
 
     try:
@@ -120,11 +145,12 @@ def _show_work(console: Console, *, as_json: bool) -> dict[str, Any]:
         known = foreseen(error)
         if known is None:
             raise
-        return {"troubles": [f"Prefect: {known[0]}"]}
+        return {"troubles": [f"Prefect: {known[0]}"]}, FAILED
     if not as_json:
         for pool, online in work.workers.items():
             console.print(f"workers         {online} online on {pool}", highlight=False, soft_wrap=True)
         for one in work.scheduled:
             at = "nothing is scheduled" if one.next_at is None else f"next at {one.next_at:%Y-%m-%d %H:%M} UTC"
             console.print(f"schedule        {one.deployment}: {at}", highlight=False, soft_wrap=True)
-    return {"workers": work.workers, "scheduled": [asdict(one) for one in work.scheduled], "troubles": work.troubles}
+    shown = {"workers": work.workers, "scheduled": [asdict(one) for one in work.scheduled], "troubles": work.troubles}
+    return shown, DONE

@@ -18,6 +18,7 @@ from tests.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
+CANARY = "the-password-of-redis"
 SERVERS = ("PREFECT_API_URL", "PCO_SYNC_DATABASE_URL", "PCO_SYNC_REDIS_URL")
 
 
@@ -86,7 +87,20 @@ def test_a_prefect_server_that_is_away_is_told_with_its_address(
     monkeypatch.setenv("PREFECT_API_URL", nowhere)
     with temporary_settings({PREFECT_API_URL: nowhere}):
         assert main(["sync", church.org_id, PEOPLE]) == 1
-    assert f"error: Prefect does not answer at {nowhere}" in capsys.readouterr().err
+        assert f"error: Prefect does not answer at {nowhere}" in capsys.readouterr().err
+        assert main(["status"]) == 1
+    assert f"trouble         Prefect: Prefect does not answer at {nowhere}" in capsys.readouterr().out
+
+
+def test_a_redis_that_is_away_is_told_with_the_name_of_its_setting(
+    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_REDIS_URL", f"redis://:{CANARY}@127.0.0.1:{free_port()}/0")
+    assert main(["status"]) == 1
+    said = capsys.readouterr().out
+    assert "trouble         Redis cannot be used (ConnectionError" in said
+    assert "see PCO_SYNC_REDIS_URL" in said
+    assert CANARY not in said
 
 
 def test_status_and_env_say_where_the_servers_are(
