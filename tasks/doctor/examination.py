@@ -29,6 +29,7 @@ from tasks.doctor.findings import (
     VERSION,
     Examination,
     Finding,
+    Verdict,
     date_named,
     refusal,
     verdict_of,
@@ -293,10 +294,8 @@ class _Exam:
     async def _take(self, findings: Awaitable[list[Finding]]) -> None:
         self.findings += await findings
 
-    def _add(self, subject: str, assumption: str, verdict: str, seen: str) -> None:
-        self.findings.append(
-            Finding(subject=subject, assumption=assumption, verdict=verdict, seen=seen)  # type: ignore[arg-type]
-        )
+    def _add(self, subject: str, assumption: str, verdict: Verdict, seen: str) -> None:
+        self.findings.append(Finding(subject, assumption, verdict, seen))
 
 
 def _status(words: str) -> str:

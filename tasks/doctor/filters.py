@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 from pco_catalog.catalog import Entity
@@ -42,9 +43,7 @@ async def judge_filters(asker: Asker, entity: Entity, page: Page) -> list[Findin
 async def _judge_range(
     asker: Asker, entity: Entity, page: Page, resources: Sequence[Resource], attribute: str
 ) -> Finding:
-    def finding(verdict: str, seen: str) -> Finding:
-        return Finding(subject=entity.name, assumption=f"where[{attribute}]", verdict=verdict, seen=seen)  # type: ignore[arg-type]
-
+    finding = partial(Finding, entity.name, f"where[{attribute}]")
     if page.can_query_by is not None and attribute not in page.can_query_by:
         return finding("fails", "can_query_by does not name it")
     times = {one.id: at for one in resources if (at := time_of(one, attribute)) is not None}
@@ -67,7 +66,10 @@ async def _judge_range(
         else:
             return finding("fails", "it leaves out records that are in what was requested")
         is_all_seen = page.next_offset is None and len(times) == len(page.records)
-        if attribute == "created_at" and not is_all_seen and (hidden := await _hidden(asker, entity, page)):
+        hidden = await _hidden(asker, entity, page) if attribute == "created_at" and not is_all_seen else 0
+        if hidden is None:
+            return finding("unseen", "what it leaves out cannot be told: the lists are not counted")
+        if hidden:
             return finding("fails", f"it leaves out {hidden} records, as if they had no such time")
     except PcoError as error:
         return finding("unseen", refusal(error))
@@ -84,15 +86,20 @@ def _tellable(times: dict[str, datetime]) -> list[tuple[str, datetime]]:
     ][:TRIES]
 
 
-async def _hidden(asker: Asker, entity: Entity, page: Page) -> int:
-    """How many records the window of a full walk would leave out; asked for only if the counts differ at all."""
+async def _hidden(asker: Asker, entity: Entity, page: Page) -> int | None:
+    """How many records the window of a full walk would leave out, None if PCO does not count.
+
+    All is asked for only if the counts differ at all.
+    """
     until = last_closed_second(datetime.now(UTC) + asker.clock_offset - timedelta(minutes=1))
     window = Window(attribute="created_at", since=None, until=until)
 
     async def count(where: tuple[Where, ...]) -> int | None:
         return (await asker.page(entity, entity.list_path or "", per_page=1, where=where)).total_count
 
-    if page.total_count is None or await count(window.where()) == page.total_count:
+    if page.total_count is None:
+        return None
+    if await count(window.where()) == page.total_count:
         return 0
     counting = count_hidden(window)
     try:
@@ -100,13 +107,12 @@ async def _hidden(asker: Asker, entity: Entity, page: Page) -> int:
         while True:
             asked = counting.send(await count(asked))
     except StopIteration as done:
-        return int(done.value or 0)
+        left_out: int | None = done.value
+        return left_out
 
 
 async def _judge_newest(asker: Asker, entity: Entity, page: Page, resources: Sequence[Resource]) -> Finding:
-    def finding(verdict: str, seen: str) -> Finding:
-        return Finding(subject=entity.name, assumption=NEWEST, verdict=verdict, seen=seen)  # type: ignore[arg-type]
-
+    finding = partial(Finding, entity.name, NEWEST)
     if page.can_order_by is not None and "updated_at" not in page.can_order_by:
         return finding("fails", "can_order_by does not name it")
     by_id = [at for one in resources if (at := time_of(one, "updated_at")) is not None]
@@ -128,9 +134,7 @@ async def _judge_newest(asker: Asker, entity: Entity, page: Page, resources: Seq
 
 
 async def _judge_deleted(asker: Asker, entity: Entity, resources: Sequence[Resource], name: str) -> Finding:
-    def finding(verdict: str, seen: str) -> Finding:
-        return Finding(subject=entity.name, assumption=f"{FILTER}{name}", verdict=verdict, seen=seen)  # type: ignore[arg-type]
-
+    finding = partial(Finding, entity.name, f"{FILTER}{name}")
     if not resources:
         return finding("unseen", "no records")
     try:

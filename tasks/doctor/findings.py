@@ -64,7 +64,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 MOST_NAMED: Final = 12
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One assumption about a `subject`: an entity, a product, or `EVERYWHERE`.
 

@@ -41,34 +41,34 @@ def judge_id_order(entity: Entity, resources: Sequence[Resource]) -> Finding:
     """The default order is by id, as a number: every walk but the newest-first one rests on it."""
     ids = [one.id for one in resources]
     if not all(one.isascii() and one.isdecimal() for one in ids):
-        return _finding(entity, ID_ORDER, "unseen", "ids that are no numbers")
+        return Finding(entity.name, ID_ORDER, "unseen", "ids that are no numbers")
     if len(ids) < FEW:
-        return _finding(entity, ID_ORDER, "unseen", "fewer than two records")
+        return Finding(entity.name, ID_ORDER, "unseen", "fewer than two records")
     numbers = [int(one) for one in ids]
     wrong = sum(later <= earlier for earlier, later in pairwise(numbers))
     told = f"{wrong} of {len(ids)} records stand behind a greater id, or the same" if wrong else f"{len(ids)} records"
-    return _finding(entity, ID_ORDER, "fails" if wrong else "holds", told)
+    return Finding(entity.name, ID_ORDER, "fails" if wrong else "holds", told)
 
 
 def judge_count(entity: Entity, page: Page) -> Finding:
     """The count against what the same answer shows, so that no change of the list can come between."""
     rows, total = len(page.records), page.total_count
     if total is None:
-        return _finding(entity, COUNT, "fails", "there is none")
+        return Finding(entity.name, COUNT, "fails", "there is none")
     end = page.offset + rows
     if rows and end > total:
-        return _finding(entity, COUNT, "fails", f"it says {total} where at least {end} are")
+        return Finding(entity.name, COUNT, "fails", f"it says {total} where at least {end} are")
     if page.next_offset is None and total != end:
-        return _finding(entity, COUNT, "fails", f"it says {total} where the list ends after {end}")
+        return Finding(entity.name, COUNT, "fails", f"it says {total} where the list ends after {end}")
     if page.next_offset is not None and total <= page.next_offset - (rows == 0):
-        return _finding(entity, COUNT, "fails", f"it says {total} where the list goes on")
-    return _finding(entity, COUNT, "holds", f"{total} records")
+        return Finding(entity.name, COUNT, "fails", f"it says {total} where the list goes on")
+    return Finding(entity.name, COUNT, "holds", f"{total} records")
 
 
 def judge_attributes(entity: Entity, resources: Sequence[Resource]) -> Finding:
     """What the catalogue says every record has. What it does not know is mirrored in `extra`, and only named."""
     if not resources:
-        return _finding(entity, ATTRIBUTES, "unseen", "no records")
+        return Finding(entity.name, ATTRIBUTES, "unseen", "no records")
     seen = {name for one in resources for name in one.attributes}
     edges = {name for one in resources for name in one.relationships}
     lacking = [
@@ -78,7 +78,7 @@ def judge_attributes(entity: Entity, resources: Sequence[Resource]) -> Finding:
     new = seen - entity.attributes.keys()
     told = [f"lacks {named(lacking)}"] if lacking else []
     told += [f"new: {named(new)}"] if new else []
-    return _finding(entity, ATTRIBUTES, "fails" if lacking else "holds", "; ".join(told))
+    return Finding(entity.name, ATTRIBUTES, "fails" if lacking else "holds", "; ".join(told))
 
 
 def judge_offers(catalog: Catalog, entity: Entity, page: Page) -> Finding:
@@ -99,8 +99,4 @@ def judge_offers(catalog: Catalog, entity: Entity, page: Page) -> Finding:
             is_lacking = True
         if new := (offered or frozenset()) - all_known:
             told.append(f"{name} has new: {named(new)}")
-    return _finding(entity, OFFERS, "fails" if is_lacking else "holds", "; ".join(told))
-
-
-def _finding(entity: Entity, assumption: str, verdict: str, seen: str) -> Finding:
-    return Finding(subject=entity.name, assumption=assumption, verdict=verdict, seen=seen)  # type: ignore[arg-type]
+    return Finding(entity.name, OFFERS, "fails" if is_lacking else "holds", "; ".join(told))

@@ -8,7 +8,7 @@ from pco_catalog.catalog import Catalog, Entity, Sideload
 from pco_client.documents import Page
 from pco_client.errors import PcoError, TooMuchIncluded
 from tasks.doctor.asking import Asker
-from tasks.doctor.findings import INCLUDE, Finding, refusal
+from tasks.doctor.findings import INCLUDE, Finding, Verdict, refusal
 from tasks.pages.companions import MOST_UNTOLD
 from tasks.pages.own_list import NOT_SHOWN
 from tasks.rows.sideloaded import Sideloaded, divide_included, key_of
@@ -109,16 +109,11 @@ class OwnersExam:
         most = sorted(owners, key=lambda one: -counts[one])[:WITH_MOST]
         return [*most, *[one for one in owners if one not in most][:BY_CHANCE]]
 
-    def _of_all(self, verdict: str, seen: str) -> list[Finding]:
+    def _of_all(self, verdict: Verdict, seen: str) -> list[Finding]:
         return [self._finding(one, verdict, seen) for one, _ in self._pairs]
 
-    def _finding(self, sideload: Sideload, verdict: str, seen: str) -> Finding:
-        return Finding(
-            subject=self._entity.name,
-            assumption=f"{INCLUDE}{sideload.include}",
-            verdict=verdict,  # type: ignore[arg-type]
-            seen=seen,
-        )
+    def _finding(self, sideload: Sideload, verdict: Verdict, seen: str) -> Finding:
+        return Finding(self._entity.name, f"{INCLUDE}{sideload.include}", verdict, seen)
 
 
 def _shown(kind: Sideloaded) -> Mapping[str, Set[tuple[str, str]]]:
