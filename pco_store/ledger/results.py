@@ -37,12 +37,13 @@ _COLUMNS = "run_id, org_id, entity, epoch, key, mode, state, error, flow_run_id,
 
 
 async def keep_deletions(
-    connection: AsyncConnection, run: RunHandle, *, verdict: str, missing: int, deleted: int
+    connection: AsyncConnection, run: RunHandle, *, verdict: str, missing: int, deleted: int, unplaced: int = 0
 ) -> None:
     """What was found out about the records that a complete sync did not show; in the transaction that completes it."""
+    told = {"verdict": verdict, "missing": missing, "deleted": deleted} | ({"unplaced": unplaced} if unplaced else {})
     await connection.execute(
-        text(f"UPDATE sync.runs SET deletions = CAST(:deletions AS jsonb) WHERE {OURS}"),  # noqa: S608 - own constant
-        {"deletions": json.dumps({"verdict": verdict, "missing": missing, "deleted": deleted}), **ours(run)},
+        text(f"UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE {OURS}"),  # noqa: S608 - own constant
+        {"told": json.dumps(told), **ours(run)},
     )
 
 

@@ -111,7 +111,12 @@ async def find_deletions_below(
             for include, one in brought.companions.items():
                 if (found := with_owners.get(include)) is not None:
                     await keep_deletions(
-                        connection, one.run, verdict=found.verdict, missing=found.missing, deleted=found.deleted
+                        connection,
+                        one.run,
+                        verdict=found.verdict,
+                        missing=found.missing,
+                        deleted=found.deleted,
+                        unplaced=found.unplaced,
                     )
                 await finish_run(connection, one.run, "completed")
         return deleted

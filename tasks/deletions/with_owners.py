@@ -7,7 +7,9 @@ is only asked for if the full reading before this one did not show it either. A 
 some owners says nothing about others, and the turn of the other owner lifts the tombstone (ADR 21).
 
 A record that many owners share, and that PCO shows with them only, cannot be asked for: its row names none of them. It
-is what its owners show, so it is gone when two full readings in a row of all of them have not shown it.
+is what its owners show, so it is gone when two full readings in a row of all of them have not shown it, and no owner
+that they have not shown points to it: a list may leave out owners (archived groups), and a page may stand in
+quarantine. So is one whose row names no owner, for none named it when it came; unless an owner stands in quarantine.
 """
 
 from collections.abc import Mapping
@@ -22,6 +24,8 @@ from pco_store.ledger.deletions.missing import (
     ReadLists,
     find_missing,
     gone_with_owners,
+    has_aside,
+    named_by_unread_owners,
     read_owners,
     shown_before,
 )
@@ -60,7 +64,7 @@ async def find_deletions_with_owners(
     if doubt != "none":
         return Deletions(verdict=doubt, missing=len(missing.ids))
     if is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths:
-        return await _shown_by_nobody(resources, companion, missing)
+        return await _shown_by_nobody(resources, sync, companion, missing)
     owners = await _owners(resources, companion, missing)
     is_single = companion.sideload.path in companion.entity.single_paths
 
@@ -77,6 +81,11 @@ async def find_deletions_with_owners(
         is_single=is_single,
     )
     known = {one: owners[one] for one in missing.ids if one in owners}
+    unplaced = [one for one in missing.ids if one not in owners]
+    unshown: list[str] = []
+    if within is None and unplaced and not await patiently(resources, partial(has_aside, run_id=sync.run.run_id)):
+        before = await patiently(resources, partial(shown_before, run=run, ids=unplaced))
+        unshown = [one for one in unplaced if one not in before]
     by_owner = {one: owner.rpartition("/")[2] for one, owner in known.items()}
     gone = await patiently(
         resources, partial(gone_with_owners, org_id=run.org_id, owners=sync.table, by_owner=by_owner)
@@ -89,32 +98,41 @@ async def find_deletions_with_owners(
     asked = {one: [path_of(one)] for one in known if one not in gone and one not in later}
     absent = await asking.find_absent(asked, Checkpoints(resources=resources, run=run)) if asked else []
     verdict: Verdict = "not_provable" if absent is None else "confirmed"
-    unplaced = len(missing.ids) - len(known)
+    found = len(asked) + len(gone) + len(unshown)
+    left_alone = len(unplaced) - len(unshown)
     deleted = await patiently(
         resources,
         partial(
             settle_run,
             run=run,
             table=table,
-            told={"verdict": verdict, "missing": len(asked) + len(gone), "unplaced": unplaced},
+            told={"verdict": verdict, "missing": found, "unplaced": left_alone},
             found=[
                 *(("absent", one.ids, one.at) for one in absent or ()),
                 *(("with its owner", ids, at) for at, ids in _by_time(gone).items()),
+                ("shown by no owner", unshown, run.started_at),
             ],
         ),
     )
-    return Deletions(
-        verdict=verdict,
-        missing=len(asked) + len(gone),
-        deleted=deleted,
-        unplaced=unplaced,
-    )
+    return Deletions(verdict=verdict, missing=found, deleted=deleted, unplaced=left_alone)
 
 
-async def _shown_by_nobody(resources: Resources, companion: Companion, missing: MissingRecords) -> Deletions:
+async def _shown_by_nobody(
+    resources: Resources, sync: SyncContext, companion: Companion, missing: MissingRecords
+) -> Deletions:
     run = companion.run
-    later = await patiently(resources, partial(shown_before, run=run, ids=missing.ids))
-    gone = [one for one in missing.ids if one not in later]
+    alive = await patiently(resources, partial(shown_before, run=run, ids=missing.ids))
+    alive |= await patiently(
+        resources,
+        partial(
+            named_by_unread_owners,
+            run=sync.run,
+            owners=sync.table,
+            column=f"{companion.sideload.include}_id",
+            ids=missing.ids,
+        ),
+    )
+    gone = [one for one in missing.ids if one not in alive]
     deleted = await patiently(
         resources,
         partial(

@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import Entity
 from pco_client.client import PcoClient
 from pco_store.errors import LeaseLost
+from pco_store.ledger.quarantine.superseded import resolve_superseded
 from pco_store.ledger.results import keep_deletions
 from pco_store.ledger.run_facts import once_completed, run_facts
 from pco_store.ledger.runs import RunHandle, finish_run, run_totals
-from pco_store.ledger.superseded import resolve_superseded
 from pco_store.ledger.watermarks import advance_watermark
 from pco_walks.pco_clock import pco_ahead
 from tasks.deletions.from_a_list import Deletions, find_deletions, many_deletions_of
@@ -102,7 +102,12 @@ async def read_list(
             if run.mode == "full":
                 for one, found in [(settled, deletions), *with_owners]:
                     await keep_deletions(
-                        connection, one, verdict=found.verdict, missing=found.missing, deleted=found.deleted
+                        connection,
+                        one,
+                        verdict=found.verdict,
+                        missing=found.missing,
+                        deleted=found.deleted,
+                        unplaced=found.unplaced,
                     )
                     await resolve_superseded(connection, one, entity=one.entity)
             try:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.chains import Level
 from pco_store.ledger.runs import RunHandle
 from pco_store.mirror.owners import scope_of
-from pco_store.mirror.tombstones import quoted_name
+from pco_store.mirror.tables import quoted_name
 
 _READ_LISTS: Final = """
     SELECT scope FROM sync.runs
@@ -89,6 +89,23 @@ async def read_owners(
     return {row.id: row.owner for row in result}
 
 
+async def named_by_unread_owners(
+    connection: AsyncConnection, run: RunHandle, owners: Table, column: str, ids: Sequence[str]
+) -> frozenset[str]:
+    """Of these records, those to which a living row of `owners` points that is on no page of the owners' `run`."""
+    result = await connection.execute(
+        text(
+            f"""
+            SELECT DISTINCT "{column}" FROM {quoted_name(owners)}
+            WHERE org_id = :org_id AND _deleted_at IS NULL AND "{column}" = ANY(CAST(:ids AS text[]))
+              AND id NOT IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = :run_id)
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {"org_id": run.org_id, "run_id": run.run_id, "ids": list(ids)},
+    )
+    return frozenset(result.scalars())
+
+
 async def gone_with_owners(
     connection: AsyncConnection, org_id: str, owners: Table, by_owner: Mapping[str, str]
 ) -> dict[str, datetime]:
@@ -104,6 +121,20 @@ async def gone_with_owners(
         {"org_id": org_id, "ids": list(by_owner), "owners": list(by_owner.values())},
     )
     return {row.id: row._deleted_at for row in result}
+
+
+async def has_aside(connection: AsyncConnection, run_id: int) -> bool:
+    """Whether a record or a place of the run's list, or of a list of its children, stands in quarantine."""
+    aside = await connection.scalar(
+        text(
+            """
+            SELECT EXISTS (SELECT FROM sync.quarantine AS item JOIN sync.runs AS own USING (run_id)
+                           WHERE item.resolved_at IS NULL AND :run_id IN (own.run_id, own.parent_run_id))
+            """
+        ),
+        {"run_id": run_id},
+    )
+    return bool(aside)
 
 
 async def shown_before(connection: AsyncConnection, run: RunHandle, ids: Sequence[str]) -> frozenset[str]:

@@ -273,7 +273,8 @@ async def revive_children(connection: AsyncConnection, root_id: int) -> int:
 async def reopen_for_children(connection: AsyncConnection, root_id: int) -> None:
     """Children were added or revived: let a fan-out that was complete await them. Raises `LeaseLost` if it is closed.
 
-    The row is locked first, as completing does: else each could miss what the other is about to commit.
+    What was found out about missing records holds no longer: these children may show that others are gone. The row is
+    locked first, as completing does: else each could miss what the other is about to commit.
     """
     root = await connection.execute(
         text("SELECT key, fence, state FROM sync.runs WHERE run_id = :id FOR UPDATE"), {"id": root_id}
@@ -282,8 +283,17 @@ async def reopen_for_children(connection: AsyncConnection, root_id: int) -> None
     if state == "closed":
         raise LeaseLost(key, fence)
     if state == "completed":
+        reopened = "completed_at = NULL, deletions = NULL, not_before = NULL, restarts = 0"
         await connection.execute(
-            text("UPDATE sync.runs SET state = 'awaiting', completed_at = NULL WHERE run_id = :id"), {"id": root_id}
+            text(f"UPDATE sync.runs SET state = 'awaiting', {reopened} WHERE run_id = :id"),  # noqa: S608 - own words
+            {"id": root_id},
+        )
+        await connection.execute(
+            text(
+                f"UPDATE sync.runs SET state = 'running', lease_until = 'infinity', {reopened} "  # noqa: S608 - own words
+                "WHERE read_with = :id AND turn IS NOT NULL AND state = 'completed'"
+            ),
+            {"id": root_id},
         )
 
 

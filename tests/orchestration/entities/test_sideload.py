@@ -122,6 +122,45 @@ def test_what_is_shown_with_owners_only_is_gone_when_none_has_shown_it_twice(
         assert summary.brought["groups.Location"].deleted == 1
 
 
+def test_what_no_owner_ever_named_is_gone_when_none_has_shown_it_twice(giving: Church) -> None:
+    """Its row names nobody below whom it could be asked for."""
+    giving.sync(DONATIONS)
+    ghost = giving.rows(DESIGNATIONS)[0]["id"]
+    giving.simulator.churn([{"operation": "delete", "entity": DESIGNATIONS, "id": ghost}])
+    giving.sql(f"UPDATE giving.designation SET donation_id = NULL WHERE id = '{ghost}'")
+
+    def dead() -> list[tuple[str, str]]:
+        return [(one["id"], one["_deleted_reason"]) for one in giving.rows(DESIGNATIONS) if one["_deleted_at"]]
+
+    giving.sync(DONATIONS)
+    assert dead() == [], "it may have moved to an owner that was read before"
+    told = giving.sql(
+        "SELECT deletions -> 'unplaced' FROM sync.runs WHERE entity = :kind ORDER BY turn", kind=DESIGNATIONS
+    )
+    assert told == [(None,), (1,)]
+    giving.sync(DONATIONS)
+    assert dead() == [(ghost, "shown by no owner")]
+
+
+def test_what_an_owner_points_to_that_its_list_leaves_out_is_not_gone(
+    church: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning Center does not list archived groups, and shows them by their id."""
+    with SimulatorProcess(people=12, groups=8) as world:
+        monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", world.base_url)
+        groups = church.served_by(world)
+        groups.sync("groups.Group")
+        known = [(one["id"], one["location_id"]) for one in groups.rows("groups.Group") if one["location_id"]]
+        group, location = next((own, at) for own, at in known if [one for _, one in known].count(at) == 1)
+        archived = {"archived_at": "2026-06-01T00:00:00Z"}
+        world.churn([{"operation": "edit", "entity": "groups.Group", "id": group, "attributes": archived}])
+        for _ in range(3):
+            groups.sync("groups.Group")
+        assert [one["id"] for one in groups.rows("groups.Group") if one["_deleted_at"]] == []
+        assert [one["id"] for one in groups.rows("groups.Location") if one["_deleted_at"]] == []
+        assert location in {one["id"] for one in groups.rows("groups.Location")}
+
+
 def test_one_that_moves_to_an_owner_who_was_read_before_is_not_taken_for_deleted(
     giving: Church, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from pco_catalog.catalog import load_catalog
-from pco_store.ledger.openings import close_run
+from pco_store.ledger.closings import close_run
+from pco_store.ledger.fan_out.children import revive_children
+from pco_store.ledger.fan_out.fan_outs import complete_if_done
 from pco_store.ledger.proving.comparable import readings_below
 from pco_store.ledger.run_facts import run_facts
 from pco_store.ledger.runs import RunHandle
@@ -167,6 +169,36 @@ async def test_a_night_knows_of_the_owners_in_the_lists_that_it_has_read_and_of_
     await church.find_deletions(root)
     assert await buried(church) == set(here)
     assert {one.state for one in (await facts_of(church, root)).members} == {"completed"}
+
+
+async def test_after_a_replay_of_a_night_what_is_missing_is_looked_for_again(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    """A night is over although a list of it is dead: what is gone from that one is found when it is read after all."""
+    await settled(church, "first")
+    note, item = notes_of(world, plan=1)[0], world.state(ITEMS)[0]["id"]
+    plans = world.state("services.Plan")
+    scopes = [f"{one['relationships']['service_type']['data']['id']}/{one['id']}" for one in plans[:2]]
+    path = f"/services/v2/service_types/{scopes[1].replace('/', '/plans/')}/items"
+    world.faults([{"kind": "object", "path": path, "permanent": True}])
+    delete(world, NOTES, note)
+    root = await church.run_due("night", *scopes)
+    await church.sql(
+        "UPDATE sync.runs SET state = 'dead' WHERE parent_run_id = :id AND state = 'pending'", id=root.run_id
+    )
+    async with church.resources.database.transaction() as connection:
+        await complete_if_done(connection, root.run_id)
+    assert await church.find_deletions(root) is not None
+    assert await buried(church) == set()
+
+    world.faults([])
+    async with church.resources.database.transaction() as connection:
+        assert await revive_children(connection, root.run_id) == 1
+    await church.run_children(root)
+    assert await church.find_deletions(root) is not None
+    assert await buried(church) == {note}
+    assert {one.state for one in (await facts_of(church, root)).members} == {"completed"}
+    assert item
 
 
 async def test_where_one_owner_does_not_tell_everything_its_own_list_is_read(
