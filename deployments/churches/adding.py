@@ -14,15 +14,22 @@ from rich.console import Console
 from deployments.churches.known import known_churches
 from deployments.ended import print_document
 from deployments.exit_codes import DONE
-from deployments.operations.connect import address_of, check_token, store_token
+from deployments.operations.connect import (
+    WrongOrganizationError,
+    address_of,
+    check_same_church,
+    check_token,
+    store_token,
+)
 from deployments.parameters import WrongArgumentError
 from deployments.prefect_trouble import check_prefect
 from deployments.provisioning.provision import find_block
 from deployments.terminal import print_plain
 from deployments.transaction import transaction
 from flows.parameters import check_org_id
+from pco_client.auth import PersonalAccessToken
 from pco_client.errors import PcoError
-from pco_store.churches.names import rename_church
+from pco_store.churches.names import NO_DISPLAY_NAME, is_display_name, rename_church
 from tasks.credentials import is_live
 from tasks.reports.counted import counted
 
@@ -127,8 +134,12 @@ def _rows_of_json(file: Path, text: str) -> list[Mapping[str, Any]]:
 
 
 def _rows_of_csv(text: str) -> list[Mapping[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    return [{(name or "").strip(): value for name, value in row.items()} for row in reader]
+    """An open quote is refused: all that follows, the secrets of others too, would be one value of its row."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    try:
+        return [{(name or "").strip(): value for name, value in row.items()} for row in reader]
+    except csv.Error as error:
+        raise WrongChurchesError(f"this is not CSV, from line {reader.line_num} on: {error}") from None
 
 
 def _wrong(row: Mapping[str, Any]) -> list[str]:
@@ -144,6 +155,8 @@ def _wrong(row: Mapping[str, Any]) -> list[str]:
             wrong.append(str(error))
     if _text(row, "paused").lower() not in YES:
         wrong.append("paused is true or false")
+    if (name := _text(row, "display_name")) and not is_display_name(" ".join(name.split())):
+        wrong.append(NO_DISPLAY_NAME)
     return wrong
 
 
@@ -180,6 +193,8 @@ def _unusable(churches: Sequence[NewChurch]) -> list[str]:
         try:
             check_org_id(one.org_id)
             address_of(one.org_id, one.base_url)
+            if one.display_name is not None and not is_display_name(one.display_name):
+                raise WrongArgumentError(NO_DISPLAY_NAME)
         except (ValueError, WrongArgumentError) as error:
             troubles.append(f"{one.org_id}: {error}")
     return troubles
@@ -193,7 +208,11 @@ async def _checked(church: NewChurch, room: asyncio.Semaphore, known: Any) -> tu
         block = await find_block(church.org_id)
         if block is not None and (block.oauth or block.application_id.get_secret_value() != church.application_id):
             return f"{church.org_id}: it is connected already, by another token or by OAuth"
+        address = address_of(church.org_id, church.base_url)
         try:
-            return await check_token(church.application_id, church.secret, address_of(church.org_id, church.base_url))
-        except (PcoError, WrongArgumentError) as error:
+            name, organization_id = await check_token(church.application_id, church.secret, address)
+            token = PersonalAccessToken(church.application_id, church.secret)
+            await check_same_church(church.org_id, organization_id, token, address)
+        except (PcoError, WrongArgumentError, WrongOrganizationError) as error:
             return f"{church.org_id}: {error}"
+        return name, organization_id

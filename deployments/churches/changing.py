@@ -11,19 +11,17 @@ from deployments.parameters import WrongArgumentError
 from deployments.provisioning.provision import find_block
 from deployments.terminal import print_plain
 from deployments.transaction import transaction
-from pco_store.churches.names import rename_church
+from pco_store.churches.names import NO_DISPLAY_NAME, is_display_name, rename_church
 from pco_store.churches.wall import refuse_removed
 from tasks.reports.counted import counted
 from tasks.settings import read_settings
-
-LONGEST_NAME = 200
 
 
 async def rename(org_id: str, name: str, console: Console, *, as_json: bool) -> int:
     """Raises `UnknownChurchError`, `WrongArgumentError`, `ChurchRemoved`."""
     name = " ".join(name.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise WrongArgumentError(f"a display name has 1 to {LONGEST_NAME} characters, all of which can be shown")
+    if not is_display_name(name):
+        raise WrongArgumentError(NO_DISPLAY_NAME)
     await check_known(org_id)
     async with transaction() as connection:
         await refuse_removed(connection, org_id)

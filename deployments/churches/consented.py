@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from deployments.churches.adding import WrongChurchesError
-from deployments.operations.connect import address_of
+from deployments.operations.connect import WrongOrganizationError, address_of, check_same_church
 from deployments.provisioning.provision import save_oauth_church
 from deployments.transaction import transaction
 from flows.parameters import check_org_id
@@ -57,8 +57,11 @@ async def add_consented(churches: Sequence[ConsentedChurch]) -> dict[str, str]:
             address = address_of(church.org_id, church.base_url)
             endpoint = TokenEndpoint(http, base_url=address, client=client, user_agent=user_agent(settings.contact))
             try:
-                users[church.org_id] = await _whose(church, endpoint)
-            except (ValueError, PcoError) as error:
+                user = await _whose(church, endpoint)
+                token = AccessToken(church.access_token, identity="connect")
+                await check_same_church(church.org_id, user.organization_id, token, address)
+                users[church.org_id] = user
+            except (ValueError, PcoError, WrongOrganizationError) as error:
                 troubles.append(f"{church.org_id}: {error}")
     if troubles:
         raise WrongChurchesError("\n".join(troubles))

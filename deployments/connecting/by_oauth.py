@@ -15,7 +15,12 @@ from deployments.connecting.loopback import PORTS, redirect_uri
 from deployments.ended import print_document
 from deployments.exit_codes import DONE, INCOMPLETE
 from deployments.interrupts import interrupts
-from deployments.operations.connect import address_of, organization_read_by
+from deployments.operations.connect import (
+    WrongOrganizationError,
+    address_of,
+    check_same_church,
+    organization_read_by,
+)
 from deployments.parameters import WrongArgumentError, products_with_scope
 from deployments.prefect_trouble import check_prefect, shown
 from deployments.provisioning.provision import find_block, save_oauth_church, save_oauth_client
@@ -35,16 +40,13 @@ from pco_client.oauth import (
 from pco_client.token_endpoint import TokenEndpoint
 from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import NewConnection, find_connection, store_connection
+from pco_store.errors import StoreError
 from pco_store.schema_check import check_schema
 from tasks.connections.opening import token_keys
 from tasks.credentials import CLIENT_BLOCK, TOKENS_PAGE, find_oauth_client, is_live
 from tasks.settings import SyncSettings, read_settings
 
 LAG_SECONDS: Final = 1.0
-
-
-class WrongOrganizationError(Exception):
-    """Another church consented than the one that was meant. Nothing was stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,13 +169,26 @@ async def _connect(
                     f"organization {prepared.organization}; nothing was stored. Log in to the right church, or give "
                     "this one a name of its own"
                 )
+            if prepared.organization is None:
+                token = AccessToken(pair.access_token, identity="connect")
+                await check_same_church(wish.org_id, user.organization_id, token, address)
             await _store(wish, address, settings, client, user, pair)
         except BaseException:
-            with suppress(PcoError):
-                await endpoint.revoke(pair.refresh_token or pair.access_token)
+            with suppress(PcoError, StoreError):
+                if not await _is_stored(wish.org_id, settings, pair):
+                    await endpoint.revoke(pair.refresh_token or pair.access_token)
             raise
     await save_oauth_church(wish.org_id, address)
     return user, pair
+
+
+async def _is_stored(org_id: str, settings: SyncSettings, pair: TokenPair) -> bool:
+    """Whether the pair was committed though that failed or was interrupted. Raises the store's errors: nobody knows."""
+    async with transaction() as connection:
+        stored = await find_connection(connection, org_id)
+    if stored is None:
+        return False
+    return token_keys(settings).open(stored.access, sealed_with=stored.sealed_with) == pair.access_token
 
 
 def _where_from(prepared: _Prepared) -> str:

@@ -2,7 +2,9 @@
 
 import getpass
 import os
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,17 +21,27 @@ from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import Credential, PersonalAccessToken, RenewedCredential
 from pco_client.client import PcoClient, user_agent
+from pco_client.errors import NotFound
 from pco_client.governor import ProcessGovernor
+from pco_store.churches.people import some_people
 from pco_store.churches.wall import admit_churches
-from pco_store.connections.connections import forget_connection
+from pco_store.connections.connections import find_connection, forget_connection
 from tasks.credentials import TOKENS_PAGE, ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
+
+RECOGNISED_BY: Final = 5
+"""People of a church; some of them may have been deleted since."""
+
+
+class WrongOrganizationError(Exception):
+    """The credential is of another church than the one that is meant. Nothing was stored."""
 
 
 def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_json: bool) -> int:
     """Ask for the token where the environment has none, and store it; the exit code.
 
-    Raises `WrongArgumentError`, `PrefectTroubleError`, the client's errors, and `EOFError` without a terminal.
+    Raises `WrongArgumentError`, `WrongOrganizationError`, `PrefectTroubleError`, the client's errors, and `EOFError`
+    without a terminal.
     """
     address = address_of(org_id, base_url)
     if not is_live(address):
@@ -37,6 +49,12 @@ def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_j
         print_words(console, warning)
     check_prefect()
     print_words(console, f"A Personal Access Token is made at {TOKENS_PAGE}")
+    other = read_settings().church_of_token
+    if other not in (None, org_id):
+        raise WrongArgumentError(
+            f"PCO_SYNC_APPLICATION_ID and PCO_SYNC_SECRET are those of {other} (PCO_SYNC_ORG_ID); unset the three of "
+            f"them, or say PCO_SYNC_ORG_ID={org_id}"
+        )
     application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or console.input("Application ID: ").strip()
     secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
     name = interrupts.run(connect(org_id, application_id, secret, address))
@@ -71,11 +89,44 @@ def address_of(org_id: str, base_url: str | None) -> str:
 async def connect(org_id: str, application_id: str, secret: str, address: str) -> str:
     """Store the token if PCO takes it; the organization's name as PCO knows it. Schedules leave a simulator out.
 
-    Raises the client's errors (`Unauthorized` with PCO's own hint), `WrongArgumentError` and `ChurchRemoved`.
+    Raises the client's errors (`Unauthorized` with PCO's own hint), `WrongArgumentError`, `WrongOrganizationError` and
+    `ChurchRemoved`.
     """
-    name, _ = await check_token(application_id, secret, address)
+    name, organization_id = await check_token(application_id, secret, address)
+    await check_same_church(org_id, organization_id, PersonalAccessToken(application_id, secret), address)
     await store_token(org_id, application_id, secret, address, scheduled=is_live(address))
     return name
+
+
+async def check_same_church(org_id: str, organization_id: str, credential: Credential, address: str) -> None:
+    """Refuse the credential of another church than the one whose records are mirrored under this name.
+
+    A church that consented is known by its organization, any other by a few of its people: at least one of them is
+    shown. Raises `WrongOrganizationError`, and the errors of client and store.
+    """
+    async with transaction() as connection:
+        people = await some_people(connection, org_id, most=RECOGNISED_BY)
+        stored = await find_connection(connection, org_id) if people else None
+    if stored is not None and stored.base_url == address:
+        is_other = stored.organization_id != organization_id
+    else:
+        is_other = bool(people) and not await _shows_any(people, credential, address)
+    if is_other:
+        raise WrongOrganizationError(
+            f"this is another church (organization {organization_id}) than the one that is mirrored as {org_id}; "
+            "nothing was stored. Give it a name of its own, or remove the other one first: "
+            f"pco-sync churches remove {org_id} --yes"
+        )
+
+
+async def _shows_any(people: Sequence[str], credential: Credential, address: str) -> bool:
+    version = load_catalog().entity("people.Person").api_version
+    async with _client(credential, address) as client:
+        for one in people:
+            with suppress(NotFound):
+                await client.fetch_document(f"/people/v2/people/{one}", api_version=version, lane="connect")
+                return True
+    return False
 
 
 async def check_token(application_id: str, secret: str, address: str) -> tuple[str, str]:
@@ -92,19 +143,24 @@ async def check_token(application_id: str, secret: str, address: str) -> tuple[s
 
 async def organization_read_by(credential: Credential | RenewedCredential, address: str) -> dict[str, Any]:
     """The organization that the credential reads, as Planning Center shows it. Raises the client's errors."""
-    settings = read_settings()
     version = load_catalog().entity("people.Person").api_version
+    async with _client(credential, address) as client:
+        document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
+    organization: dict[str, Any] = document["data"]
+    return organization
+
+
+@asynccontextmanager
+async def _client(credential: Credential | RenewedCredential, address: str) -> AsyncIterator[PcoClient]:
+    settings = read_settings()
     async with httpx.AsyncClient(timeout=settings.request_timeout_seconds) as http:
-        client = PcoClient(
+        yield PcoClient(
             http,
             credential=credential,
             governor=ProcessGovernor(),
             base_url=address,
             user_agent=user_agent(settings.contact),
         )
-        document = await client.fetch_document("/people/v2", api_version=version, lane="connect")
-    organization: dict[str, Any] = document["data"]
-    return organization
 
 
 async def store_token(org_id: str, application_id: str, secret: str, address: str, *, scheduled: bool) -> None:

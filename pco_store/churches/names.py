@@ -1,7 +1,17 @@
 """What a church is called by people. Its org_id never changes; this may."""
 
+from typing import Final
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+LONGEST_NAME: Final = 200
+NO_DISPLAY_NAME: Final = f"a display name has 1 to {LONGEST_NAME} characters, all of which can be shown"
+
+
+def is_display_name(name: str) -> bool:
+    """Whether people can be shown it in a line."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
 async def rename_church(connection: AsyncConnection, org_id: str, display_name: str) -> None:

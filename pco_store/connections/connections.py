@@ -172,12 +172,11 @@ async def connection_states(connection: AsyncConnection) -> dict[str, Connection
 
 
 async def idle_connections(connection: AsyncConnection, *, idle_seconds: float, most: int) -> list[StoredConnection]:
-    """Living connections whose pair is older than that, oldest first."""
+    """Living connections whose pair is older; by chance, so that those that fail do not keep others waiting."""
     found = await connection.execute(
         text(
             _READ.partition("WHERE")[0] + "WHERE state = 'active' "
-            "AND refresh_issued_at < clock_timestamp() - make_interval(secs => :idle) ORDER BY refresh_issued_at "
-            "LIMIT :most"
+            "AND refresh_issued_at < clock_timestamp() - make_interval(secs => :idle) ORDER BY random() LIMIT :most"
         ),
         {"idle": idle_seconds, "most": most},
     )
@@ -185,9 +184,9 @@ async def idle_connections(connection: AsyncConnection, *, idle_seconds: float, 
 
 
 async def connections_of_older_keys(connection: AsyncConnection, keys: TokenKeys, *, most: int) -> list[str]:
-    """The churches whose tokens are encrypted with another key than the newest one."""
+    """Churches whose tokens are encrypted with another key than the newest one; by chance, for the same reason."""
     found = await connection.scalars(
-        text("SELECT org_id FROM sync.connections WHERE sealed_with <> :newest ORDER BY org_id LIMIT :most"),
+        text("SELECT org_id FROM sync.connections WHERE sealed_with <> :newest ORDER BY random() LIMIT :most"),
         {"newest": keys.newest, "most": most},
     )
     return list(found)

@@ -20,7 +20,7 @@ SILENCE_SECONDS: Final = 30.0
 
 _SAVE: Final = """
     UPDATE sync.connections SET access_token_enc = :access, refresh_token_enc = :refresh,
-        previous_refresh_enc = CASE WHEN :keeps THEN previous_refresh_enc ELSE :previous END,
+        previous_refresh_enc = :previous,
         sealed_with = :sealed_with, access_seconds = :life_seconds,
         access_expires_at = CAST(:begun_at AS timestamptz) + make_interval(secs => :life_seconds),
         refresh_issued_at = :begun_at, version = version + 1, state = 'active', last_error = NULL,
@@ -52,14 +52,15 @@ class RenewalLock:
         refreshed_by: str,
     ) -> bool:
         """Store the pair that followed `old`; False if another one did. Its life begins before it was asked for."""
-        old_refresh = keys.open(old.refresh, sealed_with=old.sealed_with)
+        previous: str | None = keys.open(old.refresh, sealed_with=old.sealed_with)
+        if refresh_token == previous:  # Planning Center keeps it: what was before it stays, under the newest key
+            previous = old.previous and keys.open(old.previous, sealed_with=old.sealed_with)
         values = {
             "org_id": old.org_id,
             "version": old.version,
             "access": keys.seal(access_token),
             "refresh": keys.seal(refresh_token),
-            "keeps": refresh_token == old_refresh,
-            "previous": keys.seal(old_refresh),
+            "previous": previous and keys.seal(previous),
             "sealed_with": keys.newest,
             "life_seconds": life_seconds,
             "begun_at": old.read_at,

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.ancestors import path_below
 from pco_client.documents import Json
 from pco_client.errors import SkipError
+from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.runs import check_fence
 from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
@@ -60,6 +61,8 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
 async def _drop(connection: AsyncConnection, sync: SyncContext, companion: Companion, reason: str) -> None:
     if sync.run.fan_out is None:
         await check_fence(connection, sync.run)
+    else:
+        await refuse_removed(connection, sync.run.org_id)
     await drop_member(connection, companion.run, companion.sideload, reason)
 
 

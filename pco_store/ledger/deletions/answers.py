@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.runs import RunHandle, check_fence
 from pco_store.mirror.tombstones import mark_deleted
 
@@ -25,9 +26,13 @@ async def read_answers(connection: AsyncConnection, run_id: int) -> dict[str, da
 async def record_answers(
     connection: AsyncConnection, run: RunHandle, asked: Sequence[str], *, absent: Collection[str], at: datetime
 ) -> None:
-    """Remember it; safe to repeat. Raises `LeaseLost` when a run that is read under a lease is not ours any more."""
+    """Remember it; safe to repeat. Raises `LeaseLost` when a run that is read under a lease is not ours any more, and
+    `ChurchRemoved`.
+    """
     if run.fan_out is None:
         await check_fence(connection, run)
+    else:
+        await refuse_removed(connection, run.org_id)
     await connection.execute(
         text(
             """

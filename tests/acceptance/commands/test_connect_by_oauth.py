@@ -347,6 +347,20 @@ def test_churches_that_consented_elsewhere_are_taken_over_together_or_not_at_all
     assert main(["churches", "remove", "hope", "--yes"]) == DONE
 
 
+def test_a_church_that_consented_is_not_taken_for_another_one(unconnected: Church) -> None:
+    base_url = unconnected.simulator.base_url
+
+    def church(of: str) -> ConsentedChurch:
+        access, refresh = _consented(base_url, of)
+        return ConsentedChurch(org_id="grace", access_token=access, refresh_token=refresh)
+
+    asyncio.run(add_consented([church(FIRST)]))
+    assert unconnected.sync().rows == 30
+    with pytest.raises(WrongChurchesError, match=rf"grace: this is another church \(organization {SECOND}\)"):
+        asyncio.run(add_consented([church(SECOND)]))
+    assert [row[1] for row in rows(unconnected)] == [FIRST]
+
+
 def _consented(base_url: str, organization: str) -> tuple[str, str]:
     """A pair of tokens as another program got it."""
     state, verifier = new_secret(), new_secret()

@@ -197,7 +197,12 @@ async def test_a_real_token_in_the_environment_is_not_used_for_the_demos_church(
     assert (await connection_for_org("demo", read_settings())).base_url == "http://127.0.0.1:8899"
 
 
-def test_connect_goes_where_the_environment_says(church: Church, capsys: pytest.CaptureFixture[str]) -> None:
+def test_connect_goes_where_the_environment_says(
+    church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["connect", "by-environment"]) == USAGE
+    assert "are those of grace (PCO_SYNC_ORG_ID); unset the three of them" in capsys.readouterr().err
+    monkeypatch.setenv("PCO_SYNC_ORG_ID", "by-environment")
     assert main(["connect", "by-environment"]) == 0
     assert f"the token will be sent to {church.simulator.base_url}, not to Planning Center" in capsys.readouterr().out
     (probe,) = church.simulator.access_log()

@@ -191,6 +191,41 @@ def test_many_are_added_from_a_file_and_none_if_a_row_is_wrong(
     assert {church["org_id"]: church["name"] for church in tell()[1]["churches"]} == {"faith": "Faith", "grace": None}
 
 
+def test_an_open_quote_makes_no_name_of_the_secrets_behind_it(
+    stored: Church, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = stored.simulator
+    head, row = "org_id,application_id,secret,base_url,display_name\n", f"{simulator.app_id},{simulator.secret}"
+    file = tmp_path / "churches.csv"
+    file.write_text(f'{head}faith,{row},{simulator.base_url},"Faith\nhope,an-id,topsecret1,,Hope\n')
+    assert main(["churches", "add", str(file)]) == USAGE
+    said = capsys.readouterr().err
+    assert "error: this is not CSV, from line 3 on" in said
+    assert "topsecret1" not in said
+    file.write_text(f'{head}faith,{row},{simulator.base_url},"Faith {"x" * 200}"\n')
+    assert main(["churches", "add", str(file)]) == USAGE
+    assert "row 1: a display name has 1 to 200 characters" in capsys.readouterr().err
+    assert run(find_block("faith")) is None
+
+
+def test_the_token_of_another_church_is_not_stored_under_the_name_of_one_that_is_mirrored(
+    stored: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = stored.simulator
+    stored.sync()
+    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", simulator.app_id)
+    monkeypatch.setenv("PCO_SYNC_SECRET", simulator.secret)
+    simulator.faults([{"kind": "404", "path": "/people/v2/people/*", "permanent": True}])
+    for name in ("grace", "hope"):
+        run(save_credentials(name, application_id="x", secret="x", base_url=simulator.base_url, scheduled=True))
+    assert main(["connect", "grace", "--base-url", simulator.base_url]) == 1
+    assert "than the one that is mirrored as grace; nothing was stored" in capsys.readouterr().err
+    assert run(find_block("grace")).application_id.get_secret_value() == "x"
+    assert main(["connect", "hope", "--base-url", simulator.base_url]) == DONE, "nobody is mirrored as hope"
+    simulator.faults([])
+    assert main(["connect", "grace", "--base-url", simulator.base_url]) == DONE
+
+
 def test_the_same_organization_is_not_added_twice(
     stored: Church, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
