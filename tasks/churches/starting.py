@@ -21,12 +21,16 @@ from prefect.exceptions import PrefectHTTPStatusError
 from tasks.deployment_runs import DELTAS, Turn, queue_of, start_organization
 from tasks.fan_out.submitting import deployments_read_once
 from tasks.logs import sync_logger
+from tasks.recovery.looking import look_at
 from tasks.runs.opening import reason_of
+from tasks.stopping import mark_crashed
 
 LISTS_UNDER_WAY: Final = 100
 """Of a fan-out that nobody waits for. Planning Center's limit lets one church read no faster with more, and the
 children of others need not wait behind a thousand.
 """
+CLAIMED_SECONDS: Final = 600.0
+"""A container of one's own may have to be fetched before it begins."""
 AT_ONCE: Final = 200
 FEW: Final = 2
 FEW_OF_ALL: Final = 0.02
@@ -76,14 +80,19 @@ async def start_churches(
     """Ask Prefect for a run of each church, the next ones first. `plan`: the parameters of `sync_organization`.
 
     A church that has not begun its last one of the same plan keeps that, or of spread deltas two (`to_start`): when
-    there are more churches than the workers can serve, they come later, and do not pile up. Raises `NotDeployedError`,
-    and what Prefect answers to the question which of them wait.
+    there are more churches than the workers can serve, they come later, and do not pile up. One that a worker claimed
+    and has not begun after `CLAIMED_SECONDS` counts no more: that worker is dead, and Prefect offers it to no other.
+    Raises `NotDeployedError`, and what Prefect answers to the question which of them wait.
     """
     starts, queue = Starts(), queue_of(plan["mode"])
     waiting: dict[str, list[datetime]] = {}
+    silent: list[str] = []
     async for run in _waiting(deployment):
-        if all(run.parameters.get(name) == plan[name] for name in plan):
+        if look_at(run, CLAIMED_SECONDS).doing == "silent":
+            silent.append(str(run.id))
+        elif all(run.parameters.get(name) == plan[name] for name in plan):
             waiting.setdefault(run.parameters.get("org_id", ""), []).append(_time_of(run, now))
+    await mark_crashed(silent, "its worker was gone before it began", unless_begun=True)
     is_spread = queue == DELTAS and bool(spread)
     chosen = set(to_start(org_ids, waiting, now=now) if is_spread else set(org_ids) - waiting.keys())
     times = {one: start_of(one, due=due, spread=spread, now=now) for one in org_ids}

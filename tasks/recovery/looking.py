@@ -43,7 +43,7 @@ async def look_at_flow_runs(flow_run_ids: Iterable[str], *, silence: float) -> d
     async with get_client() as client:
         for ids in _parts(looks):
             found = await client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)))
-            looks |= {str(run.id): _look(run, silence) for run in found}
+            looks |= {str(run.id): look_at(run, silence) for run in found}
     return looks
 
 
@@ -60,7 +60,8 @@ def _identity(flow_run_id: str) -> UUID | None:
         return None
 
 
-def _look(run: FlowRun, silence: float) -> Look:
+def look_at(run: FlowRun, silence: float) -> Look:
+    """One of them, as it was read."""
     state = run.state
     if state is None or state.is_scheduled() or state.is_paused():
         return Look(doing="waiting")

@@ -9,6 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelled, Pending
 
 from deployments.app import main
 from deployments.current.prefect_work import read_prefect_work
@@ -73,6 +74,30 @@ def test_each_church_starts_at_its_own_time_and_one_that_still_waits_is_not_star
     assert sync_organizations(mode="delta", include=["people.Person"], spread_seconds=HOUR) == []
     assert len(sync_organizations(mode="lists", include=["people.Person"])) == len(CHURCHES), "that is something else"
     assert {one.work_queue_name for one in asyncio.run(_waiting())} == {"deltas", "background"}
+
+
+def test_a_church_whose_run_was_claimed_by_a_worker_that_died_before_it_began_is_started_again(
+    scheduled: Fleet,
+) -> None:
+    """Prefect offers such a run to no other worker, and its automations begin with the run."""
+    sync_organizations(mode="rest", include=["people.Person"])
+    claimed, waits_for_its_container, *_ = asyncio.run(_waiting())
+
+    async def claim(run: FlowRun, minutes: float) -> None:
+        async with get_client() as client:
+            await client.set_flow_run_state(run.id, Pending(timestamp=datetime.now(UTC) - timedelta(minutes=minutes)))
+
+    asyncio.run(claim(claimed, 11))
+    asyncio.run(claim(waits_for_its_container, 1))
+    assert sync_organizations(mode="rest", include=["people.Person"]) == [claimed.parameters["org_id"]]
+
+    async def states() -> list[str | None]:
+        async with get_client() as client:
+            found = [await client.read_flow_run(one.id) for one in (claimed, waits_for_its_container)]
+            await client.set_flow_run_state(waits_for_its_container.id, Cancelled())
+            return [one.state_name for one in found]
+
+    assert asyncio.run(states()) == ["Crashed", "Pending"]
 
 
 def test_one_run_at_a_time_starts_the_churches(scheduled: Fleet) -> None:
