@@ -4,8 +4,8 @@ A list is due once in the period of its kind, at a time of its own within the pe
 an hour becomes due over two weeks, none later than a period after it was read, and from then on in equal steps. A hot
 window, or a change of the parent that was seen after the last reading, makes it due earlier. A day of a hot window that
 was missed is made up for by the next one, so that hot lists in a small budget do not keep the rest from being read. A
-list whose parent is gone is due once more. One that nobody has read is due at once if a full sync wants it, and else at
-its place within the first period.
+list whose parent is gone is due once more, unless it was read since. One that nobody has read is due at once if a full
+sync wants it, and else at its place within the first period.
 """
 
 from dataclasses import dataclass
@@ -83,10 +83,13 @@ def _statement(kind: DueKind) -> str:
             SELECT scope, parent.is_wanted, parent.version, parent.anchor, known.last_read_at, known.due_at,
                 known.pace_seconds, known.parent_seen, known.changed_at AS known_change,
                 known.path IS NOT NULL AS is_known,
-                CASE WHEN known.parent_seen <> parent.version THEN moment.now ELSE known.changed_at END AS changed_at,
-                parent.version IS NULL OR (NOT parent.is_open AND (
-                    known.path IS NULL OR (known.parent_seen = parent.version
-                                           AND known.last_read_at >= known.changed_at))) AS is_over
+                CASE WHEN known.parent_seen <> parent.version OR (known.parent_seen IS NULL AND known.path IS NOT NULL
+                         AND (NOT parent.is_open OR parent.written_at > known.last_read_at))
+                    THEN moment.now ELSE known.changed_at END AS changed_at,
+                parent.version IS NULL OR (NOT parent.is_open AND (known.path IS NULL OR coalesce(
+                    coalesce(known.parent_seen = parent.version, true) AND known.last_read_at >= CASE
+                        WHEN known.parent_seen IS NULL THEN coalesce(parent.closed_at, '-infinity')
+                        ELSE coalesce(known.changed_at, '-infinity') END, false))) AS is_over
             FROM moment, parent
             FULL JOIN (SELECT * FROM sync.lists WHERE org_id = :org_id AND path = :path) AS known USING (scope)),
         forgotten AS (
@@ -141,7 +144,8 @@ def _statement(kind: DueKind) -> str:
 def parents_of(kind: DueKind) -> str:
     """A query of the parents as the mirror knows them, with `org_id` and a table `moment` with the time `now`.
 
-    Its columns: scope, whether there can be a list, whether a full sync wants it, the time of hot windows, the version.
+    Its columns: scope, whether there can be a list, whether a full sync wants it, the time of hot windows, the version,
+    when the parent was found to be deleted, and when its row was written.
     Their ids are columns of their rows; those of parents that many share are in their links.
     """
     parent, rule = kind.level.parent, kind.rule
@@ -157,6 +161,7 @@ def parents_of(kind: DueKind) -> str:
     version = f"hashtextextended(concat_ws('|', {is_open}{watched}), 0)"
     is_wanted = f"NOT ({is_open}) OR {_is_wanted(rule, anchor)}"
     columns = f"{is_open} AS is_open, {is_wanted} AS is_wanted, {anchor} AS anchor, {version} AS version"
+    columns += ", parent._deleted_at AS closed_at, parent._synced_at AS written_at"
     if set(above) <= set(table.c.keys()):
         known = "".join(f' AND parent."{name}" IS NOT NULL' for name in above)
         scope = " || '/' || ".join([*(f'parent."{name}"' for name in above), "parent.id"])

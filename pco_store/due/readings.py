@@ -4,6 +4,7 @@ A list counts as read when its child was written down, for its request came late
 it is, and a change of its parent that is seen meanwhile makes it due again.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import text
@@ -52,6 +53,18 @@ async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
         )
         if noted.rowcount:
             await refresh_lists(connection, root.org_id, kind)
+
+
+async def read_before(connection: AsyncConnection, org_id: str, entities: Sequence[str]) -> frozenset[str]:
+    """Of these kinds, those of which all lists were read once: where the mirror has none, there are none."""
+    found = await connection.scalars(
+        text(
+            "SELECT DISTINCT entity FROM sync.runs WHERE org_id = :org_id AND entity = ANY(CAST(:entities AS text[])) "
+            "AND scope IN ('', '*') AND mode = 'full' AND turn IS NOT NULL AND state = 'completed'"
+        ),
+        {"org_id": org_id, "entities": list(entities)},
+    )
+    return frozenset(found)
 
 
 async def note_earlier(connection: AsyncConnection, org_id: str, chain: Chain, kind: DueKind) -> None:

@@ -12,7 +12,7 @@ from pco_store.churches.wall import refuse_removed
 from pco_store.clock import database_time
 from pco_store.due.choosing import Waiting, share_night, waiting_lists
 from pco_store.due.lists import DueKind, due_kind_of, refresh_lists
-from pco_store.due.readings import note_earlier
+from pco_store.due.readings import note_earlier, read_before
 from pco_store.ledger.run_facts import epoch_facts
 from pco_store.ledger.runs import RunHandle, save_parts
 from pco_store.mirror.counts import count_live
@@ -30,11 +30,12 @@ LEAST_ASIDE: Final = 100
 
 
 async def count_parents(connection: AsyncConnection, catalog: Catalog, org_id: str) -> dict[str, int]:
-    """How many parents the mirror has, of those between which a cheaper chain is chosen; none for an empty table."""
+    """How many parents the mirror has, of those between which a cheaper chain is chosen; none of those never read."""
     rules = load_due_rules()
     parents = {way[-1] for one in catalog.entities() for way in rules.of(one).ways}
     counts = {one: await count_live(connection, mirror_table(catalog.entity(one)), org_id) for one in sorted(parents)}
-    return {name: count for name, count in counts.items() if count}
+    known = await read_before(connection, org_id, [name for name, count in counts.items() if not count])
+    return {name: count for name, count in counts.items() if count or name in known}
 
 
 async def plan_night(resources: Resources, run: RunHandle, below: Sequence[Way], *, budget: int) -> dict[str, int]:

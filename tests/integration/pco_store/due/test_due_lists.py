@@ -237,6 +237,46 @@ async def test_a_list_whose_parent_is_gone_is_due_once_more_and_then_forgotten(g
     assert await count(groups) == GROUPS - 1, "it does not come back"
 
 
+async def noted(groups: Nights, scope: str) -> None:
+    """As a fan-out notes what it has read: it does not know the parent's version."""
+    await groups.sql(
+        "UPDATE sync.lists SET parent_seen = NULL, changed_at = NULL, last_read_at = :now, due_at = :now "
+        "WHERE scope = :scope",
+        scope=scope,
+    )
+
+
+async def test_a_list_that_a_fan_out_has_noted_of_a_parent_that_was_gone_before_is_forgotten(groups: Nights) -> None:
+    await groups.sql("UPDATE groups.group SET _deleted_at = :now - interval '1 hour' WHERE id = '7'")
+    await noted(groups, "7")
+    await groups.refresh()
+    assert await count(groups) == GROUPS - 1
+
+
+async def test_one_of_a_parent_that_went_after_it_was_read_is_due_once_more(groups: Nights) -> None:
+    await noted(groups, "7")
+    groups.now += timedelta(hours=1)
+    await groups.sql("UPDATE groups.group SET _deleted_at = :now WHERE id = '7'")
+    groups.now += timedelta(hours=1)
+    ((_, scopes),) = (await groups.chosen(1_000_000)).items()
+    assert "7" in scopes
+    await groups.refresh()
+    assert await count(groups) == GROUPS, "nobody has read it yet"
+    groups.now += timedelta(minutes=1)
+    await groups.sql("UPDATE sync.lists SET last_read_at = :now WHERE scope = '7'")
+    await groups.refresh()
+    assert await count(groups) == GROUPS - 1
+
+
+async def test_a_parent_that_was_written_after_its_list_was_requested_keeps_it_due(groups: Nights) -> None:
+    """Nobody knows of which version the list was."""
+    await noted(groups, "7")
+    groups.now += timedelta(hours=1)
+    await groups.sql("UPDATE groups.group SET _synced_at = :now WHERE id = '7'")
+    ((_, scopes),) = (await groups.chosen(1_000_000)).items()
+    assert "7" in scopes
+
+
 async def test_what_an_attribute_decides_is_not_listed_until_it_says_so(nights: Nights) -> None:
     nights.entities = ("giving.DesignationRefund",)
     await nights.sql("TRUNCATE giving.donation")
