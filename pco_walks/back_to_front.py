@@ -125,6 +125,9 @@ class BackToFront:
 
     def _begin(self, first: PageReading) -> None:
         """Page 0 is read: learn the real page size and the end."""
+        if first.is_torn and not self.is_strict:
+            self._ask(0)
+            return
         if first.is_whole_list:
             self._end = 0
             self.is_finished = True
@@ -134,7 +137,7 @@ class BackToFront:
         self._step = max(first.next_offset or first.size, first.rows // 2)
         self.is_miscounted = _is_miscounted(first)
         if self.bounded and not self.is_miscounted and first.total_count:
-            self._end = (first.total_count - 1) // self._step * self._step
+            self._end = (_first_count(first) - 1) // self._step * self._step
             self._unasked = self._end + self._step
             self._ask_ahead()
         else:
@@ -154,24 +157,26 @@ class BackToFront:
 
         At each page the walk holds the earliest reading that is not older than the one held at its right neighbour.
         From there it may go back to an older reading of the same page, if fewer records left in between than the page
-        holds: none can have jumped over the whole page unseen. That is what keeps one re-read from causing others.
+        holds: none can have jumped over the whole page unseen. That is what keeps one re-read from causing others. To
+        its right neighbour a page that was read in parts is as old as its first part, to its left one as the last.
 
         The opening reading counted the whole list, so at least what the window held: by that count it can only be taken
         for older than it is. It is not used at all if its list was in another order than the window.
         """
-        held = max(_count(reading) for reading in self._readings[end])
+        held: int | None = None
         stale: list[int] = []
-        for offset in range(end - self._step, -1, -self._step):
-            readings = self._readings[offset]
+        for offset in range(end, -1, -self._step):
+            readings = [one for one in self._readings[offset] if not one.is_torn]
             if offset == 0 and self._opening_is_doubted:
                 readings = [one for one in readings if not _is_opening(one)]
-            counts = sorted((_count(reading) for reading in readings), reverse=True)
-            not_older = [count for count in counts if count <= held]
+            counts = sorted(((_first_count(one), _count(one)) for one in readings), reverse=True)
+            not_older = [count for first, count in counts if held is None or first <= held]
             if not not_older:
                 stale.append(offset)
                 continue
-            held = not_older[0]
-            for older in reversed([count for count in counts if count > held]):
+            right, held = held, not_older[0]
+            older_ones = [] if right is None else [count for first, count in counts if first == count > held]
+            for older in reversed(older_ones):
                 if older - held > self._step:
                     break
                 held = older
@@ -232,14 +237,18 @@ def _is_opening(reading: PageReading) -> bool:
 
 def _is_miscounted(reading: PageReading) -> bool:
     """The count is missing, or contradicts what the page itself shows."""
-    total = reading.total_count
-    if total is None:
+    if reading.total_count is None:
         return True
+    total = _first_count(reading)
     return (
         (reading.rows > 0 and reading.offset + reading.rows > total)
         or (reading.next_offset is not None and reading.next_offset >= total)
         or reading.counts_more_than_it_shows
     )
+
+
+def _first_count(reading: PageReading) -> int:
+    return _count(reading) if reading.first_count is None else reading.first_count
 
 
 def _count(reading: PageReading) -> int:

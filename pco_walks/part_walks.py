@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pco_walks.back_to_front import BackToFront
+from pco_walks.in_parts import with_parts
 from pco_walks.newest_first import NewestFirst
 from pco_walks.parts import Part
 from pco_walks.walk import PageReading, PageToRead, Walk
@@ -53,7 +54,7 @@ class PartWalks:
 
     def replay(self, committed: Mapping[int, Iterable[PageReading]]) -> int:
         """Continue interrupted walks: take in what was committed of each part; how many readings that were."""
-        return sum(walk.replay(committed.get(number, ())) for number, walk in self.walks.items())
+        return sum(walk.replay(with_parts(committed.get(number, ()))) for number, walk in self.walks.items())
 
     def move_end(self, number: int, window: Window) -> None:
         """The part ends at another time than was thought; nothing of it was requested by its filter yet."""

@@ -23,7 +23,8 @@ class PageReading:
     """What one reading of a page showed of the collection.
 
     `reached` is for walks from the newest record on. `seen_before` counts records that this walk had seen: on proven
-    pages of such a walk, and on the opening page of one that opens with the whole list.
+    pages of such a walk, and on the opening page of one that opens with the whole list. A page that was read in parts
+    (`in_parts`) has two counts, `first_count` being that of the part read first; `is_torn`: they were read in disorder.
     """
 
     offset: int
@@ -34,6 +35,8 @@ class PageReading:
     total_count: int | None
     reached: bool = False
     seen_before: int = 0
+    first_count: int | None = None
+    is_torn: bool = False
 
     @property
     def is_whole_list(self) -> bool:

@@ -16,6 +16,7 @@ from pco_store.ledger.members import note_page_size
 from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine.items import Quarantined, put_quarantined, resolve_read_again
 from pco_store.ledger.runs import PageReceipt, check_fence, shown_elsewhere
+from pco_walks.in_parts import of_parts
 from pco_walks.walk import PageReading
 from tasks.logs import sync_logger
 from tasks.pages.apply_page import reading_of
@@ -63,11 +64,12 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
 
 
 async def read_in_parts(sync: SyncContext, page: PageRef, most: int, process_part: ProcessPage) -> PageReading:
-    """Read a page in parts of so many records at most, from the last one to the first, and commit it as one reading."""
+    """Read a page in parts of so many records at most, in the direction of its walk, and commit it as one reading."""
     halving = _Halving(sync=sync, page=page, process_part=process_part)
-    for offset in reversed(range(page.offset, page.offset + page.size, most)):
-        size = min(most, page.offset + page.size - offset)
-        await _read_part(replace(page, offset=offset, size=size), halving)
+    end = page.offset + page.size
+    parts = [replace(page, offset=one, size=min(most, end - one)) for one in range(page.offset, end, most)]
+    for part in _in_direction(parts, sync):
+        await _read_part(part, halving)
     if not halving.answered:
         raise halving.places[0][1]
     whole = isolated_reading(page, halving.answered)
@@ -85,23 +87,21 @@ async def _ask_for_less(sync: SyncContext, size: int) -> None:
 
 
 def isolated_reading(page: PageRef, answered: Sequence[PageReading], elsewhere: Page | None = None) -> PageReading:
-    """What a page showed of which these parts were answered; its rows stand in the ledger entries of the parts.
+    """What a page showed of which these parts were answered.
 
     If none was, the count is what PCO said `elsewhere` in the list.
     """
-    shown = (*answered, *(() if elsewhere is None else (elsewhere,)))
-    counts = [one.total_count for one in shown if one.total_count is not None]
-    end = page.offset + page.size
-    ends_here = min(counts) <= end if counts else any(one.next_offset is None for one in answered)
-    return PageReading(
-        offset=page.offset,
-        size=page.size,
-        reading=page.reading,
-        rows=0,
-        next_offset=None if ends_here else end,
-        total_count=min(counts, default=None),
-        reached=any(one.reached for one in answered),
-        seen_before=sum(one.seen_before for one in answered),
+    end, total = page.offset + page.size, None if elsewhere is None else elsewhere.total_count
+    return of_parts(
+        PageReading(
+            offset=page.offset,
+            size=page.size,
+            reading=page.reading,
+            rows=0,
+            next_offset=None if total is not None and total <= end else end,
+            total_count=total,
+        ),
+        answered,
     )
 
 
@@ -134,8 +134,14 @@ async def _halve(page: PageRef, error: PcoError, halving: _Halving) -> None:
         halving.places.append((page, error))
         return
     half = page.size // 2
-    await _read_part(replace(page, offset=page.offset + half, size=page.size - half), halving)
-    await _read_part(replace(page, size=half), halving)
+    halves = [replace(page, size=half), replace(page, offset=page.offset + half, size=page.size - half)]
+    for part in _in_direction(halves, halving.sync):
+        await _read_part(part, halving)
+
+
+def _in_direction(parts: Sequence[PageRef], sync: SyncContext) -> Sequence[PageRef]:
+    """As the walk reads its pages, so that a record that moves between two parts is seen twice, and never missed."""
+    return parts if sync.windows[parts[0].part].is_newest_first else parts[::-1]
 
 
 async def _read_part(part: PageRef, halving: _Halving) -> None:
@@ -188,7 +194,7 @@ def _receipt_of(page: PageRef, reading: PageReading, *, quarantined: int) -> Pag
         reading=reading.reading,
         offset=reading.offset,
         page_size=reading.size,
-        rows=reading.rows,
+        rows=0,
         quarantined=quarantined,
         next_offset=reading.next_offset,
         total_count=reading.total_count,
