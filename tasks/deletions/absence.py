@@ -2,15 +2,20 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import compress
 from typing import Final
 
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pco_client.documents import Json
 from pco_client.errors import NotFound, SkipError
 from pco_store.ledger.deletions.answers import read_answers, record_answers
 from pco_store.ledger.runs import RunHandle
+from pco_store.mirror.upsert import upsert_rows
 from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -32,21 +37,25 @@ class Absent:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """Where a run keeps what it was told."""
+    """Where a run keeps what it was told; `table` is that of records that are shown and in no list."""
 
     resources: Resources
     run: RunHandle
+    table: Table | None = None
 
     async def read(self) -> dict[str, datetime | None]:
         """When PCO last said that there is no such record, or None for one that it showed."""
         return await patiently(self.resources, lambda connection: read_answers(connection, self.run.run_id))
 
-    async def record(self, asked: Sequence[str], absent: Absent) -> None:
-        """Raises `LeaseLost`, `StoreUnavailable`."""
-        await patiently(
-            self.resources,
-            lambda connection: record_answers(connection, self.run, asked, absent=absent.ids, at=absent.at),
-        )
+    async def record(self, asked: Sequence[str], absent: Absent, rows: Sequence[Mapping[str, object]]) -> None:
+        """With the rows of those that were shown. Raises `LeaseLost`, `StoreUnavailable`."""
+
+        async def write(connection: AsyncConnection) -> None:
+            await record_answers(connection, self.run, asked, absent=absent.ids, at=absent.at)
+            if self.table is not None:
+                await upsert_rows(connection, self.table, rows)
+
+        await patiently(self.resources, write)
 
 
 @dataclass(kw_only=True)
@@ -54,6 +63,7 @@ class Asking:
     """Asks for the records of one list or of several. `witnesses` are paths of records that PCO has just shown.
 
     `is_single`: a path is not one record's, but shows the only one that an owner has, and it may be another by now.
+    `row_of` makes a row of a record that is shown, and was requested then, to be stored: no list shows it.
     """
 
     client: PatientClient
@@ -62,9 +72,11 @@ class Asking:
     clock_offset: timedelta
     witnesses: Sequence[str]
     is_single: bool = False
+    row_of: Callable[[Json, datetime], Mapping[str, object] | None] | None = None
 
     def __post_init__(self) -> None:
         self._room = asyncio.Semaphore(self.in_flight)
+        self._rows: dict[str, Mapping[str, object]] = {}
 
     async def find_absent(
         self,
@@ -88,7 +100,8 @@ class Asking:
             absent = await self._ask(batch, paths, paths if then is None else then)
             if absent is None:
                 return None
-            await checkpoints.record(batch, absent)
+            await checkpoints.record(batch, absent, [self._rows[one] for one in sorted(self._rows)])
+            self._rows.clear()
             known |= dict.fromkeys(batch) | dict.fromkeys(absent.ids, absent.at)
         by_time: dict[datetime, list[str]] = defaultdict(list)
         for one in paths:
@@ -130,18 +143,25 @@ class Asking:
 
     async def _is_gone_from(self, path: str, one: str) -> bool:
         """Whether PCO says that there is no such record. One that it cannot render, now or ever, is not absent."""
+        at = datetime.now(UTC) + self.clock_offset
         try:
-            return await self._is_shown(path, one if self.is_single else None, is_one_record=True) is False
-        except POISONOUS:
-            return False
-
-    async def _is_shown(self, path: str, one: str | None = None, *, is_one_record: bool = False) -> bool | None:
-        """None: PCO answers neither with the record nor that there is none. Any record will do if none is named."""
-        try:
-            document = await self.client.fetch_document(path, api_version=self.api_version, is_one_record=is_one_record)
+            document = await self.client.fetch_document(path, api_version=self.api_version, is_one_record=True)
         except NotFound:
-            return False
+            return True
         except SkipError as error:
             sync_logger().info("whether it is deleted is not known: %s", error)
-            return None
-        return one is None or str(document["data"].get("id")) == one
+            return False
+        except POISONOUS:
+            return False
+        is_it = str(document["data"].get("id")) == one
+        if is_it and self.row_of is not None and (row := self.row_of(document["data"], at)) is not None:
+            self._rows[one] = row
+        return self.is_single and not is_it
+
+    async def _is_shown(self, path: str) -> bool:
+        """A witness, or whatever is there."""
+        try:
+            await self.client.fetch_document(path, api_version=self.api_version)
+        except SkipError:
+            return False
+        return True

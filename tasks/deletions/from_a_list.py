@@ -3,14 +3,17 @@
 PCO has no feed of deletions. What a complete walk did not show may be deleted; or the credential lost a permission, or
 the list leaves it out. So each missing record is asked for by its id, twice, and a record that the walk did show is
 asked for before, between and after: as long as that one is answered, a 404 says something about the other. Where PCO
-shows deleted records by a filter, those that it shows are known without asking.
+shows deleted records by a filter, those that it shows are known without asking. A record that is shown after all, as
+an archived group is, is stored as it is now: no page will show it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal
 
+from pco_client.documents import Json
 from pco_store.ledger.deletions.answers import Found, settle_run
 from pco_store.ledger.deletions.missing import find_missing
 from pco_store.ledger.deletions.missing_below import settled_deletions
@@ -21,6 +24,7 @@ from tasks.lifespan import Resources
 from tasks.pages.sync_context import SyncContext
 from tasks.patience import patiently
 from tasks.reports.counted import there_are
+from tasks.rows.transform import transform_page
 
 ManyDeletions = Literal["stop", "accept"]
 """stop: more missing records than are likely to have been deleted are left for a person to decide about."""
@@ -90,9 +94,11 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
         clock_offset=sync.clock_offset,
         # Where there is no witness, the product itself has to do.
         witnesses=[f"{sync.path}/{one}" for one in missing.witnesses] or [f"/{sync.entity.product}/v2"],
+        row_of=partial(_row_of, sync),
     )
+    checkpoints = Checkpoints(resources=resources, run=sync.run, table=sync.table)
     left = {one: [f"{sync.path}/{one}"] for one in missing.ids if one not in set(destroyed)}
-    absent = await asking.find_absent(left, Checkpoints(resources=resources, run=sync.run)) if left else []
+    absent = await asking.find_absent(left, checkpoints) if left else []
     found: list[Found] = [("destroyed", known.ids, known.at)] if known else []
     found += [("absent", one.ids, one.at) for one in absent or ()]
     verdict: Verdict = "not_provable" if absent is None else "confirmed"
@@ -105,6 +111,18 @@ async def find_deletions(resources: Resources, sync: SyncContext, *, many: ManyD
     )
     deleted = await patiently(resources, settle)
     return Deletions(verdict=verdict, missing=len(missing.ids), deleted=deleted)
+
+
+def _row_of(sync: SyncContext, record: Json, at: datetime) -> Mapping[str, object] | None:
+    page = transform_page(
+        [record],
+        entity=sync.entity,
+        org_id=sync.run.org_id,
+        epoch=sync.run.epoch,
+        observed_at=at,
+        parents=sync.parents,
+    )
+    return page.rows[0] if page.rows else None
 
 
 def told_before(settled: Mapping[str, Any]) -> Deletions:

@@ -157,6 +157,8 @@ def test_what_an_owner_points_to_that_its_list_leaves_out_is_not_gone(
         for _ in range(3):
             groups.sync("groups.Group")
         assert [one["id"] for one in groups.rows("groups.Group") if one["_deleted_at"]] == []
+        assert [one["id"] for one in groups.rows("groups.Group") if one["archived_at"]] == [group], "it is as it is now"
+        assert groups.differences("groups.Group") == []
         assert [one["id"] for one in groups.rows("groups.Location") if one["_deleted_at"]] == []
         assert location in {one["id"] for one in groups.rows("groups.Location")}
 
