@@ -60,12 +60,17 @@ def is_same(table: Table, given: str, absent: str) -> str:
 
 
 def is_newer(table: Table, given: str) -> str:
-    """By `updated_at`, where that is equal or unknown by the time of the request; and not from before a deletion."""
+    """By `updated_at`, where that is equal or unknown by the time of the request; and not from before a deletion.
+
+    A time that goes back is believed when the request came a day later: Planning Center lags by minutes, and what it
+    has restored or corrected would be refused for ever.
+    """
     order = f"{given}._synced_at >= stored._synced_at"
     if "updated_at" in table.columns:
         order = (
             f"CASE WHEN {given}.updated_at = stored.updated_at OR {given}.updated_at IS NULL "
-            f"OR stored.updated_at IS NULL THEN {order} ELSE {given}.updated_at > stored.updated_at END"
+            f"OR stored.updated_at IS NULL THEN {order} ELSE {given}.updated_at > stored.updated_at "
+            f"OR {given}._synced_at > stored._synced_at + interval '1 day' END"
         )
     return f"(({order}) AND (stored._deleted_at IS NULL OR stored._deleted_at < {given}._synced_at))"
 

@@ -64,6 +64,15 @@ async def test_older_never_overwrites_newer(store: Database, newer: Any, older: 
     assert (await stored(store))["1"].first_name == "New"
 
 
+async def test_a_time_that_goes_back_is_believed_a_day_later(store: Database) -> None:
+    """Planning Center has restored the record, or had a time in the future and corrected it."""
+    await upsert(store, rows(person(1, updated=9), observed=10))
+    before = rows(person(1, updated=1, first_name="New"), observed=33)
+    assert await upsert(store, before) == (0, 0, 0, 1)
+    assert await upsert(store, rows(person(1, updated=1, first_name="New"), observed=35)) == (0, 1, 0, 0)
+    assert (await stored(store))["1"].first_name == "New"
+
+
 async def test_a_later_observation_wins_at_the_same_updated_at(store: Database) -> None:
     await upsert(store, rows(person(1), observed=3))
     assert await upsert(store, rows(person(1, first_name="New"), observed=3)) == (0, 1, 0, 0)
