@@ -139,7 +139,7 @@ def _rows_of_csv(text: str) -> list[Mapping[str, Any]]:
     try:
         return [{(name or "").strip(): value for name, value in row.items()} for row in reader]
     except csv.Error as error:
-        raise WrongChurchesError(f"this is not CSV, from line {reader.line_num} on: {error}") from None
+        raise WrongChurchesError(f"this is not CSV ({error}): is a quote left open?") from None
 
 
 def _wrong(row: Mapping[str, Any]) -> list[str]:

@@ -29,8 +29,8 @@ from pco_store.connections.connections import find_connection, forget_connection
 from tasks.credentials import TOKENS_PAGE, ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
 
-RECOGNISED_BY: Final = 5
-"""People of a church; some of them may have been deleted since."""
+RECOGNISED_BY: Final = 20
+"""People of a church, those who have been there longest; some of them may have been deleted since."""
 
 
 class WrongOrganizationError(Exception):

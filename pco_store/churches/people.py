@@ -8,15 +8,15 @@ from pco_store.mirror.tables import mirror_table, quoted_name
 
 
 async def some_people(connection: AsyncConnection, org_id: str, *, most: int) -> list[str]:
-    """The ids of people of the church who were in Planning Center when they were last looked for; none if it has none,
-    or the database has no table of them yet.
+    """The ids of people of the church who were there when they were last looked for, the oldest first; none if it has
+    none, or the database has no table of them yet.
     """
     if await connection.scalar(text("SELECT to_regclass('people.person')")) is None:
         return []
     found = await connection.scalars(
         text(
             f"SELECT id FROM {quoted_name(mirror_table(load_catalog().entity('people.Person')))} "  # noqa: S608 - from the catalogue
-            "WHERE org_id = :org_id AND _deleted_at IS NULL ORDER BY _synced_at DESC, id LIMIT :most"
+            "WHERE org_id = :org_id AND _deleted_at IS NULL ORDER BY length(id), id LIMIT :most"
         ),
         {"org_id": org_id, "most": most},
     )

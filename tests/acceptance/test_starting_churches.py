@@ -15,6 +15,7 @@ from deployments.app import main
 from deployments.current.prefect_work import read_prefect_work
 from deployments.provisioning.names import QUEUES, WORK_POOL
 from deployments.provisioning.provision import save_credentials
+from embedded.services import PREFECT_DATABASE
 from flows.sync_organizations import sync_organizations
 from tasks.churches.starting import share_of
 from tasks.deployment_runs import Turn, queue_of, start_organization
@@ -83,12 +84,14 @@ def test_a_church_whose_run_was_claimed_by_a_worker_that_died_before_it_began_is
     sync_organizations(mode="rest", include=["people.Person"])
     claimed, waits_for_its_container, *_ = asyncio.run(_waiting())
 
-    async def claim(run: FlowRun, minutes: float) -> None:
+    async def claim(*runs: FlowRun) -> None:
         async with get_client() as client:
-            await client.set_flow_run_state(run.id, Pending(timestamp=datetime.now(UTC) - timedelta(minutes=minutes)))
+            for run in runs:
+                await client.set_flow_run_state(run.id, Pending())
 
-    asyncio.run(claim(claimed, 11))
-    asyncio.run(claim(waits_for_its_container, 1))
+    asyncio.run(claim(claimed, waits_for_its_container))
+    earlier = f"interval '11 minutes' WHERE flow_run_id = '{claimed.id}' AND type = 'PENDING'"
+    scheduled.stack.postgres.psql(PREFECT_DATABASE, f"UPDATE flow_run_state SET timestamp = timestamp - {earlier}")
     assert sync_organizations(mode="rest", include=["people.Person"]) == [claimed.parameters["org_id"]]
 
     async def states() -> list[str | None]:
