@@ -216,7 +216,7 @@ async def _decide(
     if found is None:
         left = await left_unfinished(connection, request) if request.epoch is None else None
         return Opened(run=await _open(connection, request), left=left)
-    if request.on_conflict == "restart":
+    if request.on_conflict == "restart" and not _has_begun_it(found, request):
         await close_run(connection, found.run_id)
         if request.entity == ORGANIZATION:
             await close_epoch_of_church(connection, request.org_id, found.epoch)
@@ -252,6 +252,11 @@ async def _note_lock(connection: AsyncConnection, run: RunHandle, *, is_locked: 
         text("UPDATE sync.runs SET session_locked = :is_locked WHERE run_id = :run_id"),
         {"is_locked": is_locked, "run_id": run.run_id},
     )
+
+
+def _has_begun_it(found: Row[Any], request: RunRequest) -> bool:
+    """Whether the flow run has begun the run before, and is executed once more: after a drain, on another worker."""
+    return found.state == "running" and request.flow_run_id is not None and found.flow_run_id == request.flow_run_id
 
 
 def _is_the_same(found: Row[Any], request: RunRequest) -> bool:

@@ -1,6 +1,7 @@
 """Runs, leases, fences and pages on a real Postgres."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -141,6 +142,23 @@ async def test_restart_closes_the_epoch_and_opens_it_anew(database: Database) ->
     assert lease is not None
     await lease.release()
     await old.release()
+
+
+async def test_a_flow_run_that_has_restarted_an_epoch_and_is_executed_again_continues_it(database: Database) -> None:
+    """A worker that ends gives its runs back, and the next one executes them with the same parameters."""
+    wish = run_request(epoch="e", on_conflict="restart", flow_run_id="a-flow-run")
+    first = await opened(database, wish)
+    await first.release()
+    again, lease = await open_run(database, replace(wish, owner="another worker"))
+    assert isinstance(again, Opened)
+    assert (again.run.run_id, again.run.fence) == (first.run.run_id, first.run.fence + 1)
+    assert lease is not None
+    await lease.release()
+    other, lease = await open_run(database, replace(wish, flow_run_id="another-flow-run"))
+    assert isinstance(other, Opened)
+    assert other.run.is_new
+    assert lease is not None
+    await lease.release()
 
 
 async def test_of_many_openers_at_once_exactly_one_gets_the_run(database_url: str) -> None:
