@@ -262,7 +262,10 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
     async def _watch_for_stops(self) -> None:
         while True:
             await asyncio.sleep(self._warm_settings.cancel_poll_seconds)
-            await self._patiently(stop_what_is_to_stop(self.client, self._running))
+            try:
+                await self._patiently(stop_what_is_to_stop(self.client, self._running))
+            except Exception as error:  # noqa: BLE001 - the next one may be answered, and the runs must be heard of
+                self._logger.warning("Prefect did not say which runs are to stop: %s", error)
 
     async def _keep_beating(self) -> None:
         heartbeats = Heartbeats()
