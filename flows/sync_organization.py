@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Literal
 
+import httpx
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
@@ -265,20 +266,26 @@ async def _fan_out(
 
     async def one(way: Way) -> None:
         async with room:
-            state: State[Any] = await sync_children(
-                run.org_id,
-                way.entity.name,
-                epoch=run.epoch,
-                groups_per_run=plan["groups_per_run"],
-                most_under_way=plan["most_under_way"],
-                many_deletions=plan["many_deletions"],
-                wait=plan["wait"],
-                below=None if way.chain is None else way.chain.names,
-                mode="due" if plan["mode"] == "rest" else await _reads(resources, run, way),
-                most_requests=shares.get(way.entity.name, 0),
-                return_state=True,
-            )
-            ended[way.entity.name] = await _ended(state)
+            try:
+                ended[way.entity.name] = await _ended(await read(way))
+            except httpx.HTTPError as error:  # Prefect was away for too long; the other fan-outs go on
+                ended[way.entity.name] = EntityEnd(outcome="failed", reason=reason_of(error))
+
+    async def read(way: Way) -> State[Any]:
+        state: State[Any] = await sync_children(
+            run.org_id,
+            way.entity.name,
+            epoch=run.epoch,
+            groups_per_run=plan["groups_per_run"],
+            most_under_way=plan["most_under_way"],
+            many_deletions=plan["many_deletions"],
+            wait=plan["wait"],
+            below=None if way.chain is None else way.chain.names,
+            mode="due" if plan["mode"] == "rest" else await _reads(resources, run, way),
+            most_requests=shares.get(way.entity.name, 0),
+            return_state=True,
+        )
+        return state
 
     async with asyncio.TaskGroup() as group:
         for way in ways:

@@ -5,10 +5,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pco_catalog.catalog import Catalog
-from pco_client.errors import SkipError, Unauthorized
+from pco_client.errors import PcoError, SkipError, Unauthorized
+from tasks.logs import sync_logger
 from tasks.patient_client import PatientClient
 
 LATELY: Final = timedelta(hours=1)
+
+FAILURES: Final = 2
+"""Products that do not answer, and none that does: then it is not these products."""
 
 PRODUCTS: Final = "products"
 """The lane of those requests."""
@@ -25,21 +29,30 @@ def read_lately(watermarks: Mapping[str, datetime], *, now: datetime) -> set[str
 async def unreadable_products(client: PatientClient, catalog: Catalog, products: Iterable[str]) -> dict[str, str]:
     """The products that PCO refuses this credential, and what it says: 402, 403 or 404, for some of them 401 (#845).
 
-    One request each. Raises `Unauthorized` if PCO accepts the credential for none of them, and other errors of the
-    client.
+    One request each. A product that does not answer as it should says nothing: its lists are tried, and fail by
+    themselves. Raises `Unauthorized` if PCO accepts the credential for none of them, and an error of the client if the
+    first `FAILURES` products fail, or all that were asked.
     """
     versions = {one.product: one.api_version for one in catalog.by_name.values()}
     refused: dict[str, str] = {}
     not_accepted: list[Unauthorized] = []
+    failed: list[PcoError] = []
+    answered = 0
     asked = sorted(set(products))
     for product in asked:
         try:
             await client.fetch_document(f"/{product}/v2", api_version=versions[product])
+            answered += 1
         except SkipError as error:
             refused[product] = str(error)
         except Unauthorized as error:
             refused[product] = str(error)
             not_accepted.append(error)
+        except PcoError as error:
+            failed.append(error)
+            if not (answered or refused) and len(failed) == min(FAILURES, len(asked)):
+                raise
+            sync_logger().warning("whether %s may be read is not known: %s", product, error)
     if asked and len(not_accepted) == len(asked):
         raise not_accepted[0]
     return refused

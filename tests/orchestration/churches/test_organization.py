@@ -120,6 +120,22 @@ def test_a_product_that_may_not_be_read_is_reported_and_left_out(moving: Church,
     assert moving.rows("groups.GroupType") == []
 
 
+def test_a_product_that_does_not_say_whether_it_may_be_read_keeps_no_other_from_being_read(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    world.faults(
+        [{"kind": "503", "path": path, "permanent": True} for path in ("/groups/v2", "/groups/v2/group_types")]
+    )
+    ended = end(moving, **LISTS)
+    assert ended.is_failed()
+    assert "groups.GroupType: " in str(ended.message)
+    assert {one: bool(moving.rows(one)) for one in CHOSEN[2:]} == {
+        "people.Address": True,
+        "people.NameSuffix": True,
+        "groups.GroupType": False,
+    }
+
+
 def test_a_list_that_may_not_be_read_is_reported_and_the_others_are_mirrored(
     moving: Church, world: SimulatorProcess
 ) -> None:
