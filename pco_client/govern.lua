@@ -80,6 +80,16 @@ if ARGV[4] ~= '' then
 end
 
 redis.call('ZREMRANGEBYSCORE', permits, '-inf', string.format('%.6f', now - remembered))
+-- A clock that went back: what was taken is as if it were taken now, and nothing is waited for longer than it may be.
+local ahead = string.format('(%.6f', now + rules.longest_wait)
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', permits, ahead, '+inf')) do
+  redis.call('ZADD', permits, string.format('%.6f', now), member)
+end
+redis.call('ZREMRANGEBYSCORE', claims, string.format('(%.6f', now + 2 * rules.longest_wait), '+inf')
+if blocked_until > now + rules.longest_wait then
+  blocked_until = now + rules.longest_wait
+  redis.call('HSET', state, 'blocked_until', string.format('%.6f', blocked_until))
+end
 
 local function claim(until_time)
   redis.call('ZADD', claims, string.format('%.6f', until_time), lane)

@@ -23,6 +23,7 @@ from pco_client.rate_limit import (
     DEFAULT_LIMIT,
     DEFAULT_PERIOD,
     LATE_SECONDS,
+    LONGEST_WAIT,
     MARGIN,
     MOST_FOREIGN,
     PERMIT_GOOD_SECONDS,
@@ -95,6 +96,7 @@ class SharedBudget:
             "deep_limit": DEFAULT_DEEP_LIMIT,
             "period": DEFAULT_PERIOD,
             "most_foreign": MOST_FOREIGN,
+            "longest_wait": LONGEST_WAIT,
         }
         self._rules = json.dumps(rules)
 

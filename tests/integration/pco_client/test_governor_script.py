@@ -145,6 +145,24 @@ def permit_of(number: int, now: float, *, lane: str = "", deep: bool = False) ->
     return Permit(number=number, lane=lane, deep=deep, taken_at=now, asked_at=0.0, waited_seconds=0.0)
 
 
+async def test_a_clock_that_goes_back_blocks_nobody_for_as_long(redis_url: str) -> None:
+    """A machine that boots hours ahead, until its time is set."""
+    async with Redis.from_url(redis_url) as redis:
+        shared = SharedBudget(redis, "back")
+        ahead = 1_700_000_000.0
+        limited = RateReading(limit=6, period_seconds=20, count=None, retry_after_seconds=30.0)
+        taken = await shared.take(lane="a", deep=False, wanted=6, now=ahead)
+        await shared.learn([Answer(permit=permit_of(0, ahead), reading=limited, refused=True)], now=ahead)
+        now = ahead - 7200
+        waits = []
+        for _ in range(3):
+            taken = await shared.take(lane="b", deep=False, now=now)
+            waits.append(taken.wait_seconds)
+            now += taken.wait_seconds
+        assert taken.numbers
+        assert sum(waits) < 400
+
+
 async def test_an_absurd_count_blocks_nobody(redis_url: str) -> None:
     """A fake without a limit says a million; for each of them the script used to add a permit, one by one."""
     absurd = RateReading(limit=1_000_000, period_seconds=20, count=1_000_000, retry_after_seconds=None)
