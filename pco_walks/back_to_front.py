@@ -125,7 +125,7 @@ class BackToFront:
 
     def _begin(self, first: PageReading) -> None:
         """Page 0 is read: learn the real page size and the end."""
-        if first.is_torn and not self.is_strict:
+        if first.is_torn and self.bounded and self._asked[0] <= self.patience:
             self._ask(0)
             return
         if first.is_whole_list:
@@ -135,7 +135,7 @@ class BackToFront:
         # A next offset far within the page is a trap: a page for each record. One a little within it is to be believed,
         # for a page may show a record twice.
         self._step = max(first.next_offset or first.size, first.rows // 2)
-        self.is_miscounted = _is_miscounted(first)
+        self.is_miscounted = _is_miscounted(first) or (first.is_torn and self.bounded)
         if self.bounded and not self.is_miscounted and first.total_count:
             self._end = (_first_count(first) - 1) // self._step * self._step
             self._unasked = self._end + self._step
