@@ -184,6 +184,16 @@ async def test_a_refund_counts_as_far_as_it_is_known(database: Database) -> None
     (told,) = await select(database, "SELECT given, refunded, net, donations FROM giving.by_fund_and_month")
     assert told == {"given": 30, "refunded": 14, "net": 16, "donations": 3}
 
+    paid = {"received_at": "2026-01-01T00:00:00Z", "payment_status": "succeeded", "refunded": True}
+    await mirror(database, "giving.Donation", resource("Donation", "4", paid))
+    for identity, cents in (("4", 1000), ("5", 500)):
+        part = resource("Designation", identity, {"amount_cents": cents, "amount_currency": "USD"})
+        await mirror(database, "giving.Designation", part, below={"donation": "4"})
+    refund = resource("DesignationRefund", "2", {"amount_cents": 500}, {"designation": ("Designation", "5")})
+    await mirror(database, "giving.DesignationRefund", refund, below={"donation": "4"})
+    (told,) = await select(database, "SELECT given, refunded, net, donations FROM giving.by_fund_and_month")
+    assert told == {"given": 45, "refunded": 19, "net": 26, "donations": 4}, "the other part was kept"
+
 
 async def test_money_that_was_not_paid_does_not_count(database: Database) -> None:
     for identity, status in (("1", "pending"), ("2", "failed")):
