@@ -21,6 +21,7 @@ from pco_client.client import PcoClient
 from pco_client.errors import PcoError, Unauthorized, Unreachable, WaitError
 from pco_store.mirror.owners import count_owners, named_owners, owners_by_chance, owners_with_most
 from tasks.background import in_parallel
+from tasks.reports.counted import counted
 from tasks.verification.comparison import Difference, Shown, compare, is_same
 from tasks.verification.listing import ListedPage, Listing, OwnersRecords, UnclearError, listing_of
 from tasks.verification.mirrored import Mirror
@@ -141,9 +142,12 @@ class OwnersCompared:
     async def _all_owners(self) -> tuple[list[str], str]:
         """All that Planning Center lists, level by level, and those that only a row names; what is not certain."""
         scopes: list[str] = []
+        unusable = 0
 
         async def take(page: ListedPage) -> None:
+            nonlocal unusable
             scopes.extend(page.ids)
+            unusable += len(page.rejected)
 
         try:
             root = self._listing(self.chain.root)
@@ -157,7 +161,10 @@ class OwnersCompared:
             for batch in _in_batches(scopes):
                 for scope, own in (await self._lists(level, batch)).items():
                     below.extend(following.scope_below(scope, one.id) for one in own.records)
+                    unusable += len(own.rejected)
             scopes = below
+        if unusable:
+            doubt = "; ".join(filter(None, (doubt, f"{counted(unusable, 'owner')} cannot be stored, so nothing below")))
         named = await self.mirror.read(
             lambda connection: named_owners(connection, self.mirror.org_id, self._entity, self._level.path)
         )

@@ -55,14 +55,23 @@ async def readings_below(connection: AsyncConnection, org_id: str) -> dict[str, 
     """By name, the kinds that have no list of their own and were read completely.
 
     That is with all their owners, which have kept to the include; or by a fan-out of which no parent is left, and whose
-    missing records were looked for. If their owners were read by a fan-out, what came with them is complete then.
+    missing records were looked for. If their owners were read by a fan-out, what came with them is complete then. A
+    fan-out is as old as the oldest reading of its parents in its epoch.
     """
     result = await connection.execute(
         text(
             """
             SELECT DISTINCT ON (run.entity) run.entity, run.fan_out -> 'below' AS below,
-                coalesce(list.window_until, run.window_until, run.started_at) AS as_of
+                CASE WHEN root.run_id IS NULL THEN coalesce(list.window_until, run.window_until, run.started_at)
+                ELSE least(root.started_at, (
+                    SELECT min(least(parents.window_until, parents.started_at)) FROM sync.runs AS parents
+                    WHERE parents.key = ANY(ARRAY(
+                        SELECT unnest(ARRAY['sync-entity:' || root.org_id || ':' || above || ':' || root.epoch,
+                                            'sync-children:' || root.org_id || ':' || above || ':*:' || root.epoch])
+                        FROM jsonb_array_elements_text(root.fan_out -> 'below') AS above)))) END AS as_of
             FROM sync.runs AS run LEFT JOIN sync.runs AS list ON list.run_id = run.read_with
+            LEFT JOIN sync.runs AS root ON root.run_id = CASE
+                WHEN run.scope = :fan_out THEN run.run_id WHEN list.scope = :fan_out THEN list.run_id END
             WHERE run.org_id = :org_id AND run.mode = 'full' AND run.state = 'completed' AND (
                 (run.read_with IS NOT NULL AND run.parent_run_id IS NULL AND run.plan ->> 'dropped' IS NULL)
                 OR (run.scope = :fan_out AND run.deletions ->> 'verdict' <> 'requested' AND NOT EXISTS (
