@@ -14,10 +14,11 @@ local permits, state, claims = KEYS[1], KEYS[2], KEYS[3]
 local lane, deep = ARGV[1], ARGV[3]
 local rules = cjson.decode(ARGV[6])
 
-local known = redis.call('HMGET', state, 'limit:0', 'limit:1', 'period', 'blocked_until')
+local known = redis.call('HMGET', state, 'limit:0', 'limit:1', 'period', 'blocked_until', 'deep_lane', 'deep_until')
 local limits = {['0'] = tonumber(known[1]) or rules.limit, ['1'] = tonumber(known[2]) or rules.deep_limit}
 local period = tonumber(known[3]) or rules.period
 local blocked_until = tonumber(known[4]) or 0
+local deep_lane, deep_until = known[5] or '', tonumber(known[6]) or 0
 local remembered, ttl
 
 local function remember()
@@ -94,15 +95,40 @@ end
 local function claim(until_time)
   redis.call('ZADD', claims, string.format('%.6f', until_time), lane)
   redis.call('EXPIRE', claims, ttl)
+  if deep == '1' then
+    deep_lane, deep_until = lane, until_time
+    redis.call('HSET', state, 'deep_lane', lane, 'deep_until', string.format('%.6f', until_time))
+    redis.call('EXPIRE', state, ttl * 10)
+  end
 end
 
 local horizon = string.format('(%.6f', now - period - rules.margin)
-local limit = deep == '1' and math.min(limits['0'], limits['1']) or limits['0']
+
+local function used_by_lane()
+  local used = {}
+  for _, permit in ipairs(redis.call('ZRANGEBYSCORE', permits, horizon, '+inf')) do
+    local name = string.match(permit, '^%d+:(.*)$')
+    if name then
+      used[name] = (used[name] or 0) + 1
+    end
+  end
+  return used
+end
+
+local function makes_room_for_deep()
+  if deep_lane == lane or deep_until <= now then
+    return false
+  end
+  local used = used_by_lane()
+  return (used[deep_lane] or 0) < (used[lane] or 0)
+end
 
 local function seconds_to_wait()
   if now < blocked_until then
     return blocked_until - now
   end
+  local is_held = deep == '1' or makes_room_for_deep()
+  local limit = is_held and math.min(limits['0'], limits['1']) or limits['0']
   local taken = redis.call('ZCOUNT', permits, horizon, '+inf')
   local free = limit - taken
   if free <= 0 then
@@ -113,13 +139,7 @@ local function seconds_to_wait()
   if free > redis.call('ZCARD', claims) then
     return 0
   end
-  local used, claimed = {}, 0
-  for _, permit in ipairs(redis.call('ZRANGEBYSCORE', permits, horizon, '+inf')) do
-    local name = string.match(permit, '^%d+:(.*)$')
-    if name then
-      used[name] = (used[name] or 0) + 1
-    end
-  end
+  local used, claimed = used_by_lane(), 0
   for _, other in ipairs(redis.call('ZRANGE', claims, 0, -1)) do
     if other ~= lane and (used[other] or 0) < (used[lane] or 0) then
       claimed = claimed + 1

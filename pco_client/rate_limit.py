@@ -108,12 +108,16 @@ class Budget:
     """By time, as long as remembered; requests of other programs have no lane."""
     _taken: int = 0
     _claims: dict[str, float] = field(default_factory=dict)
+    _deep: tuple[str, float] = ("", 0.0)
+    """The lane that asked for a deep permit last, and until when its claim stands."""
 
     def take(self, *, now: float, lane: str, deep: bool) -> Grant:
         """Take a permit if there is one."""
         self._forget(now)
         wait = self._wait(now, lane, deep)
         self._claims[lane] = now + wait + CLAIM_SECONDS
+        if deep:
+            self._deep = (lane, self._claims[lane])
         return Grant(wait_seconds=wait) if wait > 0 else Grant(wait_seconds=0.0, number=self._add(now, lane))
 
     def sent(self, *, number: int, at: float) -> None:
@@ -153,8 +157,9 @@ class Budget:
     def _wait(self, now: float, lane: str, deep: bool) -> float:
         if now < self.blocked_until:
             return self.blocked_until - now
-        limit = min(self.limits.values()) if deep else self.limits[False]
         start = self._window_start(now)
+        is_held = deep or self._makes_room_for_deep(now, lane, start)
+        limit = min(self.limits.values()) if is_held else self.limits[False]
         free = limit - (len(self._log) - start)
         if free <= 0:
             return max(self._log[-limit][0] + self.period + self.margin - now, 0.001)
@@ -163,6 +168,14 @@ class Budget:
             return 0.0
         used = Counter(one[2] for one in islice(self._log, start, None))
         return 0.0 if free > sum(used[other] < used[lane] for other in others) else CLAIMED_WAIT
+
+    def _makes_room_for_deep(self, now: float, lane: str, start: int) -> bool:
+        """Whether another lane that waits for a deep permit has fewer than this one, which would leave it none."""
+        other, until = self._deep
+        if other == lane or until <= now:
+            return False
+        used = Counter(one[2] for one in islice(self._log, start, None))
+        return used[other] < used[lane]
 
     def _add(self, at: float, lane: str | None) -> int:
         self._taken += 1

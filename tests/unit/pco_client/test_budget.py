@@ -299,6 +299,22 @@ def test_deep_requests_have_a_limit_of_their_own_for_everything_that_counts() ->
     assert take_all(budget, 21.0) == 90
 
 
+def test_a_lane_of_deep_requests_gets_its_share_of_a_budget_that_others_use_up() -> None:
+    """PCO gives deep requests 75 of the 100 places that all others may fill."""
+    budget, lanes = Budget(), {"people": False, "emails": False, "groups": False, "check-ins": True}
+    due = dict.fromkeys(lanes, 0.0)
+    granted: list[tuple[float, str]] = []
+    while (now := min(due.values())) < 400.0:
+        lane = min(due, key=due.__getitem__)
+        wait = take(budget, now, lane=lane, deep=lanes[lane])
+        if wait == 0:
+            granted.append((now, lane))
+        due[lane] = now + max(wait, 0.05)
+    late = [lane for at, lane in granted if at >= 100.0]
+    assert late.count("check-ins") >= len(late) / 8
+    assert len(late) >= 300 / 20 * 70, "and little of the budget is left"
+
+
 def test_requests_of_another_program_are_seen_in_the_count() -> None:
     budget = Budget()
     for _ in range(10):
