@@ -126,6 +126,7 @@ def test_status_and_env_say_where_the_servers_are(
 def test_connect_stores_a_token_that_pco_takes_and_the_church_can_be_synced(
     church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("PCO_SYNC_ORG_ID", "connected")
     assert main(["connect", "connected", "--base-url", church.simulator.base_url]) == 0
     told = capsys.readouterr().out
     assert "connected: PCO knows this token as" in told
@@ -142,11 +143,13 @@ def test_connect_stores_a_token_that_pco_takes_and_the_church_can_be_synced(
 def test_connect_refuses_a_token_that_pco_does_not_take_and_stores_nothing(
     church: Church, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("PCO_SYNC_ORG_ID", "turned-away")
     monkeypatch.setenv("PCO_SYNC_SECRET", "not-the-secret")
     assert main(["connect", "turned-away", "--base-url", church.simulator.base_url]) == 1
     told = capsys.readouterr().err
     assert "error: PCO does not accept the credential" in told
     assert "the client is invalid" in told
     assert "not-the-secret" not in told
+    monkeypatch.delenv("PCO_SYNC_ORG_ID")
     with pytest.raises(UnknownOrganizationError, match="'turned-away': no credentials are known"):
         replace(church, org_id="turned-away").sync()
