@@ -7,10 +7,8 @@ import os
 import signal
 import socket
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Any
 
 import httpx
 import pytest
@@ -18,50 +16,18 @@ from cryptography.fernet import Fernet
 from prefect.client.orchestration import get_client
 
 from deployments.app import main
-from deployments.churches.adding import WrongChurchesError
-from deployments.churches.consented import ConsentedChurch, add_consented
 from deployments.connecting.loopback import PORTS
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE, INTERRUPTED, USAGE
 from deployments.provisioning.provision import save_credentials
 from flows.sync_organizations import sync_organizations
-from pco_client.oauth import authorize_url, code_form, new_secret, read_redirect, scopes_of
 from tests.church import Church
-from tests.connections.consenting import CLIENT, FIRST, REDIRECT, USUAL, consent
-from tests.simulators import SimulatorProcess
+from tests.connections.consenting import FIRST, consent
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 SECOND = "263469"
 OTHER_KEY = Fernet.generate_key().decode()
-
-
-@pytest.fixture(scope="module")
-def provider_process() -> Iterator[SimulatorProcess]:
-    """A simulator of two churches."""
-    with SimulatorProcess(people=30, groups=3, churches=2) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def provider(provider_process: SimulatorProcess) -> SimulatorProcess:
-    """The same, well-behaved and with empty logs."""
-    provider_process.oauth(**USUAL, forget=True, revoke="")
-    provider_process.reset_log()
-    return provider_process
-
-
-@pytest.fixture
-def unconnected(church: Church, provider: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
-    """A church whose environment names the OAuth application, and no token."""
-    for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
-        monkeypatch.delenv(f"PCO_SYNC_{name}", raising=False)
-    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", provider.base_url)
-    monkeypatch.setenv("BROWSER", "one that a test puts there")
-    monkeypatch.setenv("PCO_SYNC_CLIENT_ID", "demo-client")
-    monkeypatch.setenv("PCO_SYNC_CLIENT_SECRET", "demo-client-secret")
-    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", Fernet.generate_key().decode())
-    return church.served_by(provider)
 
 
 @pytest.fixture
@@ -321,57 +287,6 @@ def test_a_church_that_goes_back_to_a_token_leaves_no_tokens_of_its_consent(
     monkeypatch.setenv("PCO_SYNC_SECRET", unconnected.simulator.secret)
     assert main(["connect", "grace"]) == DONE
     assert rows(unconnected) == []
-
-
-def test_churches_that_consented_elsewhere_are_taken_over_together_or_not_at_all(unconnected: Church) -> None:
-    base_url = unconnected.simulator.base_url
-    pairs = {org_id: _consented(base_url, of) for org_id, of in (("grace", FIRST), ("hope", SECOND))}
-
-    def church(org_id: str, **more: Any) -> ConsentedChurch:
-        access, refresh = pairs[org_id]
-        return replace(ConsentedChurch(org_id=org_id, access_token=access, refresh_token=refresh), **more)
-
-    with pytest.raises(WrongChurchesError, match="hope: PCO does not say which church consented"):
-        asyncio.run(add_consented([church("grace"), church("hope", access_token="over")]))
-    assert rows(unconnected) == []
-    with pytest.raises(WrongChurchesError, match=FIRST):
-        asyncio.run(add_consented([church("grace"), replace(church("grace"), org_id="other")]))
-    assert rows(unconnected) == []
-    names = asyncio.run(add_consented([church("grace", display_name="Grace"), church("hope")]))
-    assert names["grace"] == "Grace"
-    assert [(row[0], row[1]) for row in rows(unconnected)] == [("grace", FIRST), ("hope", SECOND)]
-    assert unconnected.sync().rows == 30
-    assert [one["outcome"] for one in unconnected.simulator.oauth()["requests"]][-1] == "granted", (
-        "renewed at first use"
-    )
-    assert main(["churches", "remove", "hope", "--yes"]) == DONE
-
-
-def test_a_church_that_consented_is_not_taken_for_another_one(unconnected: Church) -> None:
-    base_url = unconnected.simulator.base_url
-
-    def church(of: str) -> ConsentedChurch:
-        access, refresh = _consented(base_url, of)
-        return ConsentedChurch(org_id="grace", access_token=access, refresh_token=refresh)
-
-    asyncio.run(add_consented([church(FIRST)]))
-    assert unconnected.sync().rows == 30
-    with pytest.raises(WrongChurchesError, match=rf"grace: this is another church \(organization {SECOND}\)"):
-        asyncio.run(add_consented([church(SECOND)]))
-    assert [row[1] for row in rows(unconnected)] == [FIRST]
-
-
-def _consented(base_url: str, organization: str) -> tuple[str, str]:
-    """A pair of tokens as another program got it."""
-    state, verifier = new_secret(), new_secret()
-    url = authorize_url(
-        base_url, CLIENT, redirect_uri=REDIRECT, scopes=scopes_of(("people",)), state=state, verifier=verifier
-    )
-    code = read_redirect(consent(url, organization=organization), state=state)
-    form = code_form(CLIENT, code=code, redirect_uri=REDIRECT, verifier=verifier)
-    headers = {"User-Agent": "another program"}
-    told = httpx.post(f"{base_url}/oauth/token", data=form, headers=headers, trust_env=False).json()
-    return told["access_token"], told["refresh_token"]
 
 
 @pytest.mark.parametrize(

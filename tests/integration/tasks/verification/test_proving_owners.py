@@ -163,7 +163,9 @@ async def test_what_is_in_quarantine_is_not_unmirrored(memberships: FanOutChurch
 
 async def test_a_record_that_cannot_be_stored_is_no_ghost(memberships: FanOutChurch) -> None:
     spoilt = (await row(memberships))["id"]
-    memberships.simulator.faults([{"kind": "attributes-list", "record_id": spoilt, "permanent": True}])
+    memberships.simulator.faults(
+        [{"kind": "attributes-list", "path": "/groups/v2/groups/*/memberships", "record_id": spoilt, "permanent": True}]
+    )
     for method in ("sample", "full"):
         proof = await verify(memberships, method)
         assert (proof.verdict, proof.facts["unstorable"]) == ("Incomplete", 1), proof.message

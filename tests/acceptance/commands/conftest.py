@@ -1,0 +1,38 @@
+"""A church that has not consented yet, at a simulated Planning Center that asks for consent."""
+
+from collections.abc import Iterator
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.church import Church
+from tests.connections.consenting import USUAL
+from tests.simulators import SimulatorProcess
+
+
+@pytest.fixture(scope="module")
+def provider_process() -> Iterator[SimulatorProcess]:
+    """A simulator of two churches."""
+    with SimulatorProcess(people=30, groups=3, churches=2) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def provider(provider_process: SimulatorProcess) -> SimulatorProcess:
+    """The same, well-behaved and with empty logs."""
+    provider_process.oauth(**USUAL, forget=True, revoke="")
+    provider_process.reset_log()
+    return provider_process
+
+
+@pytest.fixture
+def unconnected(church: Church, provider: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Church:
+    """A church whose environment names the OAuth application, and no token."""
+    for name in ("ORG_ID", "APPLICATION_ID", "SECRET"):
+        monkeypatch.delenv(f"PCO_SYNC_{name}", raising=False)
+    monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", provider.base_url)
+    monkeypatch.setenv("BROWSER", "one that a test puts there")
+    monkeypatch.setenv("PCO_SYNC_CLIENT_ID", "demo-client")
+    monkeypatch.setenv("PCO_SYNC_CLIENT_SECRET", "demo-client-secret")
+    monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", Fernet.generate_key().decode())
+    return church.served_by(provider)
