@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             churches=options.churches,
             interval=options.interval,
             intervals=options.intervals,
+            broken=options.broken,
         )
         for name in options.workloads or WORKLOADS:
             title, measure = WORKLOADS[name]
@@ -121,8 +122,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--churches", type=int, default=50, metavar="N", help="of CHURCHES")
     parser.add_argument("--interval", type=int, default=240, metavar="SECONDS", help="of the deltas of CHURCHES")
     parser.add_argument("--intervals", type=int, default=3, metavar="N", help="of CHURCHES; more show who is left out")
+    parser.add_argument(
+        "--broken",
+        type=_ways,
+        default=many_churches.WAYS,
+        metavar="WAYS",
+        help=f"of CHURCHES, a tenth in turn: none, or some of {','.join(many_churches.WAYS)} (default: all)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample and figure as a line of JSON")
     return parser
+
+
+def _ways(text: str) -> tuple[str, ...]:
+    ways = () if text == "none" else tuple(text.split(","))
+    if unknown := set(ways) - set(many_churches.WAYS):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+    return ways
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from statistics import median
@@ -30,7 +30,8 @@ class Bench:
 
     The others are for the whole church: how many `people` it has, `nights` after its first sync, `everything` for kinds
     that are rarely wanted, and whether it `has_volunteers`, services of more than three records of each kind.
-    `churches` of many, each with a delta every `interval` seconds, in so many `intervals`.
+    `churches` of many, each with a delta every `interval` seconds, in so many `intervals`; a tenth is `broken`, in
+    these ways in turn.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Bench:
         churches: int = 50,
         interval: int = 240,
         intervals: int = 3,
+        broken: Sequence[str] = (),
     ) -> None:
         self.services = services
         self.record = record
@@ -57,6 +59,7 @@ class Bench:
         self.churches = churches
         self.interval = interval
         self.intervals = intervals
+        self.broken = broken
         self._numbers = itertools.count(1)
         asyncio.run(migrate(services.postgres.url(MIRROR_DATABASE)))
 

@@ -28,26 +28,28 @@ TITLE = "deltas of many churches on one worker, a tenth of them broken: all curr
 PEOPLE, GROUPS = 20, 2
 LIMIT: Final = 20
 KEY: Final = Fernet.generate_key().decode()
-FAULTS: Final[tuple[dict[str, Any], ...]] = (
-    {"kind": "hang", "permanent": True},
-    {"kind": "503", "permanent": True},
-    {"kind": "html", "permanent": True},
-    {"kind": "half-json", "permanent": True},
-    {"kind": "reset", "permanent": True},
-    {"kind": "401", "permanent": True},
-    {"kind": "object", "permanent": True},
-)
-"""Of the first broken churches, in turn; then come a port that nobody listens at, a token endpoint that hangs, and a
-backfill of everything.
+FAULTS: Final[dict[str, dict[str, Any]]] = {
+    "silence": {"kind": "hang", "permanent": True},
+    "503": {"kind": "503", "permanent": True},
+    "html": {"kind": "html", "permanent": True},
+    "half": {"kind": "half-json", "permanent": True},
+    "reset": {"kind": "reset", "permanent": True},
+    "401": {"kind": "401", "permanent": True},
+    "object": {"kind": "object", "permanent": True},
+}
+"""What the simulator does to a church, by the name of its way of being broken."""
+WAYS: Final = (*FAULTS, "port", "token", "backfill")
+"""Ways of being broken, for the broken churches in turn: those of the simulator, a port that nobody listens at, a token
+endpoint that hangs, a backfill of everything.
 """
-WAYS: Final = len(FAULTS) + 3
 
 
 def measure(bench: Bench) -> None:
     """Some intervals. Every church knows its lists already: what is measured are deltas in which nothing changed."""
     count, interval, intervals = bench.churches, bench.interval, bench.intervals
     names = [f"church-{number}" for number in range(count)]
-    broken = {name: number // 10 % WAYS for number, name in enumerate(names) if number % 10 == 0}
+    ways = bench.broken
+    broken = {name: ways[at % len(ways)] for at, name in enumerate(names[::10])} if ways else {}
     healthy = [name for name in names if name not in broken]
     with (
         SimulatorProcess(people=PEOPLE, groups=GROUPS, churches=count + 1) as simulator,
@@ -83,6 +85,7 @@ def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cp
     over = began + intervals * spread
     deltas = sum(one["state"] == "completed" and one["updated_at"] < over for one in runs)
     figure("CHURCHES", "churches", bench.churches, "")
+    figure("CHURCHES", "broken", (bench.churches + 9) // 10 if bench.broken else 0, "")
     figure("CHURCHES", "interval", bench.interval, "s")
     figure(
         "CHURCHES",
@@ -108,7 +111,7 @@ def _tell(bench: Bench, healthy: list[str], runs: list[Any], began: datetime, cp
 
 
 async def _connect(
-    ours: Fleet, simulator: SimulatorProcess, names: list[str], broken: dict[str, int], silent: str
+    ours: Fleet, simulator: SimulatorProcess, names: list[str], broken: dict[str, str], silent: str
 ) -> None:
     """Read one church, and let the others know as much; then break those that are broken."""
     await start_organization(ORG, mode="delta")
@@ -129,11 +132,11 @@ async def _connect(
     for number, name in enumerate(names):
         church, way = simulator.church(number + 1), broken.get(name)
         address = simulator.base_url
-        if way is not None and way < len(FAULTS):
+        if way in FAULTS:
             church.faults([FAULTS[way]])
-        elif way == len(FAULTS):
+        elif way == "port":
             address = "http://127.0.0.1:9"
-        if way == len(FAULTS) + 1:
+        elif way == "token":
             await _by_oauth(ours, name, silent)
             continue
         await save_credentials(
@@ -168,9 +171,9 @@ async def _by_oauth(ours: Fleet, name: str, silent: str) -> None:
     await block.save(name, overwrite=True)
 
 
-async def _backfills(broken: dict[str, int]) -> None:
+async def _backfills(broken: dict[str, str]) -> None:
     for name, way in broken.items():
-        if way == WAYS - 1:
+        if way == "backfill":
             await start_organization(name, mode="full")
 
 
