@@ -36,6 +36,7 @@ from pco_store.schema_check import check_schema
 from tasks.churches.forgetting import church_keys, forget_in_redis
 from tasks.connections.revoking import REVOKED, revoke_and_forget
 from tasks.credentials import church_blocks
+from tasks.reports.events import tell_removed
 from tasks.settings import SyncSettings, read_settings
 
 PASSES = 5
@@ -78,6 +79,7 @@ async def remove(org_id: str, console: Console, *, really: bool, as_json: bool) 
         keys = await forget_in_redis(client, org_id, identities)
         tokens = await revoke_and_forget(org_id, database, settings)
         await forget_church(org_id)
+        tell_removed(org_id)
         await drop_readers(database, org_id)
         gone: Counter[str] = Counter()
         is_over = False

@@ -16,6 +16,8 @@ REPEAT_SECONDS: Final = 1800
 EVERYBODY: Final = "*"
 """Stands where a church is due, for when somebody looked last. No church is called so."""
 OVERDUE: Final = "overdue"
+UNSCHEDULED: Final = "unscheduled"
+"""A church that schedules leave out from now on: paused, removed, or without a block."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +49,14 @@ async def claim_look(connection: AsyncConnection) -> bool:
 async def claim_announcements(connection: AsyncConnection, org_ids: Sequence[str]) -> list[Announcement]:
     """What is to be told of these churches now: what has changed, and what is well and was not told for a while.
 
-    A church of which nothing was read is overdue. Of others nothing is kept. What is claimed and then lost with its
-    process is told at the next change, or with the next repetition.
+    A church of which nothing was read is overdue. Others that were told of are told once more, as unscheduled, and
+    nothing of them is kept. What is claimed and then lost with its process is told at the next change, or with the
+    next repetition.
     """
     found = {one.org_id: one for one in await read_churches(connection)}
     churches = {org_id: found.get(org_id) or nothing_read(org_id) for org_id in org_ids}
-    await connection.execute(
-        text("DELETE FROM sync.announced WHERE org_id <> ALL(CAST(:known AS text[]))"),
+    left = await connection.execute(
+        text("DELETE FROM sync.announced WHERE org_id <> ALL(CAST(:known AS text[])) RETURNING org_id, now() AS since"),
         {"known": [*org_ids, EVERYBODY]},
     )
     told: Mapping[str, str] = {org_id: word_of(one) for org_id, one in churches.items()}
@@ -73,9 +76,14 @@ async def claim_announcements(connection: AsyncConnection, org_ids: Sequence[str
         {"org_ids": list(told), "words": list(told.values()), "overdue": OVERDUE, "seconds": REPEAT_SECONDS},
     )
     return [
-        Announcement(church=churches[row.org_id], freshness=row.freshness, since=row.since)
-        for row in sorted(result, key=lambda row: str(row.org_id))
+        *(unscheduled(row.org_id, since=row.since) for row in left),
+        *(Announcement(church=churches[row.org_id], freshness=row.freshness, since=row.since) for row in result),
     ]
+
+
+def unscheduled(org_id: str, *, since: datetime) -> Announcement:
+    """Nobody waits for news of this church any more."""
+    return Announcement(church=nothing_read(org_id), freshness=UNSCHEDULED, since=since)
 
 
 def word_of(church: ChurchFreshness) -> str:

@@ -4,12 +4,20 @@ Resources are `pco-sync.church.ORG`, and below it `pco-sync.church.ORG.ENTITY`. 
 tables; no value of a record, and no text that came from Planning Center.
 """
 
+from datetime import UTC, datetime
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from prefect.events import emit_event
 
-from pco_store.freshness.announcing import OVERDUE, Announcement, claim_announcements, claim_look
+from pco_store.freshness.announcing import (
+    OVERDUE,
+    UNSCHEDULED,
+    Announcement,
+    claim_announcements,
+    claim_look,
+    unscheduled,
+)
 from pco_store.freshness.keeping import keep_all_facts
 from tasks.credentials import scheduled_organizations
 from tasks.lifespan import Resources
@@ -21,8 +29,9 @@ SYNCED: Final = "pco-sync.entity.synced"
 CURRENT: Final = "pco-sync.church.current"
 INCOMPLETE: Final = "pco-sync.church.incomplete"
 STALE: Final = "pco-sync.church.stale"
+LEFT_OUT: Final = "pco-sync.church.unscheduled"
 COUNTED: Final = ("lists", "rows", "new", "changed", "deleted", "missing", "quarantined", "requests")
-_OF: Final = {"current": CURRENT, "incomplete": INCOMPLETE, OVERDUE: STALE}
+_OF: Final = {"current": CURRENT, "incomplete": INCOMPLETE, OVERDUE: STALE, UNSCHEDULED: LEFT_OUT}
 
 
 def tell_synced(summary: SyncSummary | FanOutSummary, *, mode: str) -> None:
@@ -51,9 +60,10 @@ def tell_synced(summary: SyncSummary | FanOutSummary, *, mode: str) -> None:
 
 
 async def tell_freshness(resources: Resources) -> int:
-    """Tell of each church that schedules sync how current it is, when that has changed; how many events that were.
+    """Tell how current each church is that schedules sync, and which ones they leave out by now, when that has changed.
 
-    Every five minutes at most, whoever asks. Raises `StoreUnavailable`, and Prefect's errors.
+    The answer is how many events that were. Every five minutes at most, whoever asks. Raises `StoreUnavailable`, and
+    Prefect's errors.
     """
     async with resources.database.transaction() as connection:
         if not await claim_look(connection):
@@ -65,6 +75,11 @@ async def tell_freshness(resources: Resources) -> int:
     for one in announced:
         _emit(one)
     return len(announced)
+
+
+def tell_removed(org_id: str) -> None:
+    """A church is gone, and with it what was told of it: nobody is to wait for news of it."""
+    _emit(unscheduled(org_id, since=datetime.now(UTC)))
 
 
 def _emit(one: Announcement) -> None:

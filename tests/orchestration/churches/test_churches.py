@@ -21,9 +21,11 @@ from deployments.provisioning.provision import find_block, save_credentials
 from flows.sync_child import sync_child
 from pco_store.errors import ChurchRemoved
 from tasks.credentials import UnknownOrganizationError, scheduled_organizations
+from tasks.reports.events import LEFT_OUT
 from tasks.settings import read_settings
 from tests.church import Church
-from tests.stack import Stack
+from tests.orchestration.churches.test_events import events
+from tests.stack import Stack, wait_until
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
@@ -272,6 +274,7 @@ def test_a_removed_church_leaves_no_key_row_or_block_and_cannot_be_synced_until_
     assert stored.rows() == []
     assert other.rows(SUFFIXES) != []
     assert run(find_block("grace")) is None
+    wait_until(lambda: bool(events(LEFT_OUT, "pco-sync.church.grace")), "nobody waits for news of it")
     assert tell("remove", "grace", "--yes")[0] == USAGE, "there is nothing of it"
     with pytest.raises(UnknownOrganizationError):
         stored.sync(SUFFIXES)

@@ -57,10 +57,11 @@ async def test_since_when_it_is_so_does_not_move_with_what_is_told_again(ledger:
     assert await ledger.sql("SELECT since FROM sync.announced") == [(before,)]
 
 
-async def test_a_church_of_which_nothing_was_read_is_overdue_and_one_that_left_is_forgotten(
+async def test_a_church_of_which_nothing_was_read_is_overdue_and_one_that_left_is_told_once(
     ledger: LedgerRows,
 ) -> None:
     assert await told(ledger, ORG, "hope") == {ORG: "current", "hope": "overdue"}
+    assert await told(ledger, ORG) == {"hope": "unscheduled"}
     assert await told(ledger, ORG) == {}
     assert await ledger.sql("SELECT org_id FROM sync.announced") == [(ORG,)]
 
