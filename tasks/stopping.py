@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,12 +39,12 @@ async def is_stopped_by_person() -> bool:
     return run.state is not None and run.state.type in (StateType.CANCELLING, StateType.CANCELLED)
 
 
-async def mark_crashed(flow_run_ids: Sequence[str], why: str, *, unless_begun: bool = False) -> list[str]:
+async def mark_crashed(flow_run_ids: Sequence[str], why: str, *, unless_begun_within: float = 0.0) -> list[str]:
     """Let the UI tell the truth about runs whose process is gone. Those that are over, or wait for a worker, stay so.
 
     Prefect's server decides, in the transaction that knows the state: a run that ends meanwhile stays what it is. One
-    that a person was cancelling is cancelled. `unless_begun`: those that run by now are left alone, too. The answer is
-    which ones Prefect could be asked about.
+    that a person was cancelling is cancelled. Those that began less than `unless_begun_within` seconds ago are left
+    alone, too. The answer is which ones Prefect could be asked about.
     """
     if not flow_run_ids:
         return []
@@ -52,12 +53,16 @@ async def mark_crashed(flow_run_ids: Sequence[str], why: str, *, unless_begun: b
         for flow_run_id in flow_run_ids:
             try:
                 run = await client.read_flow_run(UUID(flow_run_id))
-                if run.state is not None and not (unless_begun and run.state.is_running()):
+                if run.state is not None and not _is_young(run.state, unless_begun_within):
                     await _mark(client, run.id, run.state, why)
                 asked.append(flow_run_id)
             except (httpx.HTTPError, ObjectNotFound, PrefectHTTPStatusError, ValueError) as error:
                 sync_logger().warning("flow run %s was not marked as crashed: %s", flow_run_id, error)
     return asked
+
+
+def _is_young(state: State[Any], seconds: float) -> bool:
+    return state.is_running() and (datetime.now(UTC) - state.timestamp).total_seconds() < seconds
 
 
 async def _mark(client: PrefectClient, flow_run_id: UUID, state: State[Any], why: str) -> None:

@@ -92,7 +92,7 @@ async def start_churches(
             silent.append(str(run.id))
         elif all(run.parameters.get(name) == plan[name] for name in plan):
             waiting.setdefault(run.parameters.get("org_id", ""), []).append(_time_of(run, now))
-    await mark_crashed(silent, "its worker was gone before it began", unless_begun=True)
+    await mark_crashed(silent, "its worker was gone before it began", unless_begun_within=CLAIMED_SECONDS)
     is_spread = queue == DELTAS and bool(spread)
     chosen = set(to_start(org_ids, waiting, now=now) if is_spread else set(org_ids) - waiting.keys())
     times = {one: start_of(one, due=due, spread=spread, now=now) for one in org_ids}

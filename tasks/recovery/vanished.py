@@ -34,5 +34,6 @@ async def take_back_vanished(resources: Resources, root: RunHandle) -> int:
         )
     # After the ledger: a flow run that has begun its children meanwhile keeps them, and stays what it is.
     silent = sorted(one for one in taken if gone[one].doing == "silent")
-    await mark_crashed(silent, "its worker fell silent before it began; another run does its work", unless_begun=True)
+    why = "its worker fell silent before it began its work, which another run does"
+    await mark_crashed(silent, why, unless_begun_within=silence)
     return len(taken)
