@@ -129,15 +129,17 @@ async def open_child_members(connection: AsyncConnection, child: RunHandle, root
 async def drop_member(connection: AsyncConnection, member: RunHandle, sideload: Sideload, reason: str) -> None:
     """From now on the include is not used for this church: neither by this run, nor by those that open after it.
 
-    In a transaction that holds the fence of the list. Of a child's member it is the fan-out's that is dropped. Safe to
-    repeat.
+    In a transaction that holds the fence of the list. What comes with the include's own records falls with it. Of a
+    child's member it is the fan-out's that is dropped. Safe to repeat.
     """
     await connection.execute(
         text(
             """
-            UPDATE sync.runs SET state = 'failed', error = :reason, lease_until = now(),
-                plan = plan || jsonb_build_object('dropped', CAST(:reason AS text))
-            WHERE run_id = :run_id
+            UPDATE sync.runs AS run SET state = 'failed', error = :reason, lease_until = now(),
+                plan = run.plan || jsonb_build_object('dropped', CAST(:reason AS text))
+            FROM sync.runs AS told
+            WHERE told.run_id = :run_id AND run.read_with = told.read_with AND (run.run_id = told.run_id
+                OR starts_with(run.plan ->> 'include', (told.plan ->> 'include') || '.'))
             """
         ),
         {"run_id": member.parent_run_id or member.run_id, "reason": reason},

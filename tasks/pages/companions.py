@@ -112,7 +112,7 @@ async def _drop(sync: SyncContext, include: str, reason: str) -> None:
     async with sync.database.transaction() as connection:
         await check_fence(connection, sync.run)
         await drop_member(connection, companion.run, companion.sideload, reason)
-    if sync.companions.pop(include, None) is not None:  # pages beside this one find out, too
+    if sync.forget_companion(include):  # pages beside this one find out, too
         sync_logger().warning("%s: %s is not read with it any more: %s", sync.run.key, companion.entity.name, reason)
 
 

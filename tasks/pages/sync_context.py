@@ -111,6 +111,12 @@ class SyncContext:
             self.on_completing(False)
             raise
 
+    def forget_companion(self, include: str) -> bool:
+        """It is not read with the records any more, nor is what comes with its own; whether it was until now."""
+        for inner in [one for one in self.companions if one.startswith(f"{include}.")]:
+            del self.companions[inner]
+        return self.companions.pop(include, None) is not None
+
     async def fetch(self, page: PageRef, *, on_large: Callable[[], Awaitable[object]] | None = None) -> FetchedPage:
         """Request a page, or a part of one; `on_large` as in `PcoClient.fetch_page`. Raises the client's errors."""
         window = self.windows[page.part]

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.ancestors import path_below
 from pco_client.documents import Json
-from pco_client.errors import SkipError
 from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.runs import check_fence
@@ -23,6 +22,7 @@ from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.patience import patiently
+from tasks.retries import POISONOUS
 from tasks.rows.sideloaded import divide_included
 
 OF_EACH: Final = 2
@@ -36,15 +36,22 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
     """Drop each companion of a run whose include lacks a child that an owner's own list shows.
 
     For a walk that is complete, or a fan-out, whose lists are one to it. What was created since is no fault: the
-    include is asked for again. Raises the errors of the client that are not about one owner, `LeaseLost`, and the
-    store's errors.
+    include is asked for again. An owner that PCO cannot show is not compared. Raises the errors of the client that are
+    not about one owner, `LeaseLost`, and the store's errors.
     """
     for include, companion in list(sync.companions.items()):
         column = companion.sideload.owner_column
         if column not in companion.table.columns:
             continue  # many owners share its records: none of them can be told to lack one
+        if include not in sync.companions:
+            continue  # it came with the records of one that is dropped
         for owner in await _owners(resources, sync, companion):
-            lacking = await sync.patient.patiently(partial(_lacking, resources, sync, companion, owner))
+            try:
+                ask = partial(_lacking, resources, sync, companion, owner)
+                lacking = await sync.patient.patiently(ask, is_one_record=True)
+            except POISONOUS as error:
+                sync_logger().warning("%s: what came with one record is not compared: %s", sync.run.key, error.message)
+                continue
             if lacking:
                 reason = f"{include} of one record lacks {lacking} that its own list shows"
                 await patiently(
@@ -53,7 +60,7 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
                         connection, sync, companion, reason
                     ),
                 )
-                sync.companions.pop(include)
+                sync.forget_companion(include)
                 sync_logger().warning("%s: %s is not trusted any more: %s", sync.run.key, include, reason)
                 break
 
@@ -83,14 +90,18 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
 
 async def _lacking(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
     """How many children of an owner its own list shows, and the include neither did nor does; 0 if PCO does not show
-    that list, which says nothing against the include."""
-    org_id, column = sync.run.org_id, companion.sideload.owner_column
+    that list or the owner, which says nothing against the include."""
     try:
-        own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
+        return await _lacking_of_shown(resources, sync, companion, owner)
     except NOT_SHOWN as error:
         sync.patient.requests += 1
         sync_logger().warning("%s: what came with one record is not compared: %s", sync.run.key, error.message)
         return 0
+
+
+async def _lacking_of_shown(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
+    org_id, column = sync.run.org_id, companion.sideload.owner_column
+    own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
     sync.patient.requests += own.requests
     known = await patiently(
         resources,
@@ -112,11 +123,7 @@ async def _lacking(resources: Resources, sync: SyncContext, companion: Companion
 async def _included_now(sync: SyncContext, companion: Companion, owner: str) -> frozenset[str]:
     """What the owner's include shows when it is asked for alone."""
     path = f"{path_below(companion.sideload.owner_path, owner)}?include={companion.sideload.include}"
-    try:
-        document = await sync.client.fetch_document(path, api_version=sync.entity.api_version, lane=sync.lane)
-    except SkipError:
-        sync.patient.requests += 1
-        return frozenset()
+    document = await sync.client.fetch_document(path, api_version=sync.entity.api_version, lane=sync.lane)
     sync.patient.requests += 1
     pairs = [
         (one.sideload, one.entity)

@@ -110,6 +110,28 @@ def test_an_include_that_is_not_kept_to_is_not_trusted_and_costs_no_row(
     assert differences(giving) == []
 
 
+def test_with_an_include_falls_what_comes_with_its_records(giving: Church) -> None:
+    giving.sync(DONATIONS)
+    lapse(giving, "cut", include="refund", number=0, **ALWAYS)
+    assert ended(giving).name == "CompletedWithoutIncluded"
+    failed = giving.sql("SELECT entity FROM sync.runs WHERE state = 'failed' ORDER BY entity")
+    assert [one.entity for one in failed] == ["giving.DesignationRefund", "giving.Refund"]
+
+    assert ended(giving).name == "Completed", "it is read below each donation from now on"
+    giving.simulator.faults([])
+    for kind in ("giving.DesignationRefund", "giving.Refund"):
+        assert not [one for one in giving.rows(kind) if one["_deleted_at"]]
+    assert giving.differences(DONATIONS) == []
+
+
+def test_an_owner_whose_own_list_fails_each_time_is_not_compared_and_stops_nobody(giving: Church) -> None:
+    giving.simulator.faults([{"kind": "500", "path": f"{PATH}/*/designations", **ALWAYS}])
+    assert ended(giving).name == "Completed"
+    assert asked(giving, below=True)
+    giving.simulator.faults([])
+    assert differences(giving) == []
+
+
 def test_an_owner_of_thousands_is_read_alone_and_the_others_in_whole_pages(giving: Church) -> None:
     owner = owner_with(giving, 1)
     giving.simulator.churn(
