@@ -59,8 +59,7 @@ async def find_deletions_with_owners(
     missing = await patiently(resources, lambda connection: find_missing(connection, run, table, within=within))
     if not missing.ids:
         return Deletions()
-    seen = bool(missing.witnesses) or within is not None
-    doubt = doubt_about(missing.ids, live=missing.live, seen=seen, many=many)
+    doubt = doubt_about(missing.ids, live=missing.live, seen=bool(missing.witnesses), many=many)
     if doubt != "none":
         return Deletions(verdict=doubt, missing=len(missing.ids))
     if is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths:

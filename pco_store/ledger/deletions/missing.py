@@ -24,7 +24,7 @@ class MissingRecords:
     """What is in the mirror and was not in the collection that a run has read.
 
     `live` counts the mirror's rows without a tombstone, the missing ones included; `witnesses` are ids that the run has
-    seen last, if it has seen any.
+    seen last, if it has seen any; else, where it has read some lists only, of others that PCO should show.
     """
 
     ids: tuple[str, ...]
@@ -72,7 +72,17 @@ async def find_missing(
         {"run_id": run.run_id, "org_id": run.org_id, "began_at": run.started_at, **names},
     )
     row = result.one()
-    return MissingRecords(ids=tuple(row.ids), live=row.live, witnesses=tuple(dict.fromkeys(row.witnesses)))
+    witnesses = row.witnesses
+    if row.ids and not witnesses and within is not None:
+        others = await connection.execute(
+            text(
+                f"SELECT id FROM {name} WHERE {living} AND {scope_of(within.level.path)} IS NOT NULL "  # noqa: S608 - the same
+                "AND id <> ALL(CAST(:ids AS text[])) ORDER BY _synced_at DESC, id LIMIT 3"
+            ),
+            {"org_id": run.org_id, "ids": row.ids},
+        )
+        witnesses = others.scalars().all()
+    return MissingRecords(ids=tuple(row.ids), live=row.live, witnesses=tuple(dict.fromkeys(witnesses)))
 
 
 async def read_owners(

@@ -171,6 +171,30 @@ async def test_a_night_knows_of_the_owners_in_the_lists_that_it_has_read_and_of_
     assert {one.state for one in (await facts_of(church, root)).members} == {"completed"}
 
 
+async def test_what_may_not_be_read_any_more_is_not_gone_for_a_night_that_has_seen_none_of_it(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    """Planning Center lists nothing that this user may not see, and answers 404 for it, as for what is deleted."""
+    await settled(church, "first")
+    plan = world.state("services.Plan")[1]
+    hidden = "/services/v2/service_types/*/plans/*/items/*/item_notes/*"
+    world.faults(
+        [
+            {"kind": "include-cut", "include": "item_notes", "number": 0, "permanent": True},
+            {"kind": "404", "path": hidden, "permanent": True},
+        ]
+    )
+    root = await church.run_due("night", f"{plan['relationships']['service_type']['data']['id']}/{plan['id']}")
+    world.reset_log()
+
+    await church.find_deletions(root)
+
+    assert asked_below_items(world), "others were asked for, too, which this night has not read"
+    assert await buried(church) == set()
+    (facts,) = (one for one in (await facts_of(church, root)).members if one.entity == NOTES)
+    assert facts.deletions["verdict"] == "not_provable"
+
+
 async def test_after_a_replay_of_a_night_what_is_missing_is_looked_for_again(
     church: FanOutChurch, world: SimulatorProcess
 ) -> None:
