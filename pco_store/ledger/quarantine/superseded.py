@@ -18,7 +18,8 @@ async def resolve_superseded(connection: AsyncConnection, run: RunHandle, *, ent
     """Resolve what earlier runs had quarantined of `entity` at top level, which `run` has just read completely.
 
     In the transaction that says so. A fan-out reads its outermost parents there, under an entity that is not theirs.
-    Safe to repeat; how many items that were.
+    What came with all owners was read below each of them, too, but for those that stand aside themselves. Safe to
+    repeat; how many items that were.
     """
     result = await connection.execute(
         text(
@@ -26,7 +27,10 @@ async def resolve_superseded(connection: AsyncConnection, run: RunHandle, *, ent
             UPDATE sync.quarantine AS item SET resolved_at = now()
             FROM sync.runs AS earlier, sync.runs AS later
             WHERE item.org_id = :org_id AND item.entity = :entity AND item.resolved_at IS NULL
-              AND earlier.run_id = item.run_id AND earlier.scope IN ('', '*') AND earlier.run_id <> later.run_id
+              AND earlier.run_id = item.run_id AND earlier.run_id <> later.run_id
+              AND (earlier.scope IN ('', '*') OR (later.read_with IS NOT NULL AND NOT EXISTS (
+                SELECT FROM sync.quarantine AS aside WHERE aside.run_id = later.read_with AND aside.resolved_at IS NULL
+                  AND coalesce(aside.record_id = substring(earlier.scope FROM '[^/]*$'), true))))
               AND later.run_id = :run_id AND {_READ_LATER.format(run="later")}
             """  # noqa: S608 - own constants
         ),

@@ -231,3 +231,23 @@ async def test_whoever_reads_the_list_of_the_parents_settles_it_be_it_a_sync_or_
     await put(store, replace(group, run_id=root.run_id), below(child))
     assert await settled_by(store, await a_run(store, "wednesday"), "groups.Group") == 1
     assert are(await waiting(store), below(child))
+
+
+async def test_what_came_with_all_owners_settles_what_was_read_below_each_of_them_but_for_those_aside(
+    store: Database,
+) -> None:
+    root, child, other = await fan_out_with(store, "monday", "1", "2")
+    await put(store, below(child), below(other))
+    await complete(store, root, child, other)
+    owners, member = await a_run(store, "tuesday"), await a_run(store, "wednesday")
+    async with store.transaction() as connection:
+        await connection.execute(
+            text("UPDATE sync.runs SET read_with = :owners WHERE run_id = :member"),
+            {"owners": owners.run_id, "member": member.run_id},
+        )
+    unreadable = replace(RECORD, entity="groups.Group", run_id=owners.run_id, record_id="2")
+    await put(store, unreadable)
+
+    assert await settled_by(store, member, MEMBERSHIPS) == 1
+    assert are(await waiting(store), below(other), unreadable)
+    assert await settled_by(store, owners, MEMBERSHIPS) == 0, "it has read its own list only"
