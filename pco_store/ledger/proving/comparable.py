@@ -72,8 +72,9 @@ async def readings_below(connection: AsyncConnection, org_id: str) -> dict[str, 
             FROM sync.runs AS run LEFT JOIN sync.runs AS list ON list.run_id = run.read_with
             LEFT JOIN sync.runs AS root ON root.run_id = CASE
                 WHEN run.scope = :fan_out THEN run.run_id WHEN list.scope = :fan_out THEN list.run_id END
-            WHERE run.org_id = :org_id AND run.mode = 'full' AND run.state = 'completed' AND (
-                (run.read_with IS NOT NULL AND run.parent_run_id IS NULL AND run.plan ->> 'dropped' IS NULL)
+            WHERE run.org_id = :org_id AND run.mode = 'full' AND run.state = 'completed'
+              AND run.plan ->> 'dropped' IS NULL AND (
+                (run.read_with IS NOT NULL AND run.parent_run_id IS NULL)
                 OR (run.scope = :fan_out AND run.deletions ->> 'verdict' <> 'requested' AND NOT EXISTS (
                     SELECT FROM sync.runs AS child
                     WHERE child.parent_run_id = run.run_id AND child.state IN ('dead', 'cancelled'))))
