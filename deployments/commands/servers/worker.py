@@ -12,7 +12,13 @@ from deployments.parameters import WrongArgumentError
 
 def worker(
     *,
-    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="Flow runs at a time.")] = 20,
+    limit: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=2),
+            help="Flow runs at a time, two at least: what has children keeps its place until they are done.",
+        ),
+    ] = 20,
     health: Annotated[
         bool,
         Parameter(show_default=False, help="Answer GET /health on port 8080, or PREFECT_WORKER_WEBSERVER_PORT."),

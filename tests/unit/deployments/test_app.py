@@ -138,6 +138,7 @@ print(sorted({set(SLOW)} & sys.modules.keys()), file=sys.stderr)
         (["reproject", "grace", "--all"], "name a church, or --all of them; not both"),
         (["explain", "people.Persn"], "did you mean people.Person"),
         (["worker", "--limit", "none"], "--limit"),
+        (["worker", "--limit", "1"], "Must be >= 2"),
         (["psql", "SELECT 1"], "psql does not take 'SELECT 1'; see pco-sync psql --help"),
         (["churches", "pause", "a", "b"], "churches pause does not take 'b'; see pco-sync churches pause --help"),
         (["completion", "tcsh"], 'Choose from: "bash", "zsh", "fish"'),
