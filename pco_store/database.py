@@ -74,6 +74,7 @@ class Database:
             ANY_ADDRESS,
             pool_size=pool_size,
             max_overflow=0,
+            pool_use_lifo=True,  # few connections stay warm: each of them prepares statements and looks up types anew
             pool_timeout=60,
             hide_parameters=True,
             connect_args=self._arguments,
