@@ -319,7 +319,10 @@ async def test_keys_can_be_rotated_and_a_missing_one_is_named(church: Connected)
     await church.credential().renew()
     church.keys = TokenKeys([new])
     assert await read(church, church.credential()) == 1
-    assert (await church.row()).sealed_with == church.keys.newest
+    row = await church.row()
+    assert row.sealed_with == church.keys.newest
+    assert row.previous is not None
+    assert church.keys.open(row.previous, sealed_with=row.sealed_with), "the pair before is moved, too"
 
 
 async def test_no_token_is_stored_or_shown_as_it_is(church: Connected) -> None:
