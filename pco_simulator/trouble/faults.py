@@ -55,7 +55,7 @@ class Fault(Rule):
             raise ValueError(f"a probability of {self.probability} cannot be")
         if self.after < 0:
             raise ValueError(f"a fault after {self.after} requests cannot be")
-        if self.number < 1:
+        if self.number < (0 if self.kind == lapses.CUT else 1):
             raise ValueError(f"a number of {self.number} cannot be")
 
     def is_at(self, path: str) -> bool:
