@@ -175,8 +175,7 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
         ),
         _list_of(request),
     )
-    name = ORGANIZATION if request.entity == ORGANIZATION else "turn"
-    epoch = request.epoch if request.epoch is not None else f"{name}-{turn}"
+    epoch = request.epoch if request.epoch is not None else await _unused_epoch(connection, request, turn)
     result = await connection.execute(
         text(
             """
@@ -205,6 +204,17 @@ async def open_new(connection: AsyncConnection, request: RunRequest) -> RunHandl
         },
     )
     return handle_of(result.one())
+
+
+async def _unused_epoch(connection: AsyncConnection, request: RunRequest, turn: int) -> str:
+    """After the turn, or the next number that nobody has named before: a person may call an epoch as we do."""
+    is_church = request.entity == ORGANIZATION
+    name = ORGANIZATION if is_church else "turn"
+    used = "entity = :entity AND scope = :scope AND" if not is_church else ""  # its lists have the church's epoch
+    is_used = text(f"SELECT EXISTS (SELECT FROM sync.runs WHERE org_id = :org_id AND {used} epoch = :epoch)")  # noqa: S608
+    while await connection.scalar(is_used, {**_list_of(request), "epoch": f"{name}-{turn}"}):
+        turn += 1
+    return f"{name}-{turn}"
 
 
 async def find_lists(

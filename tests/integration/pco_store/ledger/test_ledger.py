@@ -10,7 +10,7 @@ from sqlalchemy import text
 from pco_store.database import Database
 from pco_store.errors import LeaseLost
 from pco_store.ledger.leases import RunLease, open_run
-from pco_store.ledger.openings import NotOpened, Opened, RunRequest
+from pco_store.ledger.openings import ORGANIZATION, NotOpened, Opened, RunRequest
 from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.runs import PageReceipt, RunHandle, check_fence, committed_pages, finish_run, run_totals
 from pco_store.mirror.upsert import upsert_rows
@@ -61,6 +61,22 @@ async def test_an_epoch_without_a_name_is_called_after_its_turn(database: Databa
 
     assert (first.run.epoch, second.run.epoch) == ("turn-1", "turn-2")
     assert first.run.key == "sync-entity:grace:people.Person:turn-1"
+
+
+async def test_it_is_not_called_as_a_person_has_called_another(database: Database) -> None:
+    for epoch in ("turn-2", None, None):
+        await complete(database, await opened(database, run_request(epoch=epoch)))
+    async with database.transaction() as connection:
+        found = await connection.scalars(text("SELECT epoch FROM sync.runs ORDER BY turn"))
+        assert list(found) == ["turn-2", "turn-3", "turn-4"]
+
+
+async def test_the_turn_of_a_church_is_not_called_as_one_of_its_lists(database: Database) -> None:
+    """It would take that list for read with it."""
+    await complete(database, await opened(database, run_request(epoch="organization-1")))
+    church = await opened(database, replace(run_request(epoch=None), entity=ORGANIZATION))
+    await church.release()
+    assert church.run.epoch == "organization-2"
 
 
 async def test_a_running_sync_is_not_started_again(database: Database) -> None:
