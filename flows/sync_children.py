@@ -224,8 +224,9 @@ async def _end(
 async def _waited(resources: Resources, run: RunHandle) -> None:
     try:
         await wait_for_children(resources, run)
-    except BaseException:
-        if FlowRunContext.get() is not None and await asyncio.shield(is_stopped_by_person()):
+    except BaseException as error:
+        is_interrupted = FlowRunContext.get() is not None and not isinstance(error, Exception)
+        if is_interrupted and await asyncio.shield(is_stopped_by_person()):
             async with resources.database.transaction() as connection:
                 await cancel_fan_out(connection, run.run_id)
         raise

@@ -34,8 +34,8 @@ async def is_stopped_by_person() -> bool:
                 run = await client.read_flow_run(parent.flow_run_id)
     except (httpx.HTTPError, ObjectNotFound, PrefectHTTPStatusError, TimeoutError, RuntimeError):
         return False
-    if run.deployment_id is None:
-        return True
+    if run.deployment_id is None:  # a script, unless it slept, was taken for dead, and others do its work
+        return run.state is None or not run.state.is_crashed()
     return run.state is not None and run.state.type in (StateType.CANCELLING, StateType.CANCELLED)
 
 

@@ -20,10 +20,11 @@ does not know it."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """What a flow run is doing, and what its state says."""
+    """What a flow run is doing, and what its state says. `is_cancelling`: a person wants it to end, and it has not."""
 
     doing: Doing
     said: str = ""
+    is_cancelling: bool = False
 
     @property
     def goes_on(self) -> bool:
@@ -69,4 +70,4 @@ def look_at(run: FlowRun, silence: float) -> Look:
     if state.is_final():
         return Look(doing="cancelled" if state.is_cancelled() else "over", said=said)
     is_silent = (datetime.now(UTC) - state.timestamp).total_seconds() > silence
-    return Look(doing="silent" if is_silent else "working", said=said)
+    return Look(doing="silent" if is_silent else "working", said=said, is_cancelling=state.is_cancelling())

@@ -81,7 +81,9 @@ async def _guarded(resources: Resources, one: AbandonedRun, look: Look | None) -
 
 async def _restart(resources: Resources, one: AbandonedRun, look: Look | None) -> Outcome:
     if look is not None:
-        if look.doing == "cancelled":
+        if look.doing == "cancelled" or look.is_cancelling:
+            if look.is_cancelling and one.flow_run_id:
+                await mark_crashed([one.flow_run_id], "its process fell silent while a person cancelled it")
             return await _give_up(resources, one, "a person cancelled its flow run", state="cancelled")
         if look.doing == "waiting" or (one.is_restarted and look.goes_on):
             async with resources.database.transaction() as connection:

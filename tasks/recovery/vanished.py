@@ -1,8 +1,11 @@
-"""Children whose flow run ended or vanished before it began them, or was taken by a worker that has died."""
+"""Children whose flow run ended or vanished before it began them, or was taken by a worker that has died.
+
+If a person cancelled it, they are cancelled, too.
+"""
 
 from typing import Final
 
-from pco_store.ledger.fan_out.submissions import take_back_submitted, waiting_flow_runs
+from pco_store.ledger.fan_out.submissions import cancel_submitted, take_back_submitted, waiting_flow_runs
 from pco_store.ledger.runs import RunHandle
 from tasks.lifespan import Resources
 from tasks.recovery.looking import look_at_flow_runs
@@ -25,6 +28,9 @@ async def take_back_vanished(resources: Resources, root: RunHandle) -> int:
     looks = await look_at_flow_runs([one.flow_run_id for one in waiting], silence=silence)
     gone = {one: look for one, look in looks.items() if not look.goes_on}
     async with resources.database.transaction() as connection:
+        await cancel_submitted(
+            connection, root.run_id, [one for one, look in gone.items() if look.doing == "cancelled"]
+        )
         taken = await take_back_submitted(
             connection,
             root.run_id,

@@ -203,6 +203,19 @@ async def waiting_flow_runs(
     return [SubmittedRun(flow_run_id=row.flow_run_id, run_ids=tuple(row.run_ids)) for row in result]
 
 
+async def cancel_submitted(connection: AsyncConnection, root_id: int, flow_run_ids: Sequence[str]) -> None:
+    """Children that these flow runs have not begun, and that nobody is to begin: a person has cancelled them."""
+    await connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET state = 'cancelled', lease_until = now(), not_before = NULL
+            WHERE parent_run_id = :root_id AND state = 'submitted' AND flow_run_id = ANY(CAST(:ids AS text[]))
+            """
+        ),
+        {"root_id": root_id, "ids": list(flow_run_ids)},
+    )
+
+
 async def take_back_submitted(
     connection: AsyncConnection,
     root_id: int,

@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from prefect.states import Cancelled, Completed, Failed, Running
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled, Cancelling, Completed, Failed, Running
 
 from pco_store.ledger.openings import FAN_OUT_SCOPE, ORGANIZATION
 from tasks.deployment_runs import start_sync
@@ -176,6 +177,20 @@ def test_what_a_person_cancelled_is_not_started_again(deployed: Church) -> None:
     sweep()
 
     assert (row_of(deployed, key).state, len(runs_of(key))) == ("cancelled", 1)
+
+
+def test_what_a_person_is_cancelling_is_not_continued_though_its_process_is_dead(deployed: Church) -> None:
+    key = abandon(deployed)
+    sweep()
+    (run,) = runs_of(key)
+    let(run.id, Running())
+    let(run.id, Cancelling())
+    be_due(deployed)
+
+    sweep()
+
+    assert (row_of(deployed, key).state, len(runs_of(key))) == ("cancelled", 1)
+    assert runs_of(key)[0].state_type == StateType.CANCELLED
 
 
 def test_the_ledger_knows_what_a_killed_sync_was_told_about_many_deletions(deployed: Church) -> None:

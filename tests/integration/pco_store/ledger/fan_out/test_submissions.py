@@ -8,6 +8,7 @@ from pco_store.ledger.fan_out.children import (
 )
 from pco_store.ledger.fan_out.submissions import (
     Submission,
+    cancel_submitted,
     look_at,
     take_back_expired,
     unanswered_submissions,
@@ -144,6 +145,17 @@ async def test_a_child_whose_flow_runs_end_before_they_begin_it_waits_longer_eac
     (row,) = await rows(store, "SELECT state, error FROM sync.runs WHERE scope = '1'")
     assert row.state == "dead"
     assert row.error == "3 flow runs ended before they began it, the last one: Crashed: no worker"
+
+
+async def test_a_child_whose_flow_run_a_person_cancelled_before_it_began_is_cancelled(store: Database) -> None:
+    root = await open_fan_out(store)
+    await insert(store, root, 1, 2)
+    one, other = await take(store, root)
+    await answer(store, [one, other])
+    async with store.transaction() as connection:
+        await cancel_submitted(connection, root.run_id, [f"flow-run {one.key}"])
+    assert await vanish(store, root, one) == 0, "nobody makes another flow run for it"
+    assert await states(store, root) == {"1": "cancelled", "2": "submitted"}
 
 
 async def test_a_child_that_begins_has_all_its_flow_runs_again(store: Database) -> None:
