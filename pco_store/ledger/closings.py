@@ -11,7 +11,7 @@ from pco_store.ledger.runs import CLOSED
 _MEMBERS: Final = "SELECT unnest(members) FROM sync.runs WHERE run_id = :run_id"
 
 CONTINUED_FOR: Final = "CASE WHEN mode = 'delta' THEN interval '1 hour' ELSE interval '12 hours' END"
-"""So long a church's failed turn is continued by starts that name no epoch.
+"""So long a church's failed or cancelled turn is continued by starts that name no epoch.
 
 Less than its lists may be late, but as long as it may take to read all of them, or what a night has to read.
 """
@@ -71,7 +71,7 @@ async def give_up_what_keeps_failing(connection: AsyncConnection, found: Row[Any
                 SELECT run_id, mode, state, started_at FROM sync.runs
                 WHERE org_id = :org_id AND epoch = :epoch AND turn IS NOT NULL AND read_with IS NULL)
             SELECT run_id FROM part WHERE state IN ('failed', 'cancelled')
-              AND EXISTS (SELECT FROM part WHERE run_id = :run_id AND state = 'failed'
+              AND EXISTS (SELECT FROM part WHERE run_id = :run_id AND state IN ('failed', 'cancelled')
                           AND started_at < now() - {CONTINUED_FOR})
               AND EXISTS (SELECT FROM part WHERE run_id <> :run_id AND state = 'completed')
             ORDER BY run_id

@@ -72,6 +72,19 @@ def test_a_list_that_fails_every_time_keeps_no_other_from_being_read(moving: Chu
     assert moving.differences(ADDRESSES) == []
 
 
+def test_a_turn_that_was_cancelled_is_continued_no_longer(moving: Church) -> None:
+    """Next week its start would take last week's lists for read."""
+    moving.simulator.faults([{"kind": "422", "path": ADDRESSES_PATH, "permanent": True}])
+    with pytest.raises(EntitiesFailedError):
+        sync_organization("grace", mode="lists", include=[PEOPLE, ADDRESSES])
+    moving.sql("UPDATE sync.runs SET state = 'cancelled' WHERE state = 'failed'")
+    moving.simulator.faults([])
+    edit(moving, PEOPLE, 0, nickname="new")
+    pass_hours(moving, 7 * 24)
+    sync_organization("grace", mode="lists", include=[PEOPLE, ADDRESSES])
+    assert moving.differences() == []
+
+
 @pytest.mark.parametrize(("mode", "hours"), [("delta", 0), ("lists", 11)])
 def test_within_its_hours_only_what_failed_is_read_again(moving: Church, mode: str, hours: int) -> None:
     moving.simulator.faults([{"kind": "422", "path": ADDRESSES_PATH, "permanent": True}])
