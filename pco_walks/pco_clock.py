@@ -43,6 +43,18 @@ def corrected_until(
     return closed if until > last_closed_second(answered_at) or is_behind else None
 
 
+def known_ahead(known: timedelta, answered_at: datetime, *, opened_at: datetime, took: timedelta) -> timedelta:
+    """By how much PCO's clock is ahead of the database's, after an answer that has corrected no window.
+
+    One that ends too early because of what was `known` is never corrected: so it would be known for ever. `took` is as
+    in `corrected_until`; the answer may be dated before all of it.
+    """
+    shown = pco_ahead(last_closed_second(answered_at - took), opened_at)
+    if shown > MOST_AHEAD or shown - known <= TOLERANCE:
+        return known
+    return shown if abs(shown) > TOLERANCE else timedelta()
+
+
 def pco_ahead(corrected: datetime, opened_at: datetime) -> timedelta:
     """By how much PCO's clock is ahead of the database's, to the second, if a window of that run was corrected so."""
     return corrected - last_closed_second(opened_at)

@@ -14,7 +14,7 @@ from pco_store.ledger.results import keep_deletions
 from pco_store.ledger.run_facts import once_completed, run_facts
 from pco_store.ledger.runs import RunHandle, finish_run, run_totals
 from pco_store.ledger.watermarks import advance_watermark
-from pco_walks.pco_clock import pco_ahead
+from pco_walks.pco_clock import known_ahead, pco_ahead
 from tasks.deletions.from_a_list import Deletions, find_deletions, many_deletions_of
 from tasks.deletions.merges import follow_merges
 from tasks.deletions.with_owners import find_deletions_with_owners
@@ -93,8 +93,16 @@ async def read_list(
             for one in sync.companions.values():
                 gone = await find_deletions_with_owners(resources, sync, one, many=many)
                 with_owners.append((one.run, gone))
-        if sync.evidence.corrected_until is not None:
-            resources.pco_ahead[run.org_id] = pco_ahead(sync.evidence.corrected_until, run.started_at)
+        evidence = sync.evidence
+        if evidence.corrected_until is not None:
+            resources.pco_ahead[run.org_id] = pco_ahead(evidence.corrected_until, run.started_at)
+        elif run.is_new and run.parent_run_id is None and evidence.answered_at is not None:
+            resources.pco_ahead[run.org_id] = known_ahead(
+                resources.pco_ahead[run.org_id],
+                evidence.answered_at,
+                opened_at=run.started_at,
+                took=evidence.answered_after,
+            )
 
         async def complete(connection: AsyncConnection) -> ListRead:
             settled = sync.settled_run

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pco_walks.pco_clock import corrected_until, pco_ahead
+from pco_walks.pco_clock import corrected_until, known_ahead, pco_ahead
 from pco_walks.window import choose_window
 from tests.unit.tasks.records import THING
 
@@ -94,3 +94,26 @@ def test_however_many_lists_find_a_wrong_clock_they_find_the_same(ahead: int) ->
         until = choose_window(THING, mode="full", until=NOW + timedelta(seconds=known), watermark=None).until
         corrected = corrected_until(until, dated(ahead), opened_at=NOW, took=AT_ONCE, is_child=False, is_new=True)
         assert corrected is None or pco_ahead(corrected, NOW) == timedelta(seconds=ahead)
+
+
+@pytest.mark.parametrize("ahead", [-3600, -600, 0, 600])
+@pytest.mark.parametrize("known", [-86_400, -7200])
+def test_a_clock_that_was_behind_and_goes_right_again_is_known_to_be_right(known: int, ahead: int) -> None:
+    """A window that ends too early is corrected by nothing, so that each delta would end as much too early."""
+    now = known_ahead(timedelta(seconds=known), dated(ahead), opened_at=NOW, took=AT_ONCE)
+    assert abs(now - timedelta(seconds=ahead)) <= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("known", [-3600, 0, 3600])
+@pytest.mark.parametrize("took", [0, 60])
+@pytest.mark.parametrize("answered", [0, 1])
+def test_an_answer_that_fits_what_is_known_changes_nothing_however_long_it_took(
+    known: int, took: int, answered: int
+) -> None:
+    shown = dated(known + answered * took)
+    waited = timedelta(seconds=took)
+    assert known_ahead(timedelta(seconds=known), shown, opened_at=NOW, took=waited) == timedelta(seconds=known)
+
+
+def test_a_date_of_years_to_come_teaches_nothing() -> None:
+    assert known_ahead(AT_ONCE, NOW + timedelta(days=365), opened_at=NOW, took=AT_ONCE) == AT_ONCE
