@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -31,14 +30,7 @@ from pco_store.schema_check import (
     found_migration,
     known_migrations,
     newest_migration,
-    oldest_program,
 )
-
-TELL_OLDEST_PROGRAM: Final = f"""
-    ALTER TABLE sync.migrations ADD COLUMN IF NOT EXISTS oldest_program text;
-    UPDATE sync.migrations SET oldest_program = '{OLDEST_PROGRAM}'
-    WHERE coalesce(oldest_program, '') < '{OLDEST_PROGRAM}'
-"""  # noqa: S608 - own constant
 
 
 async def migrate(url: str) -> str:
@@ -67,12 +59,13 @@ async def migrate(url: str) -> str:
 
 async def _tell_oldest_program(database: Database) -> None:
     """Let programs of other versions know whether they work on these tables; never less strictly than before."""
+    await add_columns_ahead(database, {"sync.migrations": ["oldest_program"]})  # each sync reads that table
     async with database.transaction() as connection:
         await connection.execute(text(ONE_AT_A_TIME))
-        if (await oldest_program(connection) or "") >= OLDEST_PROGRAM:
-            return
-        for statement in TELL_OLDEST_PROGRAM.split(";"):
-            await connection.exec_driver_sql(statement)
+        await connection.execute(
+            text("UPDATE sync.migrations SET oldest_program = :ours WHERE coalesce(oldest_program, '') < :ours"),
+            {"ours": OLDEST_PROGRAM},
+        )
 
 
 async def fill_from_ledger(url: str, report: Callable[[Filled], None]) -> Filled:
