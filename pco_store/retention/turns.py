@@ -160,10 +160,18 @@ async def remove_children(
 ) -> int:
     """Remove some children of a turn that is over, with their pages; how many. 0 if somebody holds or reopened it.
 
-    The dead and cancelled go first: after that nobody can give them new attempts, which would reopen the turn.
+    The turn is closed before: half of it must prove nothing. The dead and cancelled go first: after that nobody can
+    give them new attempts, which would reopen it.
     """
     if not await _lock(connection, [root_id], before=before, seen=seen):
         return 0
+    await connection.execute(
+        text(
+            "UPDATE sync.runs SET state = 'closed', key = key || '#closed-' || run_id "
+            "WHERE run_id = :root_id AND state <> 'closed'"
+        ),
+        {"root_id": root_id},
+    )
     found = await connection.execute(
         text(
             "SELECT run_id FROM sync.runs WHERE parent_run_id = :root_id "

@@ -166,9 +166,13 @@ async def test_the_reading_before_still_tells_what_it_has_shown(ledger: LedgerRo
         assert run.epoch == "turn-5", "no number of a turn comes twice"
 
 
-async def test_one_that_was_killed_is_gone_on_with(ledger: LedgerRows, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first", ["completed ", "forbidden "])
+async def test_one_that_was_killed_is_gone_on_with(
+    ledger: LedgerRows, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """And what is left of it proves nothing: without the child that nobody may read it would look complete."""
     roots = [
-        await ledger.fan_out(MEMBERSHIPS, ago(days=days), [GROUPS], children="completed " * 30)
+        await ledger.fan_out(MEMBERSHIPS, ago(days=days), [GROUPS], children=first + "completed " * 29)
         for days in (300, 200, 100, 90)
     ]
     before = await facts(ledger)
