@@ -8,6 +8,7 @@ from deployments.ended import print_document
 from deployments.exit_codes import DONE
 from deployments.operations.churches import check_church
 from deployments.transaction import transaction
+from pco_store.churches.wall import refuse_removed
 from pco_store.mirror.custom_fields import make_custom_fields_view
 from pco_store.schema_check import check_schema
 
@@ -17,6 +18,7 @@ async def make_views(org_id: str, console: Console, *, as_json: bool = False) ->
     async with transaction() as connection:
         await check_schema(connection)
         await check_church(connection, org_id)
+        await refuse_removed(connection, org_id)
         view = await make_custom_fields_view(connection, org_id)
     if as_json:
         print_document({"view": view.name, "columns": dict(view.columns), "exit_code": DONE})

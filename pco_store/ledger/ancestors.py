@@ -9,6 +9,7 @@ can be interrupted and continued, and repeated.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -20,7 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, level_of_list
+from pco_store.churches.wall import refuse_removed
 from pco_store.database import Database
+from pco_store.errors import ChurchRemoved
 from pco_store.ledger.openings import FAN_OUT_SCOPE
 from pco_store.mirror.links import SharedList, insert_links, shared_list
 from pco_store.mirror.tables import mirror_table, quoted_name
@@ -233,8 +236,10 @@ async def _fill_rows(database: Database, rows: _Rows, filled: Filled) -> None:
 
 async def _fill_links(database: Database, page: _ListedPage, at: SharedList, filled: Filled) -> None:
     began = time.monotonic()
-    async with database.statement() as connection:
-        filled.links += await insert_links(connection, page.ids, at, page.shown_at)
+    with suppress(ChurchRemoved):
+        async with database.transaction() as connection:
+            await refuse_removed(connection, page.org_id)
+            filled.links += await insert_links(connection, page.ids, at, page.shown_at)
     filled.slowest = max(filled.slowest, time.monotonic() - began)
 
 
