@@ -22,6 +22,12 @@ class FlowFromAnywhere(Flow[P, R]):
             return asyncio.run(run)
         return run
 
+    def with_options(self, **options: Any) -> Any:
+        """Such a flow, too: Prefect's own would make a plain one, whose coroutine nobody awaits in a script."""
+        changed = super().with_options(**options)
+        changed.__class__ = type(self)
+        return changed
+
 
 def flow_from_anywhere(
     **options: Any,

@@ -88,3 +88,9 @@ def test_every_entity_that_is_offered_is_accepted_and_has_a_list_at_top_level() 
         sync_entity.validate_parameters({**GOOD, "entity": name})
     wanted = {"people.Person", "people.Email", "people.PhoneNumber", "people.Campus", "people.Household"}
     assert {*wanted, "groups.Group", "groups.GroupType"} <= set(listed_entities())
+
+
+def test_a_flow_with_other_options_is_called_from_anywhere_too() -> None:
+    other = sync_entity.with_options(name="mine", retries=2)
+    assert (type(other), other.name, other.retries) == (type(sync_entity), "mine", 2)
+    assert sync_entity.name == "sync-entity"
