@@ -9,8 +9,9 @@ from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import ORGANIZATION, Opened, RunRequest
 from pco_store.ledger.runs import RunHandle
 from pco_walks.ways import Way, ways_of
-from tasks.due.night import plan_shares
+from tasks.due.night import count_parents, plan_shares
 from tests.integration.fan_outs import NO_WINDOW, rows
+from tests.integration.ledger_rows import LedgerRows, ago
 from tests.integration.nights import ORG, Nights
 
 KINDS = ("groups.Membership", "people.ConnectedPerson")
@@ -96,3 +97,15 @@ async def test_a_night_that_is_continued_keeps_its_shares(store: Database, night
     shares = await plan(store, await open_church(store), budget=33)
     await nights.sql("UPDATE sync.lists SET last_read_at = now()")
     assert await plan(store, await open_church(store), budget=3) == shares
+
+
+@pytest.mark.parametrize(("mode", "known"), [("full", {"people.Workflow": 0}), ("delta", {}), (None, {})])
+async def test_a_kind_of_parents_of_which_there_are_none_is_known_once_all_were_read(
+    store: Database, mode: str | None, known: dict[str, int]
+) -> None:
+    """Else the cards of a church without workflows would be looked for below every person."""
+    if mode is not None:
+        await LedgerRows(store).run("people.Workflow", ago(days=1), mode=mode)
+    async with store.transaction() as connection:
+        counts = await count_parents(connection, load_catalog(), ORG)
+    assert {one: count for one, count in counts.items() if one == "people.Workflow"} == known
