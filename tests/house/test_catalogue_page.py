@@ -47,9 +47,10 @@ def test_every_kind_that_is_listed_nowhere_is_named_with_what_is_planned_and_no_
     unlisted = {one.name for one in CATALOG.by_name.values() if not one.list_paths}
     assert named == unlisted
     assert f"lists {len(unlisted)} of the {len(CATALOG.by_name)} kinds nowhere" in section
+    assert f"{sum(not one.is_mirrored for one in CATALOG.by_name.values())} have none" in section
 
 
-def test_what_can_be_included_is_what_is_planned() -> None:
+def test_what_can_be_included_is_mirrored_or_planned() -> None:
     edges = Edges(CATALOG, seed=1)
     reached = {
         edge.target
@@ -57,8 +58,13 @@ def test_what_can_be_included_is_what_is_planned() -> None:
         for name, edge in edges.of(one).items()
         if name in one.can_include and edge.target and not CATALOG.entity(edge.target).list_paths
     }
-    planned = next(row for row in PAGE.split("| |") if "**Planned:**" in row)
-    assert set(re.findall(r"`([a-z-]+\.[A-Z]\w+)`", planned)) == reached
+    section = PAGE.partition("## What is not mirrored")[2]
+    mirrored, planned = (
+        set(re.findall(r"`([a-z-]+\.[A-Z]\w+)`", next(row for row in section.split("| |") if word in row)))
+        for word in ("**Mirrored**", "**Planned**")
+    )
+    assert mirrored | planned == reached
+    assert mirrored == {one for one in reached if CATALOG.entity(one).is_mirrored}
 
 
 def test_the_key_of_every_fact_is_explained() -> None:
