@@ -150,7 +150,7 @@ async def connection_for_org(org_id: str, settings: SyncSettings) -> Connection 
     try:
         block: PcoCredentials = await PcoCredentials.aload(org_id)
     except ValueError:
-        raise UnknownOrganizationError(org_id, await _known_organizations(settings)) from None
+        raise UnknownOrganizationError(org_id, tuple(await connected_organizations(settings))) from None
     check_not_reserved(org_id, block.base_url)
     if not block.oauth:
         return block.connection()
@@ -207,11 +207,12 @@ def _connection(application_id: SecretStr, secret: SecretStr, base_url: str) -> 
     return Connection(credential=token, base_url=base_url)
 
 
-async def _known_organizations(settings: SyncSettings) -> tuple[str, ...]:
-    names = set(await church_blocks())
+async def connected_organizations(settings: SyncSettings) -> dict[str, bool]:
+    """The churches with a block, and the environment's, by name; each with whether schedules sync it."""
+    found = {name: bool(data.get("scheduled", True)) for name, data in (await church_blocks()).items()}
     if settings.church_of_token:
-        names.add(settings.church_of_token)
-    return tuple(sorted(names))
+        found[settings.church_of_token] = True
+    return dict(sorted(found.items()))
 
 
 async def church_blocks() -> dict[str, Mapping[str, Any]]:

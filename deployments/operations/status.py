@@ -1,7 +1,7 @@
 """`status`: what runs, whether it answers, and whether the data is current."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
@@ -19,8 +19,6 @@ from deployments.transaction import transaction
 from pco_client.redis_address import RedisAddressWrong, redis_address
 from pco_store.connections.connections import ConnectionState, connection_states
 from pco_store.errors import SchemaMissing, StoreError
-from pco_store.freshness.announcing import nothing_read
-from pco_store.freshness.reading import ChurchFreshness
 from tasks.settings import read_settings
 
 REDIS_SECONDS: Final = 3.0
@@ -68,10 +66,9 @@ def _ended(document: Mapping[str, Any], code: int, *, as_json: bool) -> int:
 
 
 def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[int, dict[str, Any]]:
+    connected = interrupts.run(_connected()) if os.environ.get("PREFECT_API_URL") else {}
     try:
-        churches, tables = interrupts.run(read_current(org_id))
-        if org_id is None and os.environ.get("PREFECT_API_URL"):
-            churches = [*churches, *interrupts.run(_never_begun({one.org_id for one in churches}))]
+        churches, tables = interrupts.run(read_current(org_id, connected))
     except StoreError as error:
         if org_id is not None:
             raise
@@ -80,23 +77,22 @@ def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[
         code = DONE if isinstance(error, SchemaMissing) else FAILED
         return code, {"churches": [], "database_trouble": str(error)}
     if org_id is None and not as_json:
-        show_churches(churches, console)
+        show_churches(churches, connected, console)
     elif org_id is not None and not as_json:
-        show_church(churches, tables, org_id, console)
-    return code_of(churches, org_id), as_document(churches, tables, org_id)
+        show_church(churches[0], tables, connected, console)
+    return code_of(churches, connected, org_id), as_document(churches, tables, connected, org_id)
 
 
-async def _never_begun(known: Collection[str]) -> list[ChurchFreshness]:
-    """The churches that schedules sync and of which nothing was read; none if Prefect is away, which is shown below."""
-    from tasks.credentials import scheduled_organizations  # Prefect reads its settings when it is imported
+async def _connected() -> Mapping[str, bool]:
+    """The churches that are connected, each with whether schedules sync it; none if Prefect is away, as shown below."""
+    from tasks.credentials import connected_organizations  # Prefect reads its settings when it is imported
 
     try:
-        org_ids = await scheduled_organizations(read_settings())
+        return await connected_organizations(read_settings())
     except Exception as error:
         if foreseen(error) is None:
             raise
-        return []
-    return [nothing_read(org_id) for org_id in org_ids if org_id not in known]
+        return {}
 
 
 def _closed_tokens(found: Mapping[str, Any]) -> list[str]:

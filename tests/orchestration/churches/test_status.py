@@ -2,15 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
 
 from deployments.app import main
+from deployments.churches.prefect_side import forget_church
 from deployments.exit_codes import DONE, INCOMPLETE, USAGE
 from deployments.provisioning.names import RECOVER_SYNCS, REMOVE_OLD, SYNC_ORGANIZATIONS, WORK_POOL
+from deployments.provisioning.provision import save_credentials
+from flows.sync_entity import sync_entity
 from flows.sync_organization import EntitiesFailedError, sync_organization
 from pco_client.errors import Unauthorized
 from tests.church import Church
@@ -19,6 +22,7 @@ from tests.fleet import Fleet
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
 SUFFIXES, CAMPUSES = "people.NameSuffix", "people.Campus"
+Connect = Callable[..., None]
 
 
 def told(church: Church, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -68,6 +72,73 @@ def test_a_church_that_nobody_has_synced_is_not_current_and_one_that_was_mistype
     church.sync(SUFFIXES)
     assert main(["status", "grce"]) == USAGE
     assert "did you mean grace" in capsys.readouterr().err
+
+
+@pytest.fixture
+def connect(church: Church) -> Iterator[Connect]:
+    """Give another church a block of its own; they are forgotten after the test."""
+    names: list[str] = []
+
+    def save(org_id: str, *, scheduled: bool) -> None:
+        names.append(org_id)
+        of = church.simulator
+        token = {"application_id": of.app_id, "secret": of.secret, "base_url": of.base_url}
+        asyncio.run(save_credentials(org_id, **token, scheduled=scheduled))
+
+    yield save
+    for name in names:
+        asyncio.run(forget_church(name))
+
+
+def test_a_church_that_is_connected_is_known_though_only_others_were_read(
+    church: Church, connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    church.sync(SUFFIXES)
+    connect("hope", scheduled=True)
+    code, document = told(church, capsys, "hope")
+    assert (code, document["church"]["freshness"], document["tables"]) == (INCOMPLETE, "never_read", [])
+    assert main(["status", "hope"]) == INCOMPLETE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["hope            never read: nothing is read", "nothing of it was read yet"]
+
+
+def test_a_church_whose_first_sync_failed_before_any_list_is_told_why(
+    church: Church, connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    church.sync(SUFFIXES)
+    connect("hope", scheduled=True)
+    church.simulator.faults([{"kind": "401", "permanent": True}])
+    with pytest.raises(Unauthorized):
+        sync_organization("hope", include=[CAMPUSES])
+    asyncio.run(forget_church("hope"))
+    code, document = told(church, capsys, "hope")
+    first, last = document["church"]["because"]
+    assert (code, first) == (INCOMPLETE, "its first sync is not over")
+    assert "Unauthorized" in last
+
+
+def test_a_paused_church_is_called_so_and_counts_only_where_it_is_named(
+    church: Church, connect: Connect, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect("hope", scheduled=False)
+    for org_id in (church.org_id, "hope"):
+        sync_entity(org_id, SUFFIXES)
+    church.sql("UPDATE sync.watermarks SET watermark = watermark - interval '3 days' WHERE org_id = 'hope'")
+    code, document = told(church, capsys)
+    assert code == DONE
+    assert [(one["org_id"], one["freshness"], one["is_paused"]) for one in document["churches"]] == [
+        ("grace", "current", False), ("hope", "overdue", True),
+    ]  # fmt: skip
+    assert main(["status"]) == DONE
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("hope ")]
+    assert line.startswith("hope            overdue: 1 overdue")
+    assert line.endswith(" (paused)")
+    assert told(church, capsys, "hope")[0] == INCOMPLETE
+
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PCO_SYNC_HOME", str(church.base["PREFECT_HOME"]) + "-none")
+    code, document = told(church, capsys)
+    assert (code, [one["is_paused"] for one in document["churches"]]) == (INCOMPLETE, [None, None])
 
 
 def test_who_has_the_database_only_is_told_of_the_data(

@@ -141,7 +141,7 @@ def of_all_churches(church: Church, monkeypatch: pytest.MonkeyPatch) -> float:
     taken: list[float] = []
     for _ in range(5):
         began = time.monotonic()
-        churches, _tables = asyncio.run(read_current(None))
+        churches, _tables = asyncio.run(read_current(None, {}))
         taken.append(time.monotonic() - began)
         assert len(churches) == CHURCHES
     return median(taken)
