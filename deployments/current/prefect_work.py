@@ -32,7 +32,10 @@ PROMPT: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheduled:
-    """A deployment of ours that has schedules: how many of them are switched on, and when it begins next."""
+    """A deployment of ours that has schedules: how many of them are switched on, and when it begins next.
+
+    A run that waits for a worker since a time that is past is not the next one.
+    """
 
     deployment: str
     active: int
@@ -107,7 +110,8 @@ async def _scheduled(client: PrefectClient, deployment: DeploymentResponse) -> S
     coming = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
         flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(after_=datetime.now(UTC)),
         ),
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=1,

@@ -3,10 +3,13 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.states import Scheduled
 
 from deployments.app import main
 from deployments.churches.prefect_side import forget_church
@@ -235,3 +238,37 @@ def test_workers_schedules_and_what_keeps_syncs_from_running_are_told(
         f"no worker is online on the work pool {WORK_POOL}", "all schedules of sync-all-churches are off",
     ]  # fmt: skip
     assert again == code, "what they should have done and did not is seen in the data"
+
+
+def late_run() -> UUID:
+    """A run of a schedule that no worker has taken in its minute."""
+
+    async def make() -> UUID:
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name(REMOVE_OLD)
+            at = datetime.now(UTC) - timedelta(minutes=1)
+            run = await client.create_flow_run_from_deployment(deployment.id, state=Scheduled(scheduled_time=at))
+            return run.id
+
+    return asyncio.run(make())
+
+
+def delete(flow_run: UUID) -> None:
+    async def ask() -> None:
+        async with get_client() as client:
+            await client.delete_flow_run(flow_run)
+
+    asyncio.run(ask())
+
+
+def test_a_run_that_is_late_is_not_the_next_one(
+    fleet: Fleet, church: Church, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.keep_workers(0)
+    make_scheduled_runs()
+    late = late_run()
+    try:
+        _, document = told(church, capsys)
+    finally:
+        delete(late)
+    assert min(datetime.fromisoformat(one["next_at"]) for one in document["scheduled"]) > datetime.now(UTC)
