@@ -11,6 +11,7 @@ from rich.console import Console
 
 from deployments.environment import embedded_environment
 from deployments.exit_codes import DONE, FAILED
+from deployments.terminal import print_plain
 from embedded.services import MIRROR_DATABASE, Services
 from pco_network.proxies import added_for_proxies
 
@@ -53,8 +54,7 @@ def show_servers(services: Services, console: Console, *, as_json: bool) -> tupl
     if readers:
         console.print(f"for readers     {readers} (`pco-sync churches reader` makes logins)", highlight=False)
     psql = shlex.join(services.postgres.psql_command(MIRROR_DATABASE))
-    console.print(f"psql            {psql}", highlight=False, soft_wrap=True)
-    console.print(f"data            {services.home}", highlight=False, soft_wrap=True)
+    print_plain(console, f"psql            {psql}", f"data            {services.home}")
     if any(troubles.values()):
         console.print("`make up` starts again what does not answer")
     return facts, code

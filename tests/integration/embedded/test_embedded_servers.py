@@ -1,6 +1,7 @@
 """The embedded servers: found again by the next command, ended cleanly, and clear about what they cannot do."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -8,21 +9,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from redis import Redis
+from rich.console import Console
 
-from deployments.current.servers import stray_workers
+from deployments.current.servers import show_servers, stray_workers
 from deployments.demo.demonstration import stop_servers
 from deployments.terminal import Terminal
 from embedded.home import UnusableHomeError, default_home, services_home, usable_home
 from embedded.postgres import Postgres
 from embedded.redis_server import RedisServer
 from embedded.server_process import ServerProcess, ServerStartError, free_port, inherited_environment, on_free_port
-from embedded.services import Services
+from embedded.services import MIRROR_DATABASE, Services
 from tests.stack import Stack
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -230,6 +233,19 @@ def test_what_is_wrong_with_each_server_is_known(home: Path) -> None:
     finally:
         server.stop()
         services.redis.stop()
+
+
+def test_where_the_data_is_stands_there_as_it_is_whatever_the_folder_is_called(home: Path) -> None:
+    folder = home / "of [me]"
+    folder.mkdir()
+    services, said = Services(folder), StringIO()
+    services.redis.start()
+    try:
+        show_servers(services, Console(file=said, width=80), as_json=False)
+    finally:
+        services.redis.stop()
+    psql = shlex.join(services.postgres.psql_command(MIRROR_DATABASE))
+    assert {f"data            {folder}", f"psql            {psql}"} <= set(said.getvalue().splitlines())
 
 
 def test_servers_that_run_are_not_said_to_be_started(stack: Stack) -> None:
