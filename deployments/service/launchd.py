@@ -4,7 +4,8 @@ import os
 import plistlib
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ class Launchd:
     """The property lists in one folder, and the domain that runs them."""
 
     is_system: bool
+    wait: Callable[[float], None] = time.sleep
 
     @property
     def folder(self) -> Path:
@@ -52,7 +54,16 @@ class Launchd:
         """Stop programs, and remove their property lists. Raises `ServiceError`."""
         for name in reversed(names):
             self._run("bootout", f"{self._domain}/{_label(name)}")  # fails if it is not loaded
+            self._await_end(name)
             self._file(name).unlink(missing_ok=True)
+
+    def _await_end(self, name: str) -> None:
+        """`bootout` may return before the job has ended, and until then `bootstrap` fails with error 5."""
+        told = self._file(name).read_bytes()  # empty if an installation was interrupted
+        for _ in range(plistlib.loads(told)["ExitTimeOut"] if told else 0):
+            if self._run("print", f"{self._domain}/{_label(name)}").returncode != 0:
+                return
+            self.wait(1)
 
     def state(self, name: str) -> State:
         """Raises `ServiceError`."""
