@@ -2,7 +2,10 @@
 
 import os
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Final
 
 from rich.console import Console
 
@@ -10,9 +13,14 @@ from deployments.ended import print_document
 from deployments.exit_codes import DONE, FAILED, INCOMPLETE
 from deployments.service.launchd import Launchd
 from deployments.service.programs import kept_environment, programs, read_settings_file, write_settings_file
-from deployments.service.states import ServiceError
+from deployments.service.states import ServiceError, State
 from deployments.service.systemd import BOOTED, Systemd
 from deployments.waiting import waiting
+
+STEADY_SECONDS: Final = 10
+"""What has been running so long since it was started, without being started again, runs."""
+PATIENCE_SECONDS: Final = 120
+"""The longest wait for that. launchd knows no order: a worker ends and is started again until the servers are up."""
 
 
 def supervisor() -> Systemd | Launchd:
@@ -29,21 +37,40 @@ def supervisor() -> Systemd | Launchd:
     )
 
 
-def install(console: Console) -> int:
-    """Write it, start it now and with the machine; 3 if a reboot still needs somebody. Raises `ServiceError`."""
+def install(console: Console, *, wait: Callable[[float], None] = time.sleep) -> int:
+    """Write it, start it now and with the machine; 1 if it does not run, 3 if a reboot still needs somebody.
+
+    Raises `ServiceError`.
+    """
     manager = supervisor()
     settings = {**read_settings_file(manager.settings_file), **kept_environment(os.environ)}
     wanted = programs(settings)
     write_settings_file(manager.settings_file, settings)
     with waiting(console, f"starting {' and '.join(one.name for one in wanted)}"):
         still = manager.install(wanted, settings)
-    for one in wanted:
-        console.print(f"{one.name} runs; its log: {manager.log_command(one.name)}", highlight=False, soft_wrap=True)
+        states = _settled(manager, [one.name for one in wanted], wait)
+    _show_states(manager, states, console)
     console.print(f"settings: {manager.settings_file}", highlight=False, soft_wrap=True)
     if still is not None:
         console.print(f"[yellow]{still}[/]", highlight=False, soft_wrap=True)
-        return INCOMPLETE
-    return DONE
+    if not all(one.runs for one in states):
+        return FAILED
+    return DONE if still is None else INCOMPLETE
+
+
+def _settled(manager: Systemd | Launchd, names: Sequence[str], wait: Callable[[float], None]) -> list[State]:
+    """The states once all have run steadily, at most for our patience; what was not steady does not run."""
+    states: dict[str, State] = {}
+    steady = dict.fromkeys(names, 0)
+    for _ in range(PATIENCE_SECONDS):
+        for name in names:
+            now = manager.state(name)
+            steady[name] = steady[name] + 1 if now.runs and now == states.get(name) else 0
+            states[name] = now
+        if min(steady.values()) >= STEADY_SECONDS:
+            break
+        wait(1)
+    return [replace(one, runs=steady[one.name] >= STEADY_SECONDS) for one in states.values()]
 
 
 def show(console: Console, *, as_json: bool) -> int:
@@ -59,13 +86,16 @@ def show(console: Console, *, as_json: bool) -> int:
         return code
     if not states:
         console.print("no service is installed; `pco-sync service install` does it")
+    _show_states(manager, states, console)
+    return code
+
+
+def _show_states(manager: Systemd | Launchd, states: Sequence[State], console: Console) -> None:
     for one in states:
         colour = "green" if one.runs else "red"
         boot = "starts with the machine" if one.starts_with_the_machine else "starts when you log in"
         console.print(f"{one.name:<17} [{colour}]{one.told}[/]; {boot}", highlight=False, soft_wrap=True)
-        if not one.runs:
-            console.print(f"{'':<17} {manager.log_command(one.name)}", highlight=False, soft_wrap=True)
-    return code
+        console.print(f"{'':<17} {manager.log_command(one.name)}", highlight=False, soft_wrap=True)
 
 
 def remove(console: Console) -> int:

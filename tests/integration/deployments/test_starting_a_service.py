@@ -2,13 +2,19 @@
 
 import itertools
 import os
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from deployments.exit_codes import DONE, FAILED
+from deployments.service import managing
 from deployments.service.launchd import Launchd
-from deployments.service.programs import programs
+from deployments.service.programs import WORKER, programs
 from deployments.service.states import ServiceError
+from deployments.service.systemd import Systemd
 
 LOADED = "a job that is there"
 
@@ -19,6 +25,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, script in {
+        "systemctl": f'case "$*" in *" show "*) cat {tmp_path}/units;; esac',
+        "loginctl": "",
         "launchctl": f"""
             case $1 in
             print) grep . {tmp_path}/jobs;;
@@ -30,7 +38,49 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "jobs").touch()
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(managing, "supervisor", lambda: Systemd(is_system=False))
     return tmp_path
+
+
+def say(machine: Path, active: str, sub: str, restarts: int = 0) -> None:
+    (machine / "units").write_text(f"ActiveState={active}\nSubState={sub}\nNRestarts={restarts}\n")
+
+
+def install(wait: Callable[[float], None]) -> tuple[int, str]:
+    """Its exit code, and what it says."""
+    said = StringIO()
+    return managing.install(Console(file=said, width=200), wait=wait), said.getvalue()
+
+
+def test_what_keeps_running_is_said_to_run(machine: Path) -> None:
+    say(machine, "active", "running")
+    waits: list[float] = []
+    code, said = install(waits.append)
+    assert code == DONE
+    assert f"{WORKER:<17} active (running), restarted 0 times" in said
+    assert sum(waits) == managing.STEADY_SECONDS
+
+
+def test_what_runs_after_a_while_is_waited_for(machine: Path) -> None:
+    say(machine, "activating", "start")
+    seconds = itertools.count(1)
+    code, said = install(lambda _: say(machine, *(("active", "running") if next(seconds) > 30 else ("activating", ""))))
+    assert (code, next(seconds)) == (DONE, 31 + managing.STEADY_SECONDS + 1)
+    assert f"{WORKER:<17} active (running)" in said
+
+
+def test_what_is_started_again_and_again_is_not_said_to_run(machine: Path) -> None:
+    """It happens to run when it is looked at for the last time."""
+    say(machine, "active", "running")
+    seconds = itertools.count(1)
+
+    def wait(_: float) -> None:
+        restarts, second = divmod(next(seconds), 7)
+        say(machine, *(("active", "running") if second < 2 else ("activating", "auto-restart")), restarts)
+
+    code, said = install(wait)
+    assert (code, next(seconds)) == (FAILED, managing.PATIENCE_SECONDS + 1)
+    assert f"journalctl --user -u {WORKER}" in said
 
 
 def test_an_agent_is_started_again_when_the_one_before_has_ended(machine: Path) -> None:
