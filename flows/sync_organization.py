@@ -206,7 +206,7 @@ async def _read_all(
         products -= read_lately(known, now=run.started_at)
         within = DELTA_SECONDS
     patient = resources.patient_client(client, lane=PRODUCTS, within=within)
-    refused = await unreadable_products(patient, catalog, products)
+    refused, _ = await unreadable_products(patient, catalog, products)
     ended = {
         way.entity.name: EntityEnd(outcome="unreadable", reason=refused[way.entity.product])
         for way in (*top, *below)

@@ -131,7 +131,7 @@ async def make_plan(
         read = {way.entity.name for way in ways}
         left = [way for way in choose(mode="rest")[1] if way.entity.name not in read] if mode == "full" else []
         products = {way.entity.product for way in ways}
-        refused = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
+        refused, _ = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
         counting = resources.patient_client(client, lane="plan")
         plan = RequestPlan(
             client=counting,

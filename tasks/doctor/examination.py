@@ -87,10 +87,14 @@ class _Exam:
 
     async def look_at_products(self) -> None:
         products = {one.product for one in self._lists}
-        self._refused = await unreadable_products(self._asker.client, self._catalog, products)
+        self._refused, failed = await unreadable_products(self._asker.client, self._catalog, products)
         for product in sorted(products):
-            error = self._refused.get(product)
-            self._add(product, READABLE, "holds" if error is None else "fails", "" if error is None else _status(error))
+            if product in self._refused:
+                self._add(product, READABLE, "fails", _status(self._refused[product]))
+            elif product in failed:
+                self._add(product, READABLE, "unseen", refusal(failed[product]))
+            else:
+                self._add(product, READABLE, "holds", "")
 
     async def look_at_lists(self) -> None:
         await in_parallel(self._look_at_list(one) for one in self._lists)
@@ -237,6 +241,7 @@ class _Exam:
         for level in chain.levels:
             parents = resources_of(page, level.parent)[:PARENTS_TRIED] if page is not None else []
             best = None
+            trouble: PcoError | None = None
             for parent in parents:
                 scope = level.scope_below(scopes[-1], parent.id)
                 path = level.path_of(scope)
@@ -244,17 +249,22 @@ class _Exam:
                 if shown is None:
                     try:
                         shown = self._pages[path] = await self._asker.page(level.entity, path)
+                    except NotFound as error:
+                        trouble = error  # this parent may just have been deleted
+                        continue
                     except PcoError as error:
-                        if level.entity is entity:
-                            self._add(entity.name, READABLE, verdict_of(error), refusal(error))
-                        else:
-                            self._add(entity.name, READABLE, "unseen", f"{level.entity.name} is not shown")
-                        return None
+                        best, trouble = None, error
+                        break
                 best = (path, scope, shown)
                 if shown.records:
                     break
             if best is None:
-                self._add(entity.name, READABLE, "unseen", f"no {level.parent.name} to look below")
+                if trouble is None:
+                    self._add(entity.name, READABLE, "unseen", f"no {level.parent.name} to look below")
+                elif level.entity is entity:
+                    self._add(entity.name, READABLE, verdict_of(trouble), refusal(trouble))
+                else:
+                    self._add(entity.name, READABLE, "unseen", f"{level.entity.name} is not shown")
                 return None
             scopes.append(best[1])
             page = best[2]
@@ -278,7 +288,8 @@ class _Exam:
         silent = [one for one in rates if None in (one.limit, one.period_seconds, one.count)]
         limits = sorted({f"{one.limit} in {one.period_seconds} s" for one in rates if one not in silent})
         told = f"{len(silent)} of {len(heard)} answers do not" if silent else f"the limit is {' and '.join(limits)}"
-        self._add(EVERYWHERE, RATE, "fails" if silent else "holds" if heard else "unseen", told)
+        verdict: Verdict = "fails" if silent else "holds" if heard else "unseen"
+        self._add(EVERYWHERE, RATE, verdict, told if heard else "no answers")
         by_product = defaultdict(list)
         for one in heard:
             by_product[one.product].append(one)

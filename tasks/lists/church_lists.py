@@ -173,7 +173,7 @@ class _Reader:
                 products = {one.entity.product for one in self.ways}
                 try:
                     patient = self.resources.patient_client(self.client, lane=PRODUCTS)
-                    self._refused = await unreadable_products(patient, load_catalog(), products)
+                    self._refused, _ = await unreadable_products(patient, load_catalog(), products)
                 except Unauthorized as of_all:
                     self.of_church = of_all
                 except PcoError as other:

@@ -26,17 +26,19 @@ def read_lately(watermarks: Mapping[str, datetime], *, now: datetime) -> set[str
     return {name.partition(".")[0] for name, watermark in watermarks.items() if now - watermark < LATELY}
 
 
-async def unreadable_products(client: PatientClient, catalog: Catalog, products: Iterable[str]) -> dict[str, str]:
+async def unreadable_products(
+    client: PatientClient, catalog: Catalog, products: Iterable[str]
+) -> tuple[dict[str, str], dict[str, PcoError]]:
     """The products that PCO refuses this credential, and what it says: 402, 403 or 404, for some of them 401 (#845).
 
     One request each. A product that does not answer as it should says nothing: its lists are tried, and fail by
-    themselves. Raises `Unauthorized` if PCO accepts the credential for none of them, and an error of the client if the
-    first `FAILURES` products fail, or all that were asked.
+    themselves; these products come second, each with its error. Raises `Unauthorized` if PCO accepts the credential for
+    none of them, and an error of the client if the first `FAILURES` products fail, or all that were asked.
     """
     versions = {one.product: one.api_version for one in catalog.by_name.values()}
     refused: dict[str, str] = {}
     not_accepted: list[Unauthorized] = []
-    failed: list[PcoError] = []
+    failed: dict[str, PcoError] = {}
     answered = 0
     asked = sorted(set(products))
     for product in asked:
@@ -49,10 +51,10 @@ async def unreadable_products(client: PatientClient, catalog: Catalog, products:
             refused[product] = str(error)
             not_accepted.append(error)
         except PcoError as error:
-            failed.append(error)
+            failed[product] = error
             if not (answered or refused) and len(failed) == min(FAILURES, len(asked)):
                 raise
             sync_logger().warning("whether %s may be read is not known: %s", product, error)
     if asked and len(not_accepted) == len(asked):
         raise not_accepted[0]
-    return refused
+    return refused, failed

@@ -142,6 +142,31 @@ async def test_a_dead_token_ends_the_look(world: SimulatorProcess) -> None:
     assert len(world.access_log()) == len({name.partition(".")[0] for name in SOME})
 
 
+async def test_a_product_that_did_not_answer_is_not_taken_for_readable(world: SimulatorProcess) -> None:
+    world.faults(always("500", path="/people/v2"))
+    found = await look(world)
+    assert failed(found) == set()
+    products = {one.subject: one for one in found.findings if one.assumption == findings.READABLE}
+    assert (products["people"].verdict, products["people"].seen) == ("unseen", "status 500 (ServerFault)")
+    assert (products["giving"].verdict, products[PERSON].verdict) == ("holds", "holds"), "its lists are tried"
+
+
+async def test_a_parent_that_is_gone_tells_nothing_of_the_lists_below_the_others(world: SimulatorProcess) -> None:
+    first = min(int(one["id"]) for one in world.state("groups.Group"))
+    world.faults(always("404", path=f"/groups/v2/groups/{first}/memberships"))
+    found = await look(world)
+    assert failed(found) == set()
+    assert ("groups.Membership", findings.READABLE) in {(one.subject, one.assumption) for one in found.of("holds")}
+    below = [one for one in world.access_log() if one["path"].endswith("/memberships")]
+    assert [one["status"] for one in below][:2] == [404, 200]
+
+
+async def test_without_an_answer_nothing_is_said_of_its_headers(world: SimulatorProcess) -> None:
+    world.forbid(["giving", "groups", "people"])
+    seen = {one.assumption: one.seen for one in (await look(world)).of("unseen") if one.subject == findings.EVERYWHERE}
+    assert seen == dict.fromkeys([findings.CLOCK, findings.RATE], "no answers")
+
+
 async def test_what_fails_for_a_moment_only_is_not_named(world: SimulatorProcess) -> None:
     world.faults([{"kind": "500", "path": PEOPLE, "times": 1}, {"kind": "504", "path": DONATIONS, "times": 1}])
     assert failed(await look(world)) == set()
