@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -15,7 +16,7 @@ import yaml
 from deployments.provisioning import names
 from deployments.provisioning.automations import read_automations
 from tasks.settings import SyncSettings
-from tests.house.project import ROOT, files, syntax
+from tests.house.project import ROOT, documents, files, syntax
 
 VERBS = {
     "backfill",
@@ -137,3 +138,14 @@ def test_dead_work_is_looked_for_every_minute_where_no_warm_worker_does(file: st
     deployments = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["deployments"]
     (recovery,) = [one for one in deployments if one["entrypoint"].endswith(":recover_syncs")]
     assert [one["interval"] for one in recovery["schedules"]] == [60]
+
+
+def test_a_deployment_that_a_document_names_exists() -> None:
+    known = {one["name"] for one in prefect_yaml()["deployments"]}
+    unknown = [
+        f"{path}: {name}"
+        for path in documents()
+        for name in re.findall(r"deployment\s+[`*]([\w/-]+)[`*]", (ROOT / path).read_text(encoding="utf-8"))
+        if name.rpartition("/")[2] not in known
+    ]
+    assert unknown == []
