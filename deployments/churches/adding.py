@@ -30,7 +30,6 @@ from flows.parameters import check_org_id
 from pco_client.auth import PersonalAccessToken
 from pco_client.errors import PcoError
 from pco_store.churches.names import NO_DISPLAY_NAME, is_display_name, rename_church
-from tasks.credentials import is_live
 from tasks.reports.counted import counted
 
 NEEDED: Final = ("org_id", "application_id", "secret")
@@ -46,7 +45,7 @@ class WrongChurchesError(WrongArgumentError):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewChurch:
     """A church that is read by a Personal Access Token. `display_name`: what people call it, if not by Planning
-    Center's name. `is_paused`: no schedule syncs it.
+    Center's name. `is_paused`: no schedule syncs it; else that stays as it was, and a new one is synced.
     """
 
     org_id: str
@@ -80,7 +79,7 @@ async def add_churches(churches: Sequence[NewChurch]) -> dict[str, str]:
     for church, told in zip(churches, found, strict=True):
         assert isinstance(told, tuple), "else it was refused"
         address = address_of(church.org_id, church.base_url)
-        scheduled = is_live(address) and not church.is_paused
+        scheduled = False if church.is_paused else None
         await store_token(church.org_id, church.application_id, church.secret, address, scheduled=scheduled)
         names[church.org_id] = church.display_name or told[0]
         async with transaction() as connection:

@@ -87,14 +87,14 @@ def address_of(org_id: str, base_url: str | None) -> str:
 
 
 async def connect(org_id: str, application_id: str, secret: str, address: str) -> str:
-    """Store the token if PCO takes it; the organization's name as PCO knows it. Schedules leave a simulator out.
+    """Store the token if PCO takes it; the organization's name as PCO knows it.
 
     Raises the client's errors (`Unauthorized` with PCO's own hint), `WrongArgumentError`, `WrongOrganizationError` and
     `ChurchRemoved`.
     """
     name, organization_id = await check_token(application_id, secret, address)
     await check_same_church(org_id, organization_id, PersonalAccessToken(application_id, secret), address)
-    await store_token(org_id, application_id, secret, address, scheduled=is_live(address))
+    await store_token(org_id, application_id, secret, address)
     return name
 
 
@@ -167,8 +167,13 @@ async def _client(credential: Credential | RenewedCredential, address: str) -> A
         )
 
 
-async def store_token(org_id: str, application_id: str, secret: str, address: str, *, scheduled: bool) -> None:
-    """Let the church be read with it from now on. Raises `ChurchRemoved` while it is being removed."""
+async def store_token(
+    org_id: str, application_id: str, secret: str, address: str, *, scheduled: bool | None = None
+) -> None:
+    """Let the church be read with it from now on; `scheduled` as `save_credentials` takes it.
+
+    Raises `ChurchRemoved` while it is being removed.
+    """
     before = await find_block(org_id)
     async with transaction() as connection:
         await admit_churches(connection, [org_id])

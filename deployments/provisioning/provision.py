@@ -102,15 +102,18 @@ async def other_type(pool: str) -> str | None:
 
 
 async def save_credentials(
-    org_id: str, *, application_id: str, secret: str, base_url: str, scheduled: bool = False
+    org_id: str, *, application_id: str, secret: str, base_url: str, scheduled: bool | None = None
 ) -> None:
-    """Store a church's Personal Access Token as the block `pco-credentials/{org_id}`; an older one is replaced."""
+    """Store a church's Personal Access Token as the block `pco-credentials/{org_id}`; an older one is replaced.
+
+    Whether schedules sync it stays as it was, unless it is said; a new one's do, unless it is a simulator's.
+    """
     before = await find_block(org_id)
     block = PcoCredentials(
         application_id=SecretStr(application_id),
         secret=SecretStr(secret),
         base_url=base_url,
-        scheduled=scheduled,
+        scheduled=_scheduled(before, base_url) if scheduled is None else scheduled,
         switched_off=before.switched_off if before is not None else [],
     )
     await block.save(org_id, overwrite=True)
@@ -122,16 +125,19 @@ async def save_oauth_church(org_id: str, base_url: str) -> None:
     Whether schedules sync it stays as it was; a new one's do, unless it is a simulator's.
     """
     before = await find_block(org_id)
-    scheduled = before.scheduled if before is not None and before.base_url == base_url else is_live(base_url)
     block = PcoCredentials(
         application_id=SecretStr(""),
         secret=SecretStr(""),
         base_url=base_url,
-        scheduled=scheduled,
+        scheduled=_scheduled(before, base_url),
         switched_off=before.switched_off if before is not None else [],
         oauth=True,
     )
     await block.save(org_id, overwrite=True)
+
+
+def _scheduled(before: PcoCredentials | None, base_url: str) -> bool:
+    return before.scheduled if before is not None and before.base_url == base_url else is_live(base_url)
 
 
 async def save_oauth_client(client: OAuthClient) -> None:

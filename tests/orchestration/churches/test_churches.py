@@ -22,7 +22,7 @@ from flows.sync_child import sync_child
 from pco_store.errors import ChurchRemoved
 from tasks.credentials import UnknownOrganizationError, scheduled_organizations
 from tasks.reports.events import LEFT_OUT
-from tasks.settings import read_settings
+from tasks.settings import PCO_BASE_URL, read_settings
 from tests.church import Church
 from tests.orchestration.churches.test_events import events
 from tests.stack import Stack, wait_until
@@ -144,6 +144,46 @@ def test_resume_switches_on_what_pause_has_switched_off_and_nothing_else(stored:
         assert tell("resume", "grace")[1]["own_schedules"] == 0
     finally:
         run(delete())
+
+
+def test_another_token_leaves_it_to_pause_and_resume_whether_schedules_sync_a_church(
+    stored: Church, tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator, file = stored.simulator, tmp_path / "churches.json"
+    token = {"application_id": simulator.app_id, "secret": simulator.secret, "base_url": simulator.base_url}
+    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", simulator.app_id)
+    monkeypatch.setenv("PCO_SYNC_SECRET", simulator.secret)
+
+    def add(**more: str) -> None:
+        file.write_text(json.dumps([{"org_id": "grace", **token, **more}]))
+        assert tell("add", str(file))[0] == DONE
+
+    def scheduled() -> bool:
+        return bool(run(find_block("grace")).scheduled)
+
+    for word, expected in (("resume", True), ("pause", False)):
+        assert tell(word, "grace")[0] == DONE
+        assert main(["connect", "grace", "--base-url", simulator.base_url]) == DONE
+        assert scheduled() is expected
+        add(paused="false")
+        assert scheduled() is expected
+    assert tell("resume", "grace")[0] == DONE
+    add(paused="true")
+    assert not scheduled()
+
+
+def test_at_another_address_schedules_sync_a_church_as_they_do_a_new_one(stored: Church) -> None:
+    simulator = stored.simulator
+    for said, base_url, expected in (
+        (False, PCO_BASE_URL, False),
+        (None, PCO_BASE_URL, False),
+        (None, simulator.base_url, False),
+        (True, simulator.base_url, True),
+        (None, simulator.base_url, True),
+        (None, f"{PCO_BASE_URL}/", True),
+    ):
+        run(save_credentials("hope", application_id="x", secret="x", base_url=base_url, scheduled=said))
+        assert run(find_block("hope")).scheduled is expected
 
 
 def test_a_church_that_was_mistyped_is_told(stored: Church, capsys: pytest.CaptureFixture[str]) -> None:
