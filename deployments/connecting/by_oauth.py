@@ -109,9 +109,13 @@ async def _prepare(wish: Wish, address: str) -> _Prepared:
     async with transaction() as connection:
         await check_schema(connection)
         stored = await find_connection(connection, wish.org_id)
-    organization = wish.organization
-    if organization is None and stored is not None and stored.base_url == address:
-        organization = stored.organization_id
+    known = stored.organization_id if stored is not None and stored.base_url == address else None
+    organization = wish.organization or known
+    if known not in (None, organization):
+        raise WrongOrganizationError(
+            f"{wish.org_id} is organization {known}, and --organization names {organization}; give that one a name of "
+            f"its own, or remove the other one first: pco-sync churches remove {wish.org_id} --yes"
+        )
     if organization is None and stored is None:
         organization = await _organization_of_token(wish.org_id, address)
     return _Prepared(settings=settings, client=await find_oauth_client(settings), organization=organization)
@@ -169,7 +173,7 @@ async def _connect(
                     f"organization {prepared.organization}; nothing was stored. Log in to the right church, or give "
                     "this one a name of its own"
                 )
-            if prepared.organization is None:
+            if prepared.organization == wish.organization:  # known from nothing but what was typed
                 token = AccessToken(pair.access_token, identity="connect")
                 await check_same_church(wish.org_id, user.organization_id, token, address)
             await _store(wish, address, settings, client, user, pair)

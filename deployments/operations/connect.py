@@ -21,11 +21,12 @@ from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
 from pco_client.auth import Credential, PersonalAccessToken, RenewedCredential
 from pco_client.client import PcoClient, user_agent
-from pco_client.errors import NotFound, SkipError
+from pco_client.errors import NotFound, SkipError, Unauthorized
 from pco_client.governor import ProcessGovernor
 from pco_store.churches.people import some_people
 from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import find_connection, forget_connection
+from tasks.connections.oauth_credential import NOT_THE_TOKEN
 from tasks.credentials import TOKENS_PAGE, ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
 
@@ -99,21 +100,21 @@ async def connect(org_id: str, application_id: str, secret: str, address: str) -
 
 
 async def check_same_church(org_id: str, organization_id: str, credential: Credential, address: str) -> None:
-    """Refuse the credential of another church than the one whose records are mirrored under this name.
+    """Refuse the credential of another church than the one that is connected or mirrored under this name.
 
     A church that consented is known by its organization, any other by a few of its people: at least one of them is
     shown. Raises `WrongOrganizationError`, and the errors of client and store.
     """
     async with transaction() as connection:
         people = await some_people(connection, org_id, most=RECOGNISED_BY)
-        stored = await find_connection(connection, org_id) if people else None
+        stored = await find_connection(connection, org_id)
     if stored is not None and stored.base_url == address:
         is_other = stored.organization_id != organization_id
     else:
         is_other = bool(people) and not await _shows_any(people, credential, address)
     if is_other:
         raise WrongOrganizationError(
-            f"this is another church (organization {organization_id}) than the one that is mirrored as {org_id}; "
+            f"this is another church (organization {organization_id}) than the one that is known as {org_id}; "
             "nothing was stored. Give it a name of its own, or remove the other one first: "
             f"pco-sync churches remove {org_id} --yes"
         )
@@ -129,6 +130,10 @@ async def _shows_any(people: Sequence[str], credential: Credential, address: str
                 continue
             except SkipError:  # it may not read people: nobody can tell
                 return True
+            except Unauthorized as error:
+                if error.hint in NOT_THE_TOKEN:
+                    return True
+                raise
             return True
     return False
 

@@ -1,12 +1,14 @@
 """A church that has not consented yet, at a simulated Planning Center that asks for consent."""
 
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 from cryptography.fernet import Fernet
 
 from tests.church import Church
-from tests.connections.consenting import USUAL
+from tests.connections.consenting import FIRST, USUAL, consent
 from tests.simulators import SimulatorProcess
 
 
@@ -36,3 +38,22 @@ def unconnected(church: Church, provider: SimulatorProcess, monkeypatch: pytest.
     monkeypatch.setenv("PCO_SYNC_CLIENT_SECRET", "demo-client-secret")
     monkeypatch.setenv("PCO_SYNC_TOKEN_KEYS", Fernet.generate_key().decode())
     return church.served_by(provider)
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A user at a browser, who follows a link of the consent page to where it leads."""
+
+    def sits_there(*, organization: str = FIRST, cancel: bool = False) -> list[str]:
+        shown: list[str] = []
+
+        def open_page(url: str) -> bool:
+            answer = consent(url, organization=organization, cancel=cancel)
+            foreign = httpx.get(answer.replace("state=", "state=x"), trust_env=False)
+            shown.extend([foreign.text, httpx.get(answer, trust_env=False).text])
+            return True
+
+        monkeypatch.setattr(webbrowser, "open", open_page)
+        return shown
+
+    return sits_there

@@ -10,7 +10,6 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import httpx
 import pytest
 from cryptography.fernet import Fernet
 from prefect.client.orchestration import get_client
@@ -28,25 +27,6 @@ pytestmark = pytest.mark.usefixtures("restored_signals")
 
 SECOND = "263469"
 OTHER_KEY = Fernet.generate_key().decode()
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """A user at a browser, who follows a link of the consent page to where it leads."""
-
-    def sits_there(*, organization: str = FIRST, cancel: bool = False) -> list[str]:
-        shown: list[str] = []
-
-        def open_page(url: str) -> bool:
-            answer = consent(url, organization=organization, cancel=cancel)
-            foreign = httpx.get(answer.replace("state=", "state=x"), trust_env=False)
-            shown.extend([foreign.text, httpx.get(answer, trust_env=False).text])
-            return True
-
-        monkeypatch.setattr(webbrowser, "open", open_page)
-        return shown
-
-    return sits_there
 
 
 def rows(church: Church) -> list[tuple[str, str, str, int]]:

@@ -261,7 +261,7 @@ def test_the_token_of_another_church_is_not_stored_under_the_name_of_one_that_is
     for name in ("grace", "hope"):
         run(save_credentials(name, application_id="x", secret="x", base_url=simulator.base_url, scheduled=True))
     assert main(["connect", "grace", "--base-url", simulator.base_url]) == 1
-    assert "than the one that is mirrored as grace; nothing was stored" in capsys.readouterr().err
+    assert "than the one that is known as grace; nothing was stored" in capsys.readouterr().err
     assert run(find_block("grace")).application_id.get_secret_value() == "x"
     assert main(["connect", "hope", "--base-url", simulator.base_url]) == DONE, "nobody is mirrored as hope"
     simulator.faults([])
