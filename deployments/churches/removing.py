@@ -34,7 +34,7 @@ from pco_store.connections.connections import connection_states
 from pco_store.database import Database
 from pco_store.schema_check import check_schema
 from tasks.churches.forgetting import church_keys, forget_in_redis
-from tasks.connections.revoking import REVOKED, revoke_and_forget
+from tasks.connections.revoking import in_words, revoke_and_forget
 from tasks.credentials import church_blocks
 from tasks.reports.events import tell_removed
 from tasks.settings import SyncSettings, read_settings
@@ -199,13 +199,8 @@ def _report(
         f"cancelled; its {told['flow_runs_left_to_prefect']:,} flow runs hold none of its data, and are deleted "
         f"{told['prefect_deletes_them']}",
     ]
-    if told["tokens"] == REVOKED:
-        lines.append("its OAuth tokens are revoked at Planning Center, and deleted")
-    elif told["tokens"]:
-        lines.append(
-            f"its OAuth tokens are deleted, and not revoked at Planning Center ({told['tokens']}): the church can "
-            "disconnect the application there, under Integrations"
-        )
+    if told["tokens"]:
+        lines.append(in_words(told["tokens"]))
     if settings.org_id == org_id:
         lines.append("PCO_SYNC_ORG_ID names it still, here: unset that and its token, at every worker, too")
     lines.append(

@@ -15,7 +15,7 @@ from deployments.exit_codes import DONE
 from deployments.interrupts import interrupts
 from deployments.parameters import WrongArgumentError
 from deployments.prefect_trouble import check_prefect, shown
-from deployments.provisioning.provision import find_block, save_credentials
+from deployments.provisioning.provision import save_credentials
 from deployments.terminal import print_words
 from deployments.transaction import transaction
 from pco_catalog.catalog import load_catalog
@@ -25,8 +25,10 @@ from pco_client.errors import NotFound, SkipError, Unauthorized
 from pco_client.governor import ProcessGovernor
 from pco_store.churches.people import some_people
 from pco_store.churches.wall import admit_churches
-from pco_store.connections.connections import find_connection, forget_connection
+from pco_store.connections.connections import find_connection
+from pco_store.database import Database
 from tasks.connections.oauth_credential import NOT_THE_TOKEN
+from tasks.connections.revoking import in_words, revoke_and_forget
 from tasks.credentials import TOKENS_PAGE, ReservedOrganizationError, check_not_reserved, is_live
 from tasks.settings import PCO_BASE_URL, read_settings
 
@@ -58,12 +60,14 @@ def ask_and_connect(org_id: str, base_url: str | None, console: Console, *, as_j
         )
     application_id = os.environ.get("PCO_SYNC_APPLICATION_ID") or console.input("Application ID: ").strip()
     secret = os.environ.get("PCO_SYNC_SECRET") or getpass.getpass("Secret (not shown): ").strip()
-    name = interrupts.run(connect(org_id, application_id, secret, address))
+    name, tokens = interrupts.run(connect(org_id, application_id, secret, address))
     block = f"pco-credentials/{org_id}"
     if as_json:
-        print_document({"org_id": org_id, "name": name, "block": block, "exit_code": DONE})
-    else:
-        print_words(console, f"connected: PCO knows this token as {name}; stored as the block {block}")
+        print_document({"org_id": org_id, "name": name, "block": block, "tokens": tokens, "exit_code": DONE})
+        return DONE
+    print_words(console, f"connected: PCO knows this token as {name}; stored as the block {block}")
+    if tokens:
+        print_words(console, in_words(tokens))
     return DONE
 
 
@@ -87,16 +91,15 @@ def address_of(org_id: str, base_url: str | None) -> str:
     return address
 
 
-async def connect(org_id: str, application_id: str, secret: str, address: str) -> str:
-    """Store the token if PCO takes it; the organization's name as PCO knows it.
+async def connect(org_id: str, application_id: str, secret: str, address: str) -> tuple[str, str | None]:
+    """Store the token if PCO takes it; the organization's name as PCO knows it, and what `store_token` says.
 
     Raises the client's errors (`Unauthorized` with PCO's own hint), `WrongArgumentError`, `WrongOrganizationError` and
     `ChurchRemoved`.
     """
     name, organization_id = await check_token(application_id, secret, address)
     await check_same_church(org_id, organization_id, PersonalAccessToken(application_id, secret), address)
-    await store_token(org_id, application_id, secret, address)
-    return name
+    return name, await store_token(org_id, application_id, secret, address)
 
 
 async def check_same_church(org_id: str, organization_id: str, credential: Credential, address: str) -> None:
@@ -174,14 +177,17 @@ async def _client(credential: Credential | RenewedCredential, address: str) -> A
 
 async def store_token(
     org_id: str, application_id: str, secret: str, address: str, *, scheduled: bool | None = None
-) -> None:
+) -> str | None:
     """Let the church be read with it from now on; `scheduled` as `save_credentials` takes it.
 
-    Raises `ChurchRemoved` while it is being removed.
+    Then the tokens of a consent end; the answer is that of `revoke_and_forget`. Raises `ChurchRemoved` while the church
+    is being removed, and the errors of store and Prefect: safe to repeat.
     """
-    before = await find_block(org_id)
-    async with transaction() as connection:
-        await admit_churches(connection, [org_id])
-        if before is not None and before.oauth:
-            await forget_connection(connection, org_id)
-    await save_credentials(org_id, application_id=application_id, secret=secret, base_url=address, scheduled=scheduled)
+    settings = read_settings()
+    async with Database(settings.database_url.get_secret_value(), pool_size=1) as database:
+        async with database.transaction() as connection:
+            await admit_churches(connection, [org_id])
+        await save_credentials(
+            org_id, application_id=application_id, secret=secret, base_url=address, scheduled=scheduled
+        )
+        return await revoke_and_forget(org_id, database, settings)

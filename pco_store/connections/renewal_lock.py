@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_store.connections.connections import StoredConnection, lock_connection
+from pco_store.connections.connections import StoredConnection, forget_connection, lock_connection
 from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database, end_session, unavailable_means_retry
 from pco_store.errors import StoreError
@@ -74,6 +74,11 @@ class RenewalLock:
         values = {"org_id": old.org_id, "version": old.version, "reason": reason}
         with unavailable_means_retry():
             return await self.session.scalar(text(_MARK), values) is not None
+
+    async def forget(self, org_id: str) -> None:
+        """The church is not read by OAuth any more."""
+        with unavailable_means_retry():
+            await forget_connection(self.session, org_id)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import httpx
 from pco_client.client import user_agent
 from pco_client.errors import PcoError
 from pco_client.token_endpoint import TokenEndpoint
-from pco_store.connections.connections import StoredConnection, forget_connection
+from pco_store.connections.connections import StoredConnection
 from pco_store.connections.renewal_lock import locked_for_renewal
 from pco_store.database import Database
 from pco_store.errors import TokenKeysWrong
@@ -26,8 +26,18 @@ async def revoke_and_forget(org_id: str, database: Database, settings: SyncSetti
         if lock.found is None:
             return None
         told = await _revoke(lock.found, settings)
-        await forget_connection(lock.session, org_id)
+        await lock.forget(org_id)
     return told
+
+
+def in_words(told: str) -> str:
+    """What `revoke_and_forget` has told, for people."""
+    if told == REVOKED:
+        return "its OAuth tokens are revoked at Planning Center, and deleted"
+    return (
+        f"its OAuth tokens are deleted, and not revoked at Planning Center ({told}): the church can disconnect the "
+        "application there, under Integrations"
+    )
 
 
 async def _revoke(found: StoredConnection, settings: SyncSettings) -> str:

@@ -27,6 +27,11 @@ pytestmark = pytest.mark.usefixtures("restored_signals")
 
 SECOND = "263469"
 OTHER_KEY = Fernet.generate_key().decode()
+REFUSED_DELETES = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '53100'; END $$",
+    "CREATE TRIGGER refusing BEFORE DELETE ON sync.connections FOR EACH ROW EXECUTE FUNCTION refuse()",
+)
 
 
 def rows(church: Church) -> list[tuple[str, str, str, int]]:
@@ -48,6 +53,7 @@ def test_a_church_that_consents_is_synced_with_its_tokens(
     assert "demo-client-secret" not in printed.out + printed.err
     assert rows(unconnected) == [("grace", FIRST, "active", 1)]
 
+    unconnected.simulator.reset_log()
     assert unconnected.sync().rows == 30
     users = {one["credential"] for one in unconnected.simulator.access_log()}
     assert users == {f"user-{FIRST}-9{FIRST}"}
@@ -258,17 +264,7 @@ def test_ports_that_are_taken_are_named(unconnected: Church, capsys: pytest.Capt
     assert "the ports 8127, 8128, 8129 are all taken" in capsys.readouterr().err
 
 
-def test_a_church_that_goes_back_to_a_token_leaves_no_tokens_of_its_consent(
-    unconnected: Church, browser: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    browser()
-    assert main(["connect", "grace", "--oauth"]) == DONE
-    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", unconnected.simulator.app_id)
-    monkeypatch.setenv("PCO_SYNC_SECRET", unconnected.simulator.secret)
-    assert main(["connect", "grace"]) == DONE
-    assert rows(unconnected) == []
-
-
+@pytest.mark.parametrize("command", [["connect", "grace"], ["churches", "remove", "grace", "--yes"]])
 @pytest.mark.parametrize(
     ("changed", "said", "alive"),
     [
@@ -279,7 +275,7 @@ def test_a_church_that_goes_back_to_a_token_leaves_no_tokens_of_its_consent(
         ({"PCO_SYNC_CLIENT_ID": "demo-public-client"}, "the OAuth application demo-client", 1),
     ],
 )
-def test_a_removal_revokes_the_tokens_or_says_why_not_and_deletes_them_in_any_case(
+def test_a_token_instead_and_a_removal_revoke_the_tokens_or_say_why_not_and_delete_them_in_any_case(
     unconnected: Church,
     browser: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -287,17 +283,40 @@ def test_a_removal_revokes_the_tokens_or_says_why_not_and_deletes_them_in_any_ca
     changed: dict[str, str],
     said: str,
     alive: int,
+    command: list[str],
 ) -> None:
     browser()
     assert main(["connect", "grace", "--oauth"]) == DONE
     assert unconnected.simulator.oauth()["alive"][FIRST] == 1
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", unconnected.simulator.app_id)
+    monkeypatch.setenv("PCO_SYNC_SECRET", unconnected.simulator.secret)
     capsys.readouterr()
-    assert main(["churches", "remove", "grace", "--yes"]) == DONE
+    assert main(command) == DONE
     assert said in " ".join(capsys.readouterr().out.split())
     assert unconnected.simulator.oauth()["alive"][FIRST] == alive
     assert rows(unconnected) == []
+
+
+def test_a_token_is_stored_before_the_tokens_of_the_consent_end_which_is_safe_to_repeat(
+    unconnected: Church, browser: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser()
+    assert main(["connect", "grace", "--oauth"]) == DONE
+    monkeypatch.setenv("PCO_SYNC_APPLICATION_ID", unconnected.simulator.app_id)
+    monkeypatch.setenv("PCO_SYNC_SECRET", unconnected.simulator.secret)
+    for statement in REFUSED_DELETES:
+        unconnected.sql(statement)
+    assert main(["connect", "grace"]) == FAILED
+    assert rows(unconnected) == [("grace", FIRST, "active", 1)]
+    unconnected.simulator.reset_log()
+    assert unconnected.sync().rows == 30
+    assert {one["credential"] for one in unconnected.simulator.access_log()} == {unconnected.simulator.app_id}
+    unconnected.sql("DROP FUNCTION refuse() CASCADE")
+    assert main(["connect", "grace"]) == DONE
+    assert rows(unconnected) == []
+    assert unconnected.simulator.oauth()["alive"][FIRST] == 0
 
 
 @pytest.mark.parametrize(
