@@ -33,9 +33,6 @@ _STALE_PLAN = asyncpg.InvalidCachedStatementError
 """A migration changed a table under a prepared statement; it is prepared again with the next try."""
 
 
-_WRONG_ADDRESS = (asyncpg.ClientConfigurationError, asyncpg.TargetServerAttributeNotMatched)
-"""Interface errors of asyncpg that no waiting changes."""
-
 _OTHERS_STATEMENTS = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 """Postgres knows another's prepared statement by the name of ours, or none at all: the session is not our own."""
 
@@ -198,7 +195,12 @@ def _is_over_later(cause: BaseException | None) -> bool:
 
 
 def _unavailable(cause: BaseException | None) -> StoreUnavailable:
-    """Names what Postgres calls it; a connection that ended has no such name."""
+    """Names what Postgres calls it; a connection that ended has no such name.
+
+    While a standby takes over, servers answer and none of them can be written to.
+    """
+    if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
+        return StoreUnavailable("no server of PCO_SYNC_DATABASE_URL is as its target_session_attrs demands, now")
     sqlstate = cause.sqlstate if isinstance(cause, asyncpg.PostgresError) else None
     told = f"{type(cause).__name__}, SQLSTATE {sqlstate}" if sqlstate else type(cause).__name__
     if sqlstate is None or sqlstate[:2] in ("08", "57"):
@@ -225,7 +227,7 @@ def _not_reached(error: Exception) -> StoreError:
 
 def _refuse_what_lasts(cause: BaseException | None) -> None:
     """Raise what no waiting changes, although its class is that of a database that is away."""
-    if isinstance(cause, _WRONG_ADDRESS):
+    if isinstance(cause, asyncpg.ClientConfigurationError):
         raise DatabaseAddressWrong(f"PCO_SYNC_DATABASE_URL cannot be used: {cause}")
     if isinstance(cause, asyncpg.PostgresConnectionError):
         said = str(cause.args[0]) if cause.args else ""

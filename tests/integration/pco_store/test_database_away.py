@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -63,6 +64,18 @@ async def test_a_connection_that_the_server_ends_is_unavailable_and_the_next_one
         await ask_after_the_end()
     async with store.transaction() as connection:
         assert await connection.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize("own_sessions", [None, True], ids=["asked by asyncpg", "by the pool"])
+async def test_servers_that_cannot_be_written_to_now_are_unavailable(store_url: str, own_sessions: bool | None) -> None:
+    """All of them answer, for some seconds of a failover."""
+    read_only = quote("-c default_transaction_read_only=on")
+    standby = Database(f"{store_url}&target_session_attrs=read-write&options={read_only}")
+    standby._own_sessions = own_sessions
+    with pytest.raises(StoreUnavailable, match="no server of PCO_SYNC_DATABASE_URL is as its target_session_attrs"):
+        async with standby.transaction():
+            pass
+    await standby.aclose()
 
 
 @pytest.mark.parametrize(
