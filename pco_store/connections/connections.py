@@ -193,10 +193,14 @@ async def connections_of_older_keys(connection: AsyncConnection, keys: TokenKeys
 
 
 async def seal_again(connection: AsyncConnection, org_id: str, keys: TokenKeys) -> None:
-    """Encrypt a church's tokens with the newest key; its pair stays the same. Raises `TokenKeysWrong`."""
-    found = await lock_connection(connection, org_id)
-    if found is None:
+    """Encrypt a church's tokens with the newest key; its pair stays the same. Raises `TokenKeysWrong`.
+
+    Whoever renews them now does that by itself, and is not waited for.
+    """
+    row = (await connection.execute(text(f"{_READ} FOR UPDATE SKIP LOCKED"), {"org_id": org_id})).one_or_none()
+    if row is None:
         return
+    found = stored_connection(row)
 
     def sealed(token: str | None) -> str | None:
         return None if token is None else keys.seal(keys.open(token, sealed_with=found.sealed_with))

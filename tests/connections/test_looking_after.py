@@ -1,14 +1,16 @@
 """Connections whose care fails every time do not keep others from it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from pco_store.connections.connections import connections_of_older_keys, idle_connections
+from pco_store.connections.connections import connections_of_older_keys, idle_connections, seal_again
+from pco_store.connections.renewal_lock import locked_for_renewal
 from pco_store.connections.sealing import TokenKeys
 from pco_store.database import Database
-from tests.connections.consenting import Connected
+from tests.connections.consenting import KEY, Connected
 
 CHURCHES = ["grace", "other-1", "other-2", "other-3"]
 LOOKS = 100
@@ -39,3 +41,22 @@ async def test_each_church_of_more_than_a_turn_takes_has_its_turn(church: Connec
 
 async def _seen(turn: Callable[[], Awaitable[list[str]]]) -> list[str]:
     return sorted({org_id for _ in range(LOOKS) for org_id in await turn()})
+
+
+async def test_tokens_that_are_being_renewed_are_encrypted_again_at_another_time(
+    church: Connected, database: Database
+) -> None:
+    """The token endpoint may hang, and what waits for it would keep a connection of the pool from all churches."""
+    before, newer = await church.row(), TokenKeys([Fernet.generate_key().decode(), KEY])
+
+    async def seal() -> None:
+        async with asyncio.timeout(20), database.transaction() as connection:
+            await seal_again(connection, church.org_id, newer)
+
+    async with locked_for_renewal(database, church.org_id):
+        await seal()
+        assert (await church.row()).sealed_with == before.sealed_with
+    await seal()
+    row = await church.row()
+    assert (row.sealed_with, row.version) == (newer.newest, before.version)
+    assert newer.open(row.refresh, sealed_with=row.sealed_with)
