@@ -1,5 +1,6 @@
 """One refresher at a time: the church's row, locked on a connection outside of the pool."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pco_store.errors import StoreError
 
 LOCK_SECONDS: Final = 10.0
 """Whoever waits longer for the one who renews goes away, and comes again."""
+ANSWER_SECONDS: Final = 10.0
+"""Beside waiting for the lock: a Postgres that does not answer for longer has vanished with its host."""
 SILENCE_SECONDS: Final = 30.0
 """Postgres takes the lock from a holder that is silent for longer, for it sleeps: PCO's answer takes 15 s at most."""
 
@@ -66,18 +69,18 @@ class RenewalLock:
             "begun_at": old.read_at,
             "refreshed_by": refreshed_by,
         }
-        with unavailable_means_retry():
+        async with _answered():
             return await self.session.scalar(text(_SAVE), values) is not None
 
     async def mark_dead(self, old: StoredConnection, reason: str) -> bool:
         """The church has to be connected again; True for the one who says so first."""
         values = {"org_id": old.org_id, "version": old.version, "reason": reason}
-        with unavailable_means_retry():
+        async with _answered():
             return await self.session.scalar(text(_MARK), values) is not None
 
     async def forget(self, org_id: str) -> None:
         """The church is not read by OAuth any more."""
-        with unavailable_means_retry():
+        async with _answered():
             await forget_connection(self.session, org_id)
 
 
@@ -94,15 +97,23 @@ async def locked_for_renewal(
     with unavailable_means_retry():
         session = await database.sessions.connect()
     try:
-        with unavailable_means_retry():
+        async with _answered(lock_seconds):
             await session.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
             await session.execute(
                 text(f"SET LOCAL idle_in_transaction_session_timeout = {round(silence_seconds * 1000)}")
             )
             found = await lock_connection(session, org_id)
         yield RenewalLock(session=session, found=found)
-        with unavailable_means_retry():
+        async with _answered():
             await session.commit()
     finally:
         with suppress(StoreError):
             await end_session(session)
+
+
+@asynccontextmanager
+async def _answered(lock_seconds: float = 0.0) -> AsyncIterator[None]:
+    """Raises `StoreUnavailable` also when nothing is answered: TCP would wait for a quarter of an hour, or for ever."""
+    with unavailable_means_retry():
+        async with asyncio.timeout(lock_seconds + ANSWER_SECONDS):
+            yield
