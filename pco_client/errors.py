@@ -23,7 +23,7 @@
         ├── UnexpectedDocument    JSON, but not what was asked for
         └── UnexpectedStatus      a status that API.md does not know
 
-Messages say what was observed. They hold no record's values and no secret.
+Messages say what was observed. They hold no record's values and no secret: of PCO's own words only its codes and hints.
 """
 
 # Named after what was observed, as httpx does.

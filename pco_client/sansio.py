@@ -54,7 +54,7 @@ LARGEST_ANSWER: Final = 4 * 2**20
 OLDEST_YEAR: Final = 2000
 """A `Date` before it is no clock's."""
 
-_DETAIL_LIMIT = 200
+_CODE: Final = re.compile(r"[a-z_]{1,60}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,8 +179,9 @@ def read_document(response: HttpResponse, *, path: str) -> Json:
 
 def refusal_hint(response: HttpResponse) -> str | None:
     """PCO's word in a 401 for what is wrong with the credential (`HINTS`)."""
-    detail = _detail(response.body)
-    return next((word for word in HINTS if word in detail), None)
+    error = _first_error(response.body)
+    words = str(error.get("detail") or error.get("title"))
+    return next((word for word in HINTS if word in words), None)
 
 
 def _headers(api_version: str, credential: Credential, user_agent: str) -> dict[str, str]:
@@ -218,9 +219,10 @@ def _read_document(response: HttpResponse, context: _Context) -> dict[str, Any]:
 
 
 def _error_of(response: HttpResponse, context: _Context) -> PcoError:
+    """By the status, and PCO's code such as `unsupported_version`. Nobody promises what its details quote."""
     status = response.status
-    detail = _detail(response.body)
-    told = f": {detail}" if detail else ""
+    code = _first_error(response.body).get("code")
+    told = f": {code}" if isinstance(code, str) and _CODE.fullmatch(code) else ""
     if status == 429:
         retry_after = read_rate(response.headers).retry_after_seconds or 1.0
         return RateLimited("the rate limit is exceeded", retry_after_seconds=retry_after, **context)
@@ -228,7 +230,7 @@ def _error_of(response: HttpResponse, context: _Context) -> PcoError:
         return UndecodableAnswer("an empty answer where a document is due", **context)
     if status == 401:
         hint = refusal_hint(response)
-        meaning = f" ({HINTS[hint]})" if hint else ""
+        meaning = f" ({hint}: {HINTS[hint]})" if hint else ""
         return Unauthorized(f"PCO does not accept the credential{told}{meaning}", hint=hint, **context)
     if status == 403 and _is_html(response):
         return EdgeBlocked("the edge answered an HTML page instead of PCO", **context)
@@ -243,16 +245,15 @@ def _error_of(response: HttpResponse, context: _Context) -> PcoError:
     return UnexpectedStatus(f"an unexpected status{told}", **context)
 
 
-def _detail(body: bytes) -> str:
-    """PCO's own words, from `errors[0].detail`; nothing of a body that is not an API error."""
+def _first_error(body: bytes) -> Mapping[str, Json]:
+    """`errors[0]`; empty for a body that is not an API error."""
     try:
         document = read_json(body)
     except (ValueError, RecursionError):
-        return ""
+        return {}
     errors = document.get("errors") if isinstance(document, dict) else None
     first = errors[0] if isinstance(errors, list) and errors else None
-    detail = first.get("detail") or first.get("title") if isinstance(first, dict) else None
-    return detail[:_DETAIL_LIMIT] if isinstance(detail, str) else ""
+    return first if isinstance(first, dict) else {}
 
 
 def _next_offset(document: Mapping[str, Json], meta: Mapping[str, Json], context: _Context) -> int | None:

@@ -26,7 +26,7 @@ RECORDING = Path(__file__).parents[2] / "recordings" / "people.json"
 
 BAD_ANSWERS: tuple[tuple[Mapping[str, Any], type[PcoError], str], ...] = (
     ({"kind": "401", "hint": "TRASH_PANDA"}, Unauthorized, "the user has no access to this product"),
-    ({"kind": "403"}, Forbidden, "no permission: You do not have access"),
+    ({"kind": "403"}, Forbidden, "no permission"),
     ({"kind": "html-403"}, EdgeBlocked, "the edge answered an HTML page"),
     ({"kind": "500"}, ServerFault, "PCO failed"),
     ({"kind": "html"}, UndecodableAnswer, "the body is an HTML page"),

@@ -143,7 +143,6 @@ def test_a_401_without_a_hint_has_none() -> None:
     error = error_of(refusal(401, "Invalid credentials"))
     assert isinstance(error, errors.Unauthorized)
     assert error.hint is None
-    assert "Invalid credentials" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +178,12 @@ def test_a_429_says_how_long_to_wait(retry_after: str | None, seconds: float) ->
         json.dumps({"data": person("1", email="ada@example.org", birthdate="1815-12-10")}).encode(),
         json.dumps(list_document([{"type": "Ada", "id": "Lovelace"}])).encode(),
         json.dumps({"data": "Ada"}).encode(),
+        json.dumps({"errors": [{"detail": "Ada Lovelace (ada@example.org) was born on 1815-12-10"}]}).encode(),
+        json.dumps({"errors": [{"detail": "CAPUCHIN of Ada", "title": "Lovelace", "code": "hunter2"}]}).encode(),
+        json.dumps({"errors": [{"title": "CAPUCHIN of Ada", "code": ["Lovelace"]}]}).encode(),
     ],
 )
-@pytest.mark.parametrize("status", [200, 403, 404, 500, 418])
+@pytest.mark.parametrize("status", [200, 400, 401, 402, 403, 404, 409, 422, 429, 500, 418])
 def test_no_message_holds_a_value_of_a_record_or_of_the_query(status: int, body: bytes) -> None:
     request = PageRequest(
         path="/people/v2/people",
@@ -194,9 +196,10 @@ def test_no_message_holds_a_value_of_a_record_or_of_the_query(status: int, body:
     assert "?" not in told
 
 
-def test_a_long_detail_is_cut() -> None:
-    error = error_of(refusal(404, "x" * 10_000))
-    assert len(str(error)) < 400
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 418])
+def test_a_refusal_is_told_with_pcos_code_for_it(status: int) -> None:
+    document = {"errors": [{"status": str(status), "code": "unsupported_version", "detail": "Ada"}]}
+    assert ": unsupported_version (GET /people" in str(error_of(answer(status, document)))
 
 
 @pytest.mark.parametrize(
