@@ -19,7 +19,7 @@ from tasks.logs import sync_logger
 from tasks.settings import SyncSettings
 
 DEAD: Final = "pco-sync.connection.needs-authorisation"
-"""The event of a church that has to be connected again; the first process that notices emits it, and no other."""
+"""The event of a church that has to be connected again; the process that marks it as such emits it, and no other."""
 
 
 def token_keys(settings: SyncSettings) -> TokenKeys:

@@ -41,7 +41,8 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """The renewal of one church's pair. `on_dead` is told the church, its application and the reason, once.
+    """The renewal of one church's pair. `on_dead` is told the church, its application and the reason: once, and again
+    if the database did not store that.
 
     `endpoint` is that of an address: a refresh token is sent nowhere but where it was granted.
     """
@@ -72,23 +73,21 @@ class Renewal:
         return await self.read()
 
     async def _attempt(self, version: int, *, is_refused: bool) -> None:
-        old, pair, is_first_to_say = None, None, False
+        old, pair = None, None
         try:
             async with self._locked() as lock:
                 old = self._usable(lock.found)
                 if old.version != version:
                     return
                 pair = await self._fetch_after_refusal(old) if is_refused else await self._fetch(old, old.refresh)
-                if pair is None:
-                    is_first_to_say = await lock.mark_dead(old, _why_dead(old))
-                else:
+                if pair is not None:
                     await self._save(lock, old, pair)
+                elif await lock.mark_dead(old, _why_dead(old)):  # told before the commit: a process may end between
+                    self.on_dead(old.org_id, old.client_id, _why_dead(old))
         except StoreUnavailable:
             if old is None or pair is None:
                 raise
             await self._rescue(old, pair)
-        if is_first_to_say:
-            self.on_dead(old.org_id, old.client_id, _why_dead(old))
 
     async def _fetch(self, old: StoredConnection, sealed: str) -> TokenPair:
         token = self.keys.open(sealed, sealed_with=old.sealed_with)

@@ -72,7 +72,12 @@ class Connected:
         )
 
     def credential(
-        self, *, patience: Patience | None = None, answer_seconds: float = 5.0, **options: Any
+        self,
+        *,
+        patience: Patience | None = None,
+        answer_seconds: float = 5.0,
+        on_dead: Callable[[str, str, str], None] | None = None,
+        **options: Any,
     ) -> OAuthCredential:
         """A credential of its own, as another process has one."""
         renewal = Renewal(
@@ -81,7 +86,7 @@ class Connected:
             keys=self.keys,
             client=self.client,
             endpoint=lambda base_url: self.endpoint(base_url, answer_seconds=answer_seconds),
-            on_dead=lambda org_id, _, reason: self.dead.append(f"{org_id}: {reason}"),
+            on_dead=on_dead or (lambda org_id, _, reason: self.dead.append(f"{org_id}: {reason}")),
             patience=patience or Patience(),
         )
         return OAuthCredential(renewal, **{"sleep": _no_wait, **options})

@@ -172,6 +172,21 @@ async def test_where_a_pair_dies_at_once_a_lost_answer_is_said_in_one_attempt_an
     assert (await church.row()).state == "needs_authorisation"
 
 
+async def test_a_process_that_ends_before_it_has_said_so_leaves_that_to_the_next_one(church: Connected) -> None:
+    def end(*_: str) -> None:
+        raise RuntimeError("it ends here")
+
+    church.simulator.oauth(revoke=church.organization)
+    await church.age(7200)
+    with pytest.raises(RuntimeError, match="it ends here"):
+        await read(church, church.credential(on_dead=end))
+    assert (await church.row()).state == "active"
+    with pytest.raises(NeedsAuthorisation):
+        await read(church, church.credential())
+    assert len(church.dead) == 1
+    assert (await church.row()).state == "needs_authorisation"
+
+
 async def test_the_pair_before_is_tried_once_if_it_is_young(church: Connected) -> None:
     """The new pair was committed and never used, and is dead all the same: another one was granted beside it."""
     credential = church.credential()
