@@ -176,10 +176,10 @@ async def former_lists(
     """In which lists these records stood, as far as the mirror knows, in two parts: the two times they are asked for.
 
     First where this fan-out would have listed them: below the parents in their rows. Then, if that parent's list was
-    read, in the other lists that their rows name: the record may have moved to another parent meanwhile. Below a parent
-    that is gone its records are gone. Where many parents share them it is both times below those of their links, in the
-    lists that their rows name, and in the one at top level: they may be there and below no parent. A record of which no
-    list is known is left out.
+    read, in the other lists that their rows name: the record may have moved to another parent meanwhile; and if that
+    parent was merged into another one, below that. Below a parent that is gone its records are gone. Where many parents
+    share them it is both times below those of their links, in the lists that their rows name, and in the one at top
+    level: they may be there and below no parent. A record of which no list is known is left out.
     """
     entity, table = level.entity, mirror_table(level.entity)
     own = [path for path in entity.list_paths if "{" in path and not is_shared(entity, path)]
@@ -198,6 +198,9 @@ async def former_lists(
     read = await _read_scopes(
         connection, root, {scopes[level.path] for scopes in stood.values() if level.path in scopes}
     )
+    kept = await _merged_into(
+        connection, root.org_id, level, {scopes[level.path] for scopes in stood.values() if level.path in scopes}
+    )
     found = {}
     for one, scopes in stood.items():
         others = [path_below(path, scope) for path, scope in scopes.items() if path != level.path]
@@ -207,6 +210,8 @@ async def former_lists(
         elif level.path in scopes:
             first = [level.path_of(scopes[level.path])]
             then = others if others and scopes[level.path] in read else first
+            if scopes[level.path] in kept:
+                then = [level.path_of(kept[scopes[level.path]])]
         else:
             continue
         if first:
@@ -226,6 +231,28 @@ async def _read_scopes(connection: AsyncConnection, root: RunHandle, scopes: Set
         {"root_id": root.run_id, "entity": root.entity, "scopes": sorted(scopes)},
     )
     return set(read.scalars())
+
+
+async def _merged_into(connection: AsyncConnection, org_id: str, level: Level, scopes: Set[str]) -> dict[str, str]:
+    """Of these parents, by the ids in their scopes, those that were merged into others; each with who is left of it."""
+    table = quoted_name(mirror_table(level.parent))
+    rows = await connection.execute(
+        text(
+            f"""
+            WITH RECURSIVE merged (scope, id) AS (
+                SELECT scope, substring(scope FROM '[^/]*$') FROM unnest(CAST(:scopes AS text[])) AS scope
+                UNION SELECT merged.scope, substring(gone._deleted_reason FROM '^merged into (.*)$')
+                FROM merged JOIN {table} AS gone ON gone.org_id = :org_id AND gone.id = merged.id
+                WHERE gone._deleted_reason LIKE 'merged into %')
+            SELECT merged.scope, merged.id FROM merged
+            WHERE substring(merged.scope FROM '[^/]*$') <> merged.id AND NOT EXISTS (
+                SELECT FROM {table} AS gone WHERE gone.org_id = :org_id AND gone.id = merged.id
+                    AND gone._deleted_reason LIKE 'merged into %')
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {"org_id": org_id, "scopes": sorted(scopes)},
+    )
+    return {row.scope: row.scope[: row.scope.rfind("/") + 1] + row.id for row in rows}
 
 
 async def _linked_scopes(

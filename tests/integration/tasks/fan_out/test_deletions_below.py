@@ -241,3 +241,23 @@ async def test_the_recovery_finds_a_fan_out_of_which_nobody_has_looked_and_asks_
     assert await church.find_deletions(root) == Deletions()
     async with church.resources.database.transaction() as connection:
         assert await settled_deletions(connection, root.run_id) == {"verdict": "none", "missing": 0, "deleted": 0}
+
+
+async def test_what_moved_to_the_parent_that_its_own_was_merged_into_is_looked_for_there(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    """As with people. The night that finds the old parent gone does not read the other one's list."""
+    first, second, last = (one["id"] for one in world.state("groups.Group")[:3])
+    moved, *left = memberships_of(world, 0)
+    move(world, moved, last)
+    delete(world, *left)
+    delete(world, first, entity="groups.Group")
+    for gone, kept in ((first, second), (second, last)):
+        await church.sql(
+            "UPDATE groups.group SET _deleted_at = now(), _deleted_reason = 'merged into ' || :kept WHERE id = :gone",
+            gone=gone,
+            kept=kept,
+        )
+    root = await church.run_due("night", first)
+    await church.find_deletions(root)
+    assert {one["id"] for one in await church.rows() if one["_deleted_at"]} == set(left)
