@@ -11,7 +11,7 @@ from uuid import UUID
 
 import anyio.abc
 import httpx
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkQueue
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.loggers import patch_print
@@ -61,7 +61,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             logger=self._logger,
         )
         self._shares = Shares.parse(self._warm_settings.shares, limit=int(options["limit"]))
-        self._queues: tuple[float, dict[UUID, str]] = (-QUEUES_KNOWN_SECONDS, {})
+        self._queues: tuple[float, dict[UUID, WorkQueue]] = (-QUEUES_KNOWN_SECONDS, {})
         self._queue_of_run: dict[UUID, str] = {}
         self._passed_over: frozenset[str] = frozenset()
         self._reached: tuple[Bound, ...] = ()
@@ -153,12 +153,14 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """No more than there is room for: the base class fetches 200 each time, over and over.
 
-        Prefect answers by the priorities of the queues. When runs beyond their queue's share filled the answer, the
-        next look leaves these queues out, or the others would have to wait until no such run waits.
+        Prefect answers by the priorities of the queues. When runs beyond their queue's share filled the answer, and may
+        have hidden those of another one, the next look leaves these queues out: or the others would have to wait until
+        no such run waits.
         """
         passed_over, self._passed_over = self._passed_over, frozenset()
         if self._is_full:
             return []
+        most = min(int(self.limiter.available_tokens), 200)
         try:
             apart = self._shares.tell_queues_apart
             names = await self._queues_with_room(passed_over) if apart else sorted(self._work_queues)
@@ -171,7 +173,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
                 json={
                     "work_queue_names": names,
                     "scheduled_before": now("UTC").isoformat(),
-                    "limit": min(int(self.limiter.available_tokens), 200),
+                    "limit": most,
                 },
             )
         except ObjectNotFound:  # the pool is gone, and the next heartbeat makes it again or warns; or one of its queues
@@ -182,21 +184,22 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         if not apart:
             return found
         chosen, beyond = self._within_shares(found)
-        self._passed_over = passed_over | beyond if beyond else frozenset()
+        if beyond and len(found) >= most and self._may_hide(found, passed_over | beyond):
+            self._passed_over = passed_over | beyond
         return chosen
 
     def _forget_queues(self) -> None:
-        self._queues = (-QUEUES_KNOWN_SECONDS, {})
+        self._queues = (-QUEUES_KNOWN_SECONDS, self._queues[1])
 
     async def _queues_with_room(self, passed_over: frozenset[str]) -> list[str] | None:
         """The names of the work queues to look into; none if each of them has its share. Raises httpx's errors."""
         read_at, queues = self._queues
         if time.monotonic() - read_at > QUEUES_KNOWN_SECONDS:
             read = await self.client.read_work_queues(work_pool_name=self._work_pool_name)
-            queues = {one.id: one.name for one in read}
+            queues = {one.id: one for one in read}
             self._queues = (time.monotonic(), queues)
         taken = self._taken()
-        wanted = self._work_queues or set(queues.values())
+        wanted = self._work_queues or {one.name for one in queues.values()}
         free = sorted(one for one in wanted if one not in passed_over and self._shares.has_room(one, taken))
         if len(free) == len(wanted):
             return sorted(self._work_queues)  # also those that are made meanwhile
@@ -208,7 +211,8 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         for one in found:
             if one.flow_run.id in self._submitting_flow_run_ids:
                 continue
-            queue = self._queues[1].get(one.work_queue_id, "")
+            known = self._queues[1].get(one.work_queue_id)
+            queue = "" if known is None else known.name
             if not queue:
                 self._forget_queues()
             if not self._shares.has_room(queue, taken):
@@ -218,6 +222,16 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             self._queue_of_run[one.flow_run.id] = queue
             chosen.append(one)
         return chosen, frozenset(beyond)
+
+    def _may_hide(self, found: list[WorkerFlowRunResponse], besides: frozenset[str]) -> bool:
+        """Whether a full answer may have left out a run of another queue: one that comes no sooner than its last."""
+        queues = self._queues[1]
+        shown = [queues.get(one.work_queue_id) for one in found]
+        last = max((one.priority for one in shown if one is not None), default=0)
+        others = [one for one in queues.values() if one.name not in besides]
+        return None in shown or any(
+            one.priority >= last for one in others if not self._work_queues or one.name in self._work_queues
+        )
 
     def _taken(self) -> Counter[str]:
         """How many runs of each queue are held; without shares nobody knows the queue, and it counts as nameless."""
