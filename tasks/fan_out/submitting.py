@@ -98,7 +98,7 @@ async def submit_more(resources: Resources, root: RunHandle) -> int:
     """
     plan = root.fan_out
     assert plan is not None, "only a fan-out has children"
-    async with resources.database.transaction() as connection:
+    async with resources.database.statement() as connection:
         outlook = await look_at(connection, root.run_id)
     if not outlook.wants_more(plan.most_under_way):
         return 0

@@ -17,6 +17,7 @@ from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.runs import check_fence
 from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
+from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list
@@ -45,24 +46,14 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
             continue  # many owners share its records: none of them can be told to lack one
         if include not in sync.companions:
             continue  # it came with the records of one that is dropped
-        for owner in await _owners(resources, sync, companion):
-            try:
-                ask = partial(_lacking, resources, sync, companion, owner)
-                lacking = await sync.patient.patiently(ask, is_one_record=True)
-            except POISONOUS as error:
-                sync_logger().warning("%s: what came with one record is not compared: %s", sync.run.key, error.message)
-                continue
-            if lacking:
-                reason = f"{include} of one record lacks {lacking} that its own list shows"
-                await patiently(
-                    resources,
-                    lambda connection, companion=companion, reason=reason: _drop(  # type: ignore[misc]
-                        connection, sync, companion, reason
-                    ),
-                )
-                sync.forget_companion(include)
-                sync_logger().warning("%s: %s is not trusted any more: %s", sync.run.key, include, reason)
-                break
+        owners = await _owners(resources, sync, companion)
+        found = await in_parallel(_compared(resources, sync, companion, owner) for owner in owners)
+        lacking = next(filter(None, found), 0)
+        if lacking:
+            reason = f"{include} of one record lacks {lacking} that its own list shows"
+            await patiently(resources, partial(_drop, sync=sync, companion=companion, reason=reason))
+            sync.forget_companion(include)
+            sync_logger().warning("%s: %s is not trusted any more: %s", sync.run.key, include, reason)
 
 
 async def _drop(connection: AsyncConnection, sync: SyncContext, companion: Companion, reason: str) -> None:
@@ -86,6 +77,15 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
         return list(dict.fromkeys(found))
 
     return await patiently(resources, read)
+
+
+async def _compared(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
+    """As `_lacking`, patiently."""
+    try:
+        return await sync.patient.patiently(partial(_lacking, resources, sync, companion, owner), is_one_record=True)
+    except POISONOUS as error:
+        sync_logger().warning("%s: what came with one record is not compared: %s", sync.run.key, error.message)
+        return 0
 
 
 async def _lacking(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
