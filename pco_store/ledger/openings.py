@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_catalog.catalog import Sideload
+from pco_catalog.catalog import Sideload, load_catalog
 from pco_store.churches.wall import refuse_removed
 from pco_store.errors import PlanDiffers
 from pco_store.ledger.plans import compared, decisions_of
@@ -210,11 +210,15 @@ async def _unused_epoch(connection: AsyncConnection, request: RunRequest, turn: 
     """After the turn, or the next number that nobody has named before: a person may call an epoch as we do."""
     is_church = request.entity == ORGANIZATION
     name = ORGANIZATION if is_church else "turn"
-    used = "entity = :entity AND scope = :scope AND" if not is_church else ""  # its lists have the church's epoch
-    is_used = text(f"SELECT EXISTS (SELECT FROM sync.runs WHERE org_id = :org_id AND {used} epoch = :epoch)")  # noqa: S608
-    while await connection.scalar(is_used, {**_list_of(request), "epoch": f"{name}-{turn}"}):
+    lists = load_catalog().by_name if is_church else ()  # they would have the church's epoch
+    while True:
+        epoch = f"{name}-{turn}"
+        keys = [sync_key(request.org_id, request.entity, epoch, request.scope)]
+        keys += [sync_key(request.org_id, one, epoch, scope) for one in lists for scope in ("", FAN_OUT_SCOPE)]
+        is_used = text("SELECT EXISTS (SELECT FROM sync.runs WHERE key = ANY(CAST(:keys AS text[])))")
+        if not await connection.scalar(is_used, {"keys": keys}):
+            return epoch
         turn += 1
-    return f"{name}-{turn}"
 
 
 async def find_lists(
