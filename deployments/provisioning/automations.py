@@ -10,6 +10,8 @@ from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import AutomationCore
 
 AUTOMATIONS: Final = Path(__file__).with_name("automations.yaml")
+FORMER: Final = ("pco-sync cancel silent runs",)
+"""What older versions made: each automation costs Prefect's server something for each end of a run."""
 
 
 def read_automations() -> list[AutomationCore]:
@@ -23,8 +25,11 @@ def kept_actions(wanted: AutomationCore, known: AutomationCore) -> Sequence[obje
 
 
 async def provision_automations() -> None:
-    """Bring every automation to what the file says, by its name; others stay as they are."""
+    """Bring every automation to what the file says, by its name, and take former ones away; others stay as they are."""
     async with get_client() as client:
+        for name in FORMER:
+            for former in await client.read_automations_by_name(name):
+                await client.delete_automation(former.id)
         for automation in read_automations():
             known = await client.read_automations_by_name(automation.name)
             if known:
