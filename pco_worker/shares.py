@@ -57,9 +57,9 @@ class Shares:
         """Whether some queue has a share of its own."""
         return len(self.bounds) > 1
 
-    def has_room(self, queue: str, taken: Mapping[str, int]) -> bool:
-        """Whether one more run of the queue may be taken, when so many of each are held."""
-        return all(bound.held(taken) < bound.most for bound in self.bounds if bound.names(queue))
+    def room(self, queue: str, taken: Mapping[str, int]) -> int:
+        """How many more runs of the queue may be taken, when so many of each are held."""
+        return max(min(bound.most - bound.held(taken) for bound in self.bounds if bound.names(queue)), 0)
 
     def reached(self, taken: Mapping[str, int]) -> tuple[Bound, ...]:
         """The bounds that keep runs waiting."""

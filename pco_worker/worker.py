@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 LONGEST_WAIT_FOR_ROOM = 0.5
 """Seconds. A worker that has work looks for more at least this often, if something has ended."""
+SPARE = 5
+"""Runs that are asked for beyond the smallest share that has room: whether others wait shows only behind these."""
 QUEUES_KNOWN_SECONDS = 30.0
 """How long the pool's work queues are taken as known, where they have shares."""
 
@@ -63,7 +65,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         self._shares = Shares.parse(self._warm_settings.shares, limit=int(options["limit"]))
         self._queues: tuple[float, dict[UUID, WorkQueue]] = (-QUEUES_KNOWN_SECONDS, {})
         self._queue_of_run: dict[UUID, str] = {}
-        self._passed_over: frozenset[str] = frozenset()
+        self._passed_over: frozenset[str] | None = None
         self._reached: tuple[Bound, ...] = ()
         self._ended = asyncio.Event()
         self._room = asyncio.Event()
@@ -139,7 +141,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             submitted += new
             if self._runs_once or not (new or self._reached):
                 return submitted
-            if not self._passed_over:
+            if self._passed_over is None:
                 await self._wait_for_room(has_found=bool(new))
             while self._has_unclaimed:  # noqa: ASYNC110 - the claims are made in another thread
                 await asyncio.sleep(0.01)
@@ -153,19 +155,22 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """No more than there is room for: the base class fetches 200 each time, over and over.
 
-        Prefect answers by the priorities of the queues. When runs beyond their queue's share filled the answer, and may
-        have hidden those of another one, the next look leaves these queues out: or the others would have to wait until
-        no such run waits.
+        With shares there may be less room for those that come than for all, so few are asked for. Prefect answers by
+        the priorities of the queues. Where a full answer may have hidden runs that there is room for, the next look
+        follows at once, and leaves out the queues that were beyond their shares: or the others would have to wait
+        until no such run waits.
         """
-        passed_over, self._passed_over = self._passed_over, frozenset()
+        passed_over, self._passed_over = self._passed_over or frozenset(), None
         if self._is_full:
             return []
         most = min(int(self.limiter.available_tokens), 200)
         try:
-            apart = self._shares.tell_queues_apart
-            names = await self._queues_with_room(passed_over) if apart else sorted(self._work_queues)
-            if names is None:
-                return []
+            apart, names = self._shares.tell_queues_apart, sorted(self._work_queues)
+            if apart:
+                names, room = await self._queues_with_room(passed_over)
+                most = min(most, room + SPARE)
+                if not room:
+                    return []
             answer = await self.client.request(
                 "POST",
                 "/work_pools/{name}/get_scheduled_flow_runs",
@@ -184,15 +189,19 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         if not apart:
             return found
         chosen, beyond = self._within_shares(found)
-        if beyond and len(found) >= most and self._may_hide(found, passed_over | beyond):
-            self._passed_over = passed_over | beyond
+        passed_over |= beyond
+        if len(found) >= most and self._may_hide(found, passed_over):
+            self._passed_over = passed_over
         return chosen
 
     def _forget_queues(self) -> None:
         self._queues = (-QUEUES_KNOWN_SECONDS, self._queues[1])
 
-    async def _queues_with_room(self, passed_over: frozenset[str]) -> list[str] | None:
-        """The names of the work queues to look into; none if each of them has its share. Raises httpx's errors."""
+    async def _queues_with_room(self, passed_over: frozenset[str]) -> tuple[list[str], int]:
+        """The names of the work queues to look into, and the smallest room that one of them has.
+
+        No names are all queues; there is no room if each has its share. Raises httpx's errors.
+        """
         read_at, queues = self._queues
         if time.monotonic() - read_at > QUEUES_KNOWN_SECONDS:
             read = await self.client.read_work_queues(work_pool_name=self._work_pool_name)
@@ -200,10 +209,10 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             self._queues = (time.monotonic(), queues)
         taken = self._taken()
         wanted = self._work_queues or {one.name for one in queues.values()}
-        free = sorted(one for one in wanted if one not in passed_over and self._shares.has_room(one, taken))
-        if len(free) == len(wanted):
-            return sorted(self._work_queues)  # also those that are made meanwhile
-        return free or None
+        rooms = {one: self._shares.room(one, taken) for one in wanted - passed_over}
+        free = {one: room for one, room in rooms.items() if room}
+        names = self._work_queues if len(free) == len(wanted) else free  # all: also those that are made meanwhile
+        return sorted(names), min(free.values(), default=0)
 
     def _within_shares(self, found: list[WorkerFlowRunResponse]) -> tuple[list[WorkerFlowRunResponse], frozenset[str]]:
         """As many of each queue as may be taken, in Prefect's order; and the queues of which there are more."""
@@ -215,7 +224,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             queue = "" if known is None else known.name
             if not queue:
                 self._forget_queues()
-            if not self._shares.has_room(queue, taken):
+            if not self._shares.room(queue, taken):
                 beyond.add(queue)
                 continue
             taken[queue] += 1

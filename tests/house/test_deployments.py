@@ -123,10 +123,7 @@ def test_the_flows_of_other_work_pools_are_the_same_ones(pool: str) -> None:
 
 def test_the_automations_are_what_prefect_understands() -> None:
     automations = read_automations()
-    assert [one.actions[0].type for one in automations] == [
-        *["change-flow-run-state"] * 2,
-        "do-nothing",
-    ]
+    assert [one.actions[0].type for one in automations] == ["change-flow-run-state", "do-nothing"]
     assert not any(getattr(one.actions[0], "force", False) for one in automations), "what is over is never marked"
     assert all(one.enabled for one in automations)
 

@@ -10,7 +10,7 @@ def filled(limit: int, *order: str, words: str = SHARES) -> dict[str, int]:
     """How many places each queue has, when each of them in its turn takes all it can get."""
     shares, taken = Shares.parse(words, limit=limit), dict.fromkeys(order, 0)
     for queue in order:
-        while sum(taken.values()) < limit and shares.has_room(queue, taken):
+        while sum(taken.values()) < limit and shares.room(queue, taken):
             taken[queue] += 1
     return taken
 

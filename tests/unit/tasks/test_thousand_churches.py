@@ -66,7 +66,7 @@ def worked_off(runs: list[Run]) -> list[tuple[Run, float]]:
             run = coming.pop()
             heapq.heappush(waiting[run.queue], (run.due, len(coming), run))
         for queue in PRIORITY:
-            while waiting[queue] and len(held) < PLACES and shares.has_room(queue, taken):
+            while waiting[queue] and len(held) < PLACES and shares.room(queue, taken):
                 _, _, run = heapq.heappop(waiting[queue])
                 taken[queue] += 1
                 heapq.heappush(held, (now + run.seconds, len(started), queue))
