@@ -129,12 +129,13 @@ def test_the_automations_are_what_prefect_understands() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["prefect.yaml", "deployments/prefect.docker.yaml", "deployments/prefect.kubernetes.yaml"]
+    ("file", "seconds"),
+    [("prefect.yaml", 300), ("deployments/prefect.docker.yaml", 60), ("deployments/prefect.kubernetes.yaml", 60)],
 )
-def test_dead_work_is_looked_for_every_minute_where_no_warm_worker_does(file: str) -> None:
+def test_dead_work_is_looked_for_every_minute_where_no_warm_worker_does(file: str, seconds: int) -> None:
     deployments = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["deployments"]
     (recovery,) = [one for one in deployments if one["entrypoint"].endswith(":recover_syncs")]
-    assert [one["interval"] for one in recovery["schedules"]] == [60]
+    assert [one["interval"] for one in recovery["schedules"]] == [seconds]
 
 
 def test_a_deployment_that_a_document_names_exists() -> None:
