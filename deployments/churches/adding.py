@@ -30,6 +30,8 @@ from flows.parameters import check_org_id
 from pco_client.auth import PersonalAccessToken
 from pco_client.errors import PcoError
 from pco_store.churches.names import NO_DISPLAY_NAME, is_display_name, rename_church
+from tasks.connections.revoking import in_words
+from tasks.logs import sync_logger
 from tasks.reports.counted import counted
 
 NEEDED: Final = ("org_id", "application_id", "secret")
@@ -80,7 +82,9 @@ async def add_churches(churches: Sequence[NewChurch]) -> dict[str, str]:
         assert isinstance(told, tuple), "else it was refused"
         address = address_of(church.org_id, church.base_url)
         scheduled = False if church.is_paused else None
-        await store_token(church.org_id, church.application_id, church.secret, address, scheduled=scheduled)
+        told_of = await store_token(church.org_id, church.application_id, church.secret, address, scheduled=scheduled)
+        if told_of:
+            sync_logger().warning("%s: %s", church.org_id, in_words(told_of))
         names[church.org_id] = church.display_name or told[0]
         async with transaction() as connection:
             await rename_church(connection, church.org_id, names[church.org_id])

@@ -109,29 +109,32 @@ async def _prepare(wish: Wish, address: str) -> _Prepared:
     async with transaction() as connection:
         await check_schema(connection)
         stored = await find_connection(connection, wish.org_id)
-    known = stored.organization_id if stored is not None and stored.base_url == address else None
+    if stored is None:
+        known = await _organization_of_token(wish, address)
+    else:
+        known = stored.organization_id if stored.base_url == address else None
     organization = wish.organization or known
     if known not in (None, organization):
         raise WrongOrganizationError(
             f"{wish.org_id} is organization {known}, and --organization names {organization}; give that one a name of "
             f"its own, or remove the other one first: pco-sync churches remove {wish.org_id} --yes"
         )
-    if organization is None and stored is None:
-        organization = await _organization_of_token(wish.org_id, address)
     return _Prepared(settings=settings, client=await find_oauth_client(settings), organization=organization)
 
 
-async def _organization_of_token(org_id: str, address: str) -> str | None:
-    """Whose token the church has been read with, if it has been."""
-    block = await find_block(org_id)
+async def _organization_of_token(wish: Wish, address: str) -> str | None:
+    """Whose token the church has been read with, if it has been; one that is dead tells nothing."""
+    block = await find_block(wish.org_id)
     if block is None or block.oauth or block.base_url != address:
         return None
     try:
         organization = await organization_read_by(block.connection().credential, address)
     except StopError as error:
+        if wish.organization is not None:
+            return None
         raise WrongOrganizationError(
-            f"{org_id} was read with a token that is not accepted any more, so that nobody can tell whether the same "
-            f"church consents ({error}); name it: --organization and Planning Center's id of the church"
+            f"{wish.org_id} was read with a token that is not accepted any more, so that nobody can tell whether the "
+            f"same church consents ({error}); name it: --organization and Planning Center's id of the church"
         ) from None
     return str(organization.get("id"))
 

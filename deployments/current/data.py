@@ -24,20 +24,21 @@ MOST_REASONS: Final = 3
 
 
 async def read_current(
-    org_id: str | None, connected: Mapping[str, bool]
+    org_id: str | None, connected: Mapping[str, bool] | None
 ) -> tuple[Sequence[ChurchFreshness], Sequence[TableFreshness]]:
     """The churches, and the tables of the one that was named.
 
     `connected` are those that Prefect knows, each with whether schedules sync it: of such a church nothing need have
-    been read. Raises `UnknownChurchError`, and the errors of the store.
+    been read. None: Prefect is away, so any church may be one of them. Raises `UnknownChurchError`, and the errors of
+    the store.
     """
     async with transaction() as connection:
         await check_schema(connection)
         churches = await read_churches(connection, org_id)
         if org_id is None:
-            scheduled = {one for one, is_scheduled in connected.items() if is_scheduled}
+            scheduled = {one for one, is_scheduled in (connected or {}).items() if is_scheduled}
             return [*churches, *map(nothing_read, sorted(scheduled - {one.org_id for one in churches}))], []
-        if not churches and org_id not in connected:
+        if not churches and connected is not None and org_id not in connected:
             await check_church(connection, org_id)
         return churches or [nothing_read(org_id)], await read_tables(connection, org_id)
 

@@ -27,6 +27,7 @@ from pco_store.churches.people import some_people
 from pco_store.churches.wall import admit_churches
 from pco_store.connections.connections import find_connection
 from pco_store.database import Database
+from pco_store.schema_check import check_schema
 from tasks.connections.oauth_credential import NOT_THE_TOKEN
 from tasks.connections.revoking import in_words, revoke_and_forget
 from tasks.credentials import TOKENS_PAGE, ReservedOrganizationError, check_not_reserved, is_live
@@ -106,9 +107,10 @@ async def check_same_church(org_id: str, organization_id: str, credential: Crede
     """Refuse the credential of another church than the one that is connected or mirrored under this name.
 
     A church that consented is known by its organization, any other by a few of its people: at least one of them is
-    shown. Raises `WrongOrganizationError`, and the errors of client and store.
+    shown. Raises `WrongOrganizationError`, and the errors of client and store, also for tables that are not there.
     """
     async with transaction() as connection:
+        await check_schema(connection)
         people = await some_people(connection, org_id, most=RECOGNISED_BY)
         stored = await find_connection(connection, org_id)
     if stored is not None and stored.base_url == address:

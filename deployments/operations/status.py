@@ -69,6 +69,7 @@ def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[
     connected = interrupts.run(_connected()) if os.environ.get("PREFECT_API_URL") else {}
     try:
         churches, tables = interrupts.run(read_current(org_id, connected))
+        connected = connected or {}
     except StoreError as error:
         if org_id is not None:
             raise
@@ -83,8 +84,8 @@ def _show_data(org_id: str | None, console: Console, *, as_json: bool) -> tuple[
     return code_of(churches, connected, org_id), as_document(churches, tables, connected, org_id)
 
 
-async def _connected() -> Mapping[str, bool]:
-    """The churches that are connected, each with whether schedules sync it; none if Prefect is away, as shown below."""
+async def _connected() -> Mapping[str, bool] | None:
+    """The churches that are connected, each with whether schedules sync it; None if Prefect is away, as shown below."""
     from tasks.credentials import connected_organizations  # Prefect reads its settings when it is imported
 
     try:
@@ -92,7 +93,7 @@ async def _connected() -> Mapping[str, bool]:
     except Exception as error:
         if foreseen(error) is None:
             raise
-        return {}
+        return None
 
 
 def _closed_tokens(found: Mapping[str, Any]) -> list[str]:

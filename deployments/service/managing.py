@@ -70,7 +70,12 @@ def _settled(manager: Systemd | Launchd, names: Sequence[str], wait: Callable[[f
         if min(steady.values()) >= STEADY_SECONDS:
             break
         wait(1)
-    return [replace(one, runs=steady[one.name] >= STEADY_SECONDS) for one in states.values()]
+    return [
+        one
+        if not one.runs or steady[one.name] >= STEADY_SECONDS
+        else replace(one, runs=False, told=f"{one.told}, and does not keep running")
+        for one in states.values()
+    ]
 
 
 def show(console: Console, *, as_json: bool) -> int:

@@ -141,7 +141,10 @@ class Renewal:
     def _usable(self, found: StoredConnection | None) -> StoredConnection:
         again = f"pco-sync connect {self.org_id} --oauth"
         if found is None:
-            raise NeedsAuthorisation(f"{self.org_id} is not connected by OAuth any more; to connect it: {again}")
+            raise NeedsAuthorisation(
+                f"{self.org_id} is not connected by OAuth any more; if it has a token now, start the sync again, else "
+                f"connect it: {again}"
+            )
         if found.state != ACTIVE:
             raise NeedsAuthorisation(f"{self.org_id} has to be connected again ({again}): {found.last_error}")
         if found.client_id != self.client.client_id:

@@ -58,6 +58,7 @@ def test_what_keeps_running_is_said_to_run(machine: Path) -> None:
     code, said = install(waits.append)
     assert code == DONE
     assert f"{WORKER:<17} active (running), restarted 0 times" in said
+    assert "keep running" not in said
     assert sum(waits) == managing.STEADY_SECONDS
 
 
@@ -80,6 +81,7 @@ def test_what_is_started_again_and_again_is_not_said_to_run(machine: Path) -> No
 
     code, said = install(wait)
     assert (code, next(seconds)) == (FAILED, managing.PATIENCE_SECONDS + 1)
+    assert ", and does not keep running" in said
     assert f"journalctl --user -u {WORKER}" in said
 
 
