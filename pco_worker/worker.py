@@ -156,9 +156,9 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
         """No more than there is room for: the base class fetches 200 each time, over and over.
 
         With shares there may be less room for those that come than for all, so few are asked for. Prefect answers by
-        the priorities of the queues. Where a full answer may have hidden runs that there is room for, the next look
-        follows at once, and leaves out the queues that were beyond their shares: or the others would have to wait
-        until no such run waits.
+        the priorities of the queues. Where an answer that is full, or cut by the pool's own limit, may have hidden runs
+        that there is room for, the next look follows at once, and leaves out the queues that were beyond their shares:
+        or the others would have to wait until no such run waits.
         """
         passed_over, self._passed_over = self._passed_over or frozenset(), None
         if self._is_full:
@@ -190,7 +190,9 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResul
             return found
         chosen, beyond = self._within_shares(found)
         passed_over |= beyond
-        if len(found) >= most and self._may_hide(found, passed_over):
+        pool = self._work_pool
+        may_be_cut = bool(beyond) and pool is not None and pool.concurrency_limit is not None
+        if (len(found) >= most or may_be_cut) and self._may_hide(found, passed_over):
             self._passed_over = passed_over
         return chosen
 

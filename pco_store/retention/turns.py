@@ -160,15 +160,19 @@ async def remove_children(
 ) -> int:
     """Remove some children of a turn that is over, with their pages; how many. 0 if somebody holds or reopened it.
 
-    The turn is closed before: half of it must prove nothing. The dead and cancelled go first: after that nobody can
-    give them new attempts, which would reopen it.
+    From then on the turn and what came with it prove nothing: half of it may look complete. The dead and cancelled go
+    first: after that nobody can give them new attempts, which would reopen it.
     """
     if not await _lock(connection, [root_id], before=before, seen=seen):
         return 0
     await connection.execute(
         text(
-            "UPDATE sync.runs SET state = 'closed', key = key || '#closed-' || run_id "
-            "WHERE run_id = :root_id AND state <> 'closed'"
+            """
+            UPDATE sync.runs SET deletions = deletions || '{"verdict": "not_provable"}'
+            WHERE deletions ->> 'verdict' IN ('none', 'confirmed') AND (
+                run_id = :root_id
+                OR run_id = ANY(ARRAY(SELECT unnest(members) FROM sync.runs WHERE run_id = :root_id)))
+            """
         ),
         {"root_id": root_id},
     )

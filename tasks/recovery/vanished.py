@@ -27,10 +27,9 @@ async def take_back_vanished(resources: Resources, root: RunHandle) -> int:
         return 0
     looks = await look_at_flow_runs([one.flow_run_id for one in waiting], silence=silence)
     gone = {one: look for one, look in looks.items() if not look.goes_on}
+    cancelled = [one for one, look in gone.items() if look.doing == "cancelled" or look.is_cancelling]
     async with resources.database.transaction() as connection:
-        await cancel_submitted(
-            connection, root.run_id, [one for one, look in gone.items() if look.doing == "cancelled"]
-        )
+        await cancel_submitted(connection, root.run_id, cancelled)
         taken = await take_back_submitted(
             connection,
             root.run_id,
@@ -39,7 +38,7 @@ async def take_back_vanished(resources: Resources, root: RunHandle) -> int:
             first_wait_seconds=FIRST_WAIT_SECONDS,
         )
     # After the ledger: a flow run that has begun its children meanwhile keeps them, and stays what it is.
-    silent = sorted(one for one in taken if gone[one].doing == "silent")
+    silent = sorted(one for one in {*taken, *cancelled} if gone[one].doing == "silent")
     why = "its worker fell silent before it began its work, which another run does"
     await mark_crashed(silent, why, unless_begun_within=silence)
     return len(taken)
