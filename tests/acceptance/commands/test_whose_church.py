@@ -37,7 +37,14 @@ def test_a_church_that_is_only_named_has_to_show_people_who_are_mirrored(
 ) -> None:
     world = unconnected.simulator
     asyncio.run(save_credentials("grace", application_id=world.app_id, secret=world.secret, base_url=world.base_url))
+    browser(organization=SECOND)
+    assert main(["connect", "grace", "--oauth", "--organization", SECOND]) == FAILED
+    assert f"grace is organization {FIRST}, and --organization names {SECOND}" in capsys.readouterr().err, (
+        "by its token"
+    )
+
     unconnected.sync()
+    world.faults([{"kind": "401", "permanent": True}])
     other = world.church(1)
     other.faults(NO_PEOPLE)
     browser(organization=SECOND)
@@ -48,6 +55,7 @@ def test_a_church_that_is_only_named_has_to_show_people_who_are_mirrored(
     assert rows(unconnected) == []
     assert world.oauth()["alive"][SECOND] == 0
     other.faults([])
+    world.faults([])
     browser()
     assert main(["connect", "grace", "--oauth", "--organization", FIRST]) == DONE
 
