@@ -12,7 +12,7 @@ from pco_store.mirror.tables import mirror_table
 async def show_mirror(org_id: str, console: Console) -> None:
     """Print the tables that hold rows of this church."""
     shown = Table(title=f"In Postgres now (org_id = {org_id})", title_justify="left", title_style="bold")
-    shown.add_column("table")
+    shown.add_column("table", overflow="fold")
     shown.add_column("rows", justify="right")
     shown.add_column("deleted in PCO", justify="right")
     shown.add_column("last change stored")
