@@ -39,6 +39,5 @@ async def take_back_vanished(resources: Resources, root: RunHandle) -> int:
         )
     # After the ledger: a flow run that has begun its children meanwhile keeps them, and stays what it is.
     silent = sorted(one for one in {*taken, *cancelled} if gone[one].doing == "silent")
-    why = "its worker fell silent before it began its work, which another run does"
-    await mark_crashed(silent, why, unless_begun_within=silence)
+    await mark_crashed(silent, "its worker fell silent before it began its work", unless_begun_within=silence)
     return len(taken)
