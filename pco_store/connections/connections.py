@@ -195,7 +195,7 @@ async def connections_of_older_keys(connection: AsyncConnection, keys: TokenKeys
 async def seal_again(connection: AsyncConnection, org_id: str, keys: TokenKeys) -> None:
     """Encrypt a church's tokens with the newest key; its pair stays the same. Raises `TokenKeysWrong`.
 
-    Whoever renews them now does that by itself, and is not waited for.
+    A renewal that is under way encrypts with it anyhow, and is not waited for.
     """
     row = (await connection.execute(text(f"{_READ} FOR UPDATE SKIP LOCKED"), {"org_id": org_id})).one_or_none()
     if row is None:

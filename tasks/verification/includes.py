@@ -80,7 +80,7 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
 
 
 async def _compared(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
-    """As `_lacking`, patiently."""
+    """As `_lacking`, patiently; 0 also where PCO can never answer for this owner."""
     try:
         return await sync.patient.patiently(partial(_lacking, resources, sync, companion, owner), is_one_record=True)
     except POISONOUS as error:
