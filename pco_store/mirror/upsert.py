@@ -135,8 +135,10 @@ def _given_ctes(table: Table, nth: int, argument: str, *, plain: bool) -> str:
             FROM json_to_recordset({argument}::json) AS given ({", ".join(given)}, {ABSENT} text)),
         before{nth} AS (
             SELECT stored.id, {_before_plain(table) if plain else _before(table)}
-            FROM page{nth} AS page JOIN {quoted_name(table)} AS stored
-                ON stored.org_id = page.org_id AND stored.id = page.id)
+            FROM page{nth} AS page CROSS JOIN LATERAL (
+                SELECT * FROM {quoted_name(table)} AS one WHERE (one.org_id, one.id) >= (page.org_id, page.id)
+                ORDER BY one.org_id, one.id LIMIT 1) AS stored
+            WHERE stored.org_id = page.org_id AND stored.id = page.id)
         """  # noqa: S608 - names from the catalogue
 
 

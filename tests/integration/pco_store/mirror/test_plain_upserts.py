@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog import Entity, load_catalog
 from pco_store.database import Database
@@ -88,3 +89,36 @@ async def _disturb(store: Database, table: Table, chance: Random) -> None:
             text(f"UPDATE {quoted_name(table)} SET _content_hash = substr(_content_hash, 1, 16) WHERE id = :id"),
             {"id": old},
         )
+
+
+async def rows_looked_at(connection: AsyncConnection, entity: Entity) -> int:
+    """By this session, as far as it has not reported them yet; it does so between transactions."""
+    found = await connection.execute(
+        text(
+            "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables "
+            "WHERE schemaname = :schema AND relname = :name"
+        ),
+        {"schema": mirror_table(entity).schema, "name": mirror_table(entity).name},
+    )
+    return int(found.scalar_one())
+
+
+async def test_a_plan_made_for_an_empty_table_finds_its_rows_by_their_key_when_it_has_grown(store: Database) -> None:
+    """Postgres keeps the plan of a prepared statement, and this one is prepared with the first page of a first sync."""
+    membership = CATALOG.entity("groups.Membership")  # it has another index that begins with org_id
+    table = mirror_table(membership)
+
+    def members(first: int, count: int) -> list[dict[str, object]]:
+        records = [record(membership, one, Random(one)) for one in range(first, first + count)]
+        return transform_page(
+            records, entity=membership, org_id="grace", epoch="turn-1", observed_at=at(0), parents={}
+        ).rows
+
+    async with store.statement() as connection:
+        for number in range(8):  # after five of them Postgres may keep one plan for all
+            await upsert_rows(connection, table, members(number, 1))
+        await upsert_rows(connection, table, members(100, 3000))
+    async with store.transaction() as connection:  # on the same connection
+        before = await rows_looked_at(connection, membership)
+        await upsert_rows(connection, table, members(1000, 5))
+        assert await rows_looked_at(connection, membership) - before <= 20
