@@ -248,7 +248,7 @@ class LinkRow(SQLModel, table=True):
     """
 
     __tablename__ = "links"
-    __table_args__ = (Index("links_of_record", "org_id", "entity", "id"), {"schema": LEDGER_SCHEMA})
+    __table_args__ = (Index("links_by_id", "id", "entity", "org_id"), {"schema": LEDGER_SCHEMA})
 
     org_id: str = Field(primary_key=True, sa_type=Text)
     entity: str = Field(primary_key=True, sa_type=Text)

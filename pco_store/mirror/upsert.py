@@ -113,6 +113,10 @@ def upsert_ctes(
 
     `plain` ones do the same with a statement of a third of the cost, for pages of `is_plain` rows for which `plainly`
     holds: the row that wins is written as a whole. The gate must demand that.
+
+    A stored row is looked for as the next one by primary key, which is found by that key in every plan. Postgres keeps
+    the plan of a prepared statement, and one that is made for a table when it is empty looks through all rows of the
+    table, or of the church by another index that begins with org_id.
     """
     numbered = list(enumerate(tables))
     given = [_given_ctes(table, nth, f"${1 + nth * each}", plain=plain) for nth, table in numbered]

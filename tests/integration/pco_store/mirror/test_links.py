@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog import load_catalog
 from pco_store.database import Database
@@ -166,3 +167,27 @@ async def test_lists_of_two_kinds_of_parents_with_the_same_id_do_not_mix(store: 
         assert await unlist(connection, run.run_id, of_person) == 2
     listed = {(row.parent, row.id): row.unlisted_at is None for row in await rows_of_links(store)}
     assert listed == {("person", "1"): False, ("person", "2"): False, ("song", "1"): True, ("song", "3"): True}
+
+
+async def test_a_list_finds_its_links_by_their_key_when_the_table_has_grown(store: Database) -> None:
+    """The statement is prepared when the table is empty, and its plan is kept."""
+    async with store.transaction() as connection:
+        await connection.execute(text("SELECT 1"))
+        for number in range(600):
+            await insert_links(connection, [str(number % 7), "all"], tags_of(str(number)), at(0))
+        before = await links_looked_at(connection)
+        assert await insert_links(connection, ["3", "all"], tags_of("700"), at(0)) == 2
+        assert await insert_links(connection, ["3", "all"], tags_of("700"), at(0)) == 0
+        await unlist(connection, 1, tags_of("300"))
+        assert await links_looked_at(connection) - before <= 20
+
+
+async def links_looked_at(connection: AsyncConnection) -> int:
+    """By this session; it reports them between transactions."""
+    found = await connection.execute(
+        text(
+            "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables "
+            "WHERE schemaname = 'sync' AND relname = 'links'"
+        )
+    )
+    return int(found.scalar_one())
