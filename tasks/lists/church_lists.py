@@ -53,10 +53,10 @@ async def read_church_lists(
 ) -> dict[str, EntityEnd]:
     """Read these lists under the church's `lease`, in its epoch; how each of them ended.
 
-    What another execution reads under the same key is waited for, and taken over when it fell silent. `within`: seconds
-    after which the first page of a list is not tried again. Raises `Unauthorized` if PCO accepts the credential for
-    nothing any more, and a `RetryError` or `WaitError` if it answers to nothing; what else goes wrong with one list is
-    its own.
+    They are begun in the order given, but those of a delta as `in_turn` says. What another execution reads under the
+    same key is waited for, and taken over when it fell silent. `within`: of a delta, the seconds after which the first
+    page of a list is not tried again. Raises `Unauthorized` if PCO accepts the credential for nothing any more, and a
+    `RetryError` or `WaitError` if it answers to nothing; what else goes wrong with one list is its own.
     """
     reader = _Reader(
         resources=resources,
@@ -69,8 +69,9 @@ async def read_church_lists(
     )
     # A delta is over in a moment, so all of them are opened together; a list that is read in full when its turn comes.
     opened = await reader.open([way for way in ways if way.mode == "delta"])
+    turns = ways if within is None else in_turn(ways, first=opened.keys())
     async with asyncio.TaskGroup() as group:
-        for way in in_turn(ways, first=opened.keys()):
+        for way in turns:
             group.create_task(reader.read(way, opened.get(way.entity.name)), name=way.entity.name)
     if reader.of_church is not None:
         raise reader.of_church
@@ -78,14 +79,14 @@ async def read_church_lists(
 
 
 def in_turn(ways: Sequence[Way], *, first: Collection[str]) -> list[Way]:
-    """The lists named `first` before the others, and of both one of each product after the other: when one product does
-    not answer, it is soon known that others do.
+    """A delta's lists: those named `first` before the others, and of both one of each product after the other: when one
+    product does not answer, it is soon known that others do. Those of one product keep their order.
     """
     turns: Counter[tuple[bool, str]] = Counter()
     keyed = []
-    for way in sorted(ways, key=lambda way: way.entity.name):
+    for way in ways:
         lot = (way.entity.name not in first, way.entity.product)
-        keyed.append(((lot[0], turns[lot], way.entity.name), way))
+        keyed.append(((lot[0], turns[lot]), way))
         turns[lot] += 1
     return [way for _, way in sorted(keyed, key=lambda pair: pair[0])]
 

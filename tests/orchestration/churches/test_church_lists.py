@@ -143,6 +143,24 @@ def test_a_list_is_read_directly_until_there_is_a_second_page(
     assert moving.differences("people.Campus") == []
 
 
+def test_a_full_reads_what_is_wanted_first_before_the_other_lists(
+    moving: Church, world: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the alphabet, calendar's lists and check-ins are read before groups."""
+    monkeypatch.setattr("tasks.lists.church_lists.LISTS_AT_A_TIME", 1)
+    lists = ["calendar.Event", "check-ins.CheckIn", "giving.Fund", "groups.Event", "groups.Group", "people.Campus"]
+    sync_organization(moving.org_id, mode="full", include=lists, wait=False)
+    pages = [one["path"] for one in world.access_log() if "per_page" in one["query"]]
+    assert list(dict.fromkeys(path for path in pages if path.count("/") == 3)) == [
+        "/groups/v2/groups",
+        "/groups/v2/events",
+        "/giving/v2/funds",
+        "/people/v2/campuses",
+        "/calendar/v2/events",
+        "/check-ins/v2/check_ins",
+    ]
+
+
 def test_what_changed_is_mirrored_and_the_table_of_the_church_shows_it(known: Church, world: SimulatorProcess) -> None:
     at = (datetime.now(UTC) - timedelta(seconds=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
     edited = {"operation": "edit", "entity": "calendar.Event", "attributes": {"name": "Choir", "updated_at": at}}

@@ -16,6 +16,9 @@ def test_the_first_lists_are_of_as_many_products_as_there_are() -> None:
     products = {one.entity.product for one in top}
     assert len(products) > 4
     assert len({one.entity.product for one in turns[:LISTS_AT_A_TIME]}) == min(len(products), LISTS_AT_A_TIME)
+    for product in products:
+        of_it = [[way for way in ways if way.entity.product == product] for ways in (turns, top)]
+        assert of_it[0] == of_it[1], "what is wanted most is first"
 
 
 def test_what_is_open_already_comes_first() -> None:
