@@ -95,14 +95,12 @@ def excluded_in_vain(
 def stages_of(below: Sequence[Way]) -> list[list[Way]]:
     """What is read below parents, in the order in which it is read: parents before what is below them.
 
-    Of several what is wanted first goes ahead; rare kinds come last, but for parents of others.
+    Of several what is wanted first goes ahead; rare kinds come last.
     """
     rules = load_due_rules()
-    rare = {way.entity.name for way in below if rules.of(way.entity).is_rare}
-    rare -= {parent for way in below if way.chain and way.entity.name not in rare for parent in way.chain.names}
 
     def place(way: Way) -> tuple[bool, int, bool]:
-        return way.entity.name in rare, way.depth, not rules.is_first(way.entity)
+        return rules.of(way.entity).is_rare, way.depth, not rules.is_first(way.entity)
 
     return [list(stage) for _, stage in groupby(sorted(below, key=place), key=place)]
 
