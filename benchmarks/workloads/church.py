@@ -54,13 +54,13 @@ def measure(bench: Bench) -> None:
         fleet(bench, simulator, workers=WORKERS, limit=LIMIT) as workers,
     ):
         os.environ["PCO_SYNC_DATABASE_URL"] = workers.database
-        planned, cost = asyncio.run(make_plan(ORG, "full", include, []))
-        announced = sum(one.requests for one in planned)
+        plan = asyncio.run(make_plan(ORG, "full", include, []))
+        announced, cost = plan.requests, plan.own_requests
         assert cost == simulator.stats()["requests"], "the plan says what it has cost itself"
         sent, seconds = _run(simulator, workers, "full", EPOCH, include)
         events = simulator.state("groups.Event")
         wanted = last_of_the_first(simulator.access_log(), recent_events(events, now))
-        compared = _compared(planned, is_everything=bench.everything)
+        compared = _compared(plan.planned, is_everything=bench.everything)
         wrong = asyncio.run(_tables_that_differ(workers.database, _shown(simulator.counts(), events, now), compared))
         figure = bench.record.figure
         most = MOST_OF_EVERYTHING if bench.everything else MOST_WITHOUT_PATTERNS
@@ -101,12 +101,12 @@ def _night(
     simulator.churn(changes_of(night, people=bench.people, groups=groups, plans=_plans(simulator), now=now))
     delta, _ = _run(simulator, workers, "delta", f"{EPOCH}-{night}-delta", include)
     budget = _budget(bench)
-    planned, _ = asyncio.run(make_plan(ORG, "rest", include, []))
+    plan = asyncio.run(make_plan(ORG, "rest", include, []))
     epoch = f"{EPOCH}-{night}-rest"
     sent, seconds = _run(simulator, workers, "rest", epoch, include, budget=budget)
     waiting = asyncio.run(_result(workers.database, epoch))["waiting"]
     told = {
-        "announced": min(sum(one.requests for one in planned), budget),
+        "announced": min(plan.requests, budget),
         "sent": sent,
         "budget": budget,
         "overdue": waiting["lists"],

@@ -47,8 +47,8 @@ def measure(bench: Bench) -> None:
             "PCO_SYNC_PCO_BASE_URL": simulator.base_url,
         }
         try:
-            full, _ = asyncio.run(make_plan(ORG, "full", [], []))
-            night, _ = asyncio.run(make_plan(ORG, "rest", [], []))
+            full = asyncio.run(make_plan(ORG, "full", [], [])).planned
+            night = asyncio.run(make_plan(ORG, "rest", [], [])).planned
         finally:
             for name in ("PCO_SYNC_ORG_ID", "PCO_SYNC_APPLICATION_ID", "PCO_SYNC_SECRET", "PCO_SYNC_PCO_BASE_URL"):
                 del os.environ[name]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,7 @@ from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, excluded_in_vain, ways_of
 from tasks.due.night import count_parents
 from tasks.lifespan import get_client_for_org, opened_resources
-from tasks.lists.readable_products import PRODUCTS, unreadable_products
+from tasks.lists.readable_products import PRODUCTS, read_lately, unreadable_products
 from tasks.patience import patiently
 from tasks.reports.counted import counted
 from tasks.request_plan import Planned, RequestPlan
@@ -34,6 +34,23 @@ from tasks.settings import read_settings
 PER_SECOND = 5.0
 """Requests that PCO allows a credential: 100 in 20 s."""
 LOOK_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChurchPlan:
+    """What each entity costs, and the requests that the plan itself has taken.
+
+    `in_vain` is what is excluded and read all the same, each with the reason.
+    """
+
+    planned: list[Planned]
+    own_requests: int
+    in_vain: list[str]
+
+    @property
+    def requests(self) -> int:
+        """The cost of all."""
+        return sum(one.requests for one in self.planned)
 
 
 async def show_plan(
@@ -47,25 +64,32 @@ async def show_plan(
 ) -> int:
     """Ask PCO for counts, and print what a sync of the church would cost. Raises `WrongArgumentError`."""
     with waiting(console, "counting: which products may be read") as shown:
-        planned, own = await make_plan(org_id, mode, include, exclude, report=shown.update)
-    total = sum(one.requests for one in planned)
+        plan = await make_plan(org_id, mode, include, exclude, report=shown.update)
     if as_json:
-        ways = [asdict(one) for one in planned]
-        print_document({"org_id": org_id, "mode": mode, "requests": total, "plan_requests": own, "ways": ways})
+        ways = [asdict(one) for one in plan.planned]
+        print_document(
+            {
+                "org_id": org_id,
+                "mode": mode,
+                "requests": plan.requests,
+                "plan_requests": plan.own_requests,
+                "ways": ways,
+            }
+        )
         return DONE
-    console.print(plan_table(planned, f"{mode} sync of {org_id}"))
-    if left := sum(one.left for one in planned):
-        days = max(every_days(one) for one in planned if one.left)
+    console.print(plan_table(plan.planned, f"{mode} sync of {org_id}"))
+    if left := sum(one.left for one in plan.planned):
+        days = max(every_days(one) for one in plan.planned if one.left)
         console.print(
             f"not everything: {counted(left, 'list')} left to the nights, which read each of them within {days} days",
             highlight=False,
             soft_wrap=True,
         )
-    for vain in excluded_in_vain(load_catalog(), select_entities(load_catalog(), include, exclude), exclude):
+    for vain in plan.in_vain:
         console.print(f"excluded, and read all the same: {vain}", highlight=False, soft_wrap=True)
     console.print(
-        f"about {counted(total, 'request')}: {_duration(total / PER_SECOND)} at PCO's limit of 100 in 20 s; "
-        f"this plan took {own:,}",
+        f"about {counted(plan.requests, 'request')}: {_duration(plan.requests / PER_SECOND)} at PCO's limit of 100 in "
+        f"20 s; this plan took {plan.own_requests:,}",
         highlight=False,
         soft_wrap=True,
     )
@@ -101,11 +125,8 @@ async def make_plan(
     exclude: Sequence[str],
     *,
     report: Callable[[str], None] = lambda _: None,
-) -> tuple[list[Planned], int]:
-    """What each entity costs, and what the plan itself has cost. `report` is called with how far it is.
-
-    Raises `WrongArgumentError`.
-    """
+) -> ChurchPlan:
+    """Ask PCO for the counts of a church. `report` is called with how far it is. Raises `WrongArgumentError`."""
     settings, catalog = read_settings(), load_catalog()
     try:
         entities = select_entities(catalog, include, exclude)
@@ -131,6 +152,8 @@ async def make_plan(
         read = {way.entity.name for way in ways}
         left = [way for way in choose(mode="rest")[1] if way.entity.name not in read] if mode == "full" else []
         products = {way.entity.product for way in ways}
+        if mode == "delta":
+            products -= read_lately(watermarks, now=now)
         refused, _ = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
         counting = resources.patient_client(client, lane="plan")
         plan = RequestPlan(
@@ -156,7 +179,11 @@ async def make_plan(
             )
             for product in sorted(products)
         ]
-    return [*planned, *probes], plan.requests + len(products)
+    return ChurchPlan(
+        planned=[*planned, *probes],
+        own_requests=plan.requests + len(products),
+        in_vain=excluded_in_vain(catalog, entities, exclude, traits.distrusted),
+    )
 
 
 @asynccontextmanager

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
 from benchmarks.workloads.large_plan import MOST_IN_A_NIGHT, MOST_IN_FULL, large_church
 from deployments.operations.plan import make_plan
 from pco_simulator.testing import SimulatorProcess
+from pco_store.database import Database
 from tasks.request_plan import Planned
 
 ORG = "grace"
@@ -37,8 +39,8 @@ def connected(
 async def plan(mode: str, *include: str) -> dict[str, Planned]:
     """By entity. It is the same each time, and a plan of everything takes seconds."""
     if (mode, *include) not in _planned:
-        planned, _ = await make_plan(ORG, mode, list(include), [])  # type: ignore[arg-type]
-        _planned[mode, *include] = {one.entity: one for one in planned}
+        made = await make_plan(ORG, mode, list(include), [])  # type: ignore[arg-type]
+        _planned[mode, *include] = {one.entity: one for one in made.planned}
     return _planned[mode, *include]
 
 
@@ -79,3 +81,35 @@ async def test_a_night_counts_the_days_of_hot_windows() -> None:
     """An attendance once in 14 days, and six times for each of the thousand events of a week."""
     planned = (await plan("rest", "groups"))["groups.Attendance"]
     assert planned.lists == pytest.approx(21_000 / 14 + 6 * 1_000 / 7, rel=0.05)
+
+
+async def test_a_steady_delta_costs_a_request_for_each_list_and_asks_no_product_whether_it_may_be_read(
+    store: Database,
+) -> None:
+    lists = ["people.Email", "people.PhoneNumber", "giving.Batch"]
+    async with store.transaction() as connection:
+        for entity in lists:
+            await connection.execute(
+                text("INSERT INTO sync.watermarks VALUES (:org_id, :entity, '', now(), 1)"),
+                {"org_id": ORG, "entity": entity},
+            )
+    steady = await make_plan(ORG, "delta", lists, [])
+    assert {one.entity: one.requests for one in steady.planned} == dict.fromkeys(lists, 1)
+
+
+async def test_what_is_excluded_is_not_said_to_be_read_where_the_church_does_not_keep_to_the_include(
+    store: Database,
+) -> None:
+    async def in_vain() -> list[str]:
+        return (await make_plan(ORG, "full", ["giving.Donation", "giving.Designation"], ["giving.Designation"])).in_vain
+
+    assert await in_vain() == ["giving.Designation comes with giving.Donation"]
+    async with store.transaction() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO sync.list_traits (org_id, entity, distrusted) VALUES (:org_id, 'giving.Donation', "
+                "jsonb_build_object('designations', jsonb_build_object('at', now())))"
+            ),
+            {"org_id": ORG},
+        )
+    assert await in_vain() == []
