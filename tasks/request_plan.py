@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pco_catalog.ancestors import columns_of
 from pco_catalog.catalog import Entity, load_catalog
 from pco_catalog.chains import Chain, Level
-from pco_catalog.changes import can_be_ranged
+from pco_catalog.changes import can_be_ranged, has_delta
 from pco_catalog.due_lists import DueRule, load_due_rules
 from pco_client.errors import SkipError
 from pco_client.sansio import PageRequest, Where
@@ -21,13 +21,20 @@ from tasks.verification.includes import OF_EACH
 
 SAMPLES: Final = 5
 """Parents that are looked at to learn how many children one has."""
+DELTA_MINUTES: Final = 15
+"""From one delta to the next, by the schedules of `prefect.yaml`."""
+DAY_MINUTES: Final = 24 * 60
+DELTAS_A_DAY: Final = DAY_MINUTES // DELTA_MINUTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
     """What one entity will cost. `records` is None where PCO does not say; `is_exact` is false for an estimate.
 
-    `left` are the lists below parents that a full sync leaves to the nights.
+    `left` are the lists below parents that a full sync leaves to the nights. `age_minutes`: so old can the copy of a
+    record be, where the schedules keep it current and no list has to wait. `night` and `day` are the requests of a
+    steady night and of a day without changes, if the plan is that of a full sync. `has_more_in_a_night`: PCO does not
+    say how many lists a night reads because of a date of their parents.
     """
 
     entity: str
@@ -38,6 +45,27 @@ class Planned:
     is_exact: bool
     unreadable: str = ""
     left: int = 0
+    age_minutes: int | None = None
+    night: int | None = None
+    day: int | None = None
+    has_more_in_a_night: bool = False
+
+    def with_days(self, night: "Planned | None", *, has_delta: bool) -> "Planned":
+        """The same, with what a night takes of it, and a day of that night and of deltas that find nothing."""
+        requests = 0 if night is None else night.requests
+        return replace(
+            self,
+            night=requests,
+            day=requests + DELTAS_A_DAY * has_delta,
+            has_more_in_a_night=night is not None and night.has_more_in_a_night,
+        )
+
+
+def age_minutes(entity: Entity) -> int:
+    """How old what is mirrored of an entity can be: until the next delta, night, or reading of its list in its turn."""
+    if entity.list_path is None:
+        return load_due_rules().of(entity).every_days * DAY_MINUTES
+    return DELTA_MINUTES if has_delta(entity) else DAY_MINUTES
 
 
 def pages_of(records: int, *, window: Window, page_size: int, part_records: int) -> int:
@@ -60,7 +88,7 @@ def pages_of(records: int, *, window: Window, page_size: int, part_records: int)
 
 @dataclass(kw_only=True)
 class RequestPlan:
-    """Asks PCO for counts, each list once; `done` is how many ways.
+    """Asks PCO for counts, each once; `done` is how many ways.
 
     `is_nightly`: of the lists below parents, what one night's part comes to. `now` is what a sync
     would take for the time, `distrusted` what PCO was seen not to keep to.
@@ -79,9 +107,12 @@ class RequestPlan:
         return self.client.requests
 
     done: int = 0
-    _counts: dict[tuple[str, tuple[Where, ...]], int | None] = field(default_factory=dict)
-    _samples: dict[str, list[str]] = field(default_factory=dict)
+    _answers: dict[tuple[str, int, tuple[Where, ...]], Any] = field(default_factory=dict)
     _planned: dict[str, Planned] = field(default_factory=dict)
+
+    def of_a_night(self) -> Self:
+        """The plan of a night at the same time; what was asked is not asked again."""
+        return replace(self, is_nightly=True, done=0, _planned={})
 
     async def plan(self, ways: Sequence[Way], left: Sequence[Way] = ()) -> list[Planned]:
         """What each of the ways will cost, parents before what is below them, and that those `left` cost nothing.
@@ -113,6 +144,7 @@ class RequestPlan:
                         requests=1,
                         is_exact=True,
                         unreadable=told,
+                        age_minutes=age_minutes(way.entity),
                     )
                 finally:
                     self.done += 1
@@ -124,7 +156,14 @@ class RequestPlan:
         parents = self._planned.get(way.chain.names[-1])
         left = (parents.records if parents else None) or 0
         return Planned(
-            entity=way.entity.name, way=_named(way), lists=0, records=None, requests=0, is_exact=True, left=left
+            entity=way.entity.name,
+            way=_named(way),
+            lists=0,
+            records=None,
+            requests=0,
+            is_exact=True,
+            left=left,
+            age_minutes=age_minutes(way.entity),
         )
 
     async def _list(self, way: Way) -> Planned:
@@ -140,6 +179,7 @@ class RequestPlan:
             records=counted,
             requests=self._pages(counted or 0, window) + (_compared(entity, counted) if way.mode == "full" else 0),
             is_exact=counted is not None and not (window.is_bounded and counted > self.settings.part_records),
+            age_minutes=age_minutes(entity),
         )
 
     async def _below(self, way: Way, chain: Chain, *, is_mirrored: bool) -> Planned:
@@ -176,6 +216,8 @@ class RequestPlan:
             requests=requests,
             is_exact=False,
             left=left,
+            age_minutes=age_minutes(way.entity),
+            has_more_in_a_night=self.is_nightly and _has_uncounted_days(chain.levels[-1]),
         )
 
     async def _lists_read(self, way: Way, level: Level, parents: int) -> tuple[int, int]:
@@ -209,7 +251,7 @@ class RequestPlan:
 
     async def _count_at(self, parent: Entity, at: str, *, since: datetime | None, until: datetime) -> int | None:
         """The records with their time `at` between these; None if PCO cannot be asked for them."""
-        if parent.list_path is None or not can_be_ranged(parent, at):
+        if parent.list_path is None or not _is_counted(parent, at):
             return None
         return await self._count(parent, parent.list_path, Window(attribute=at, since=since, until=until))
 
@@ -228,27 +270,34 @@ class RequestPlan:
         return None if path is None else await self._count(level.entity, path, WHOLE)
 
     async def _sampled(self, root: Entity, path: str, count: int) -> list[str]:
-        if root.name not in self._samples:
-            places = sorted({count * number // SAMPLES for number in range(SAMPLES)}) if count else []
-            pages = [await self._ask(root, path, place, ()) for place in places]
-            self._samples[root.name] = [str(record["id"]) for page in pages for record in page.records]
-        return self._samples[root.name]
+        places = sorted({count * number // SAMPLES for number in range(SAMPLES)}) if count else []
+        pages = [await self._ask(root, path, place, ()) for place in places]
+        return [str(record["id"]) for page in pages for record in page.records]
 
     async def _count(self, entity: Entity, path: str, window: Window) -> int | None:
-        key = (path, window.where())
-        if key not in self._counts:
-            page = await self._ask(entity, path, 0, window.where())
-            self._counts[key] = page.total_count
-        return self._counts[key]
+        counted: int | None = (await self._ask(entity, path, 0, window.where())).total_count
+        return counted
 
     async def _ask(self, entity: Entity, path: str, offset: int, where: tuple[Where, ...]) -> Any:
-        request = PageRequest(path=path, api_version=entity.api_version, offset=offset, per_page=1, where=where)
-        return (await self.client.fetch_page(request, expected_type=entity.resource)).page
+        key = (path, offset, where)
+        if key not in self._answers:
+            request = PageRequest(path=path, api_version=entity.api_version, offset=offset, per_page=1, where=where)
+            self._answers[key] = (await self.client.fetch_page(request, expected_type=entity.resource)).page
+        return self._answers[key]
 
     def _pages(self, records: int, window: Window) -> int:
         return pages_of(
             records, window=window, page_size=self.settings.page_size, part_records=self.settings.part_records
         )
+
+
+def _has_uncounted_days(level: Level) -> bool:
+    hot = load_due_rules().of(level.entity).hot
+    return hot is not None and not _is_counted(level.parent, hot.at)
+
+
+def _is_counted(parent: Entity, at: str) -> bool:
+    return parent.list_path is not None and can_be_ranged(parent, at)
 
 
 def _estimated(lists: int, children: Sequence[int]) -> int | None:

@@ -106,7 +106,7 @@ def _night(
     sent, seconds = _run(simulator, workers, "rest", epoch, include, budget=budget)
     waiting = asyncio.run(_result(workers.database, epoch))["waiting"]
     told = {
-        "announced": min(plan.requests, budget),
+        "announced": plan.night.sent(budget) if plan.night else 0,
         "sent": sent,
         "budget": budget,
         "overdue": waiting["lists"],

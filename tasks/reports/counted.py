@@ -2,10 +2,16 @@
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 page`, `1,200 pages`, `2 children`, `3 entries`."""
+    """`1 page`, `1,200 pages`, `2 children`, `3 entries`, `4 days`."""
     if number == 1:
         return f"1 {thing}"
-    many = "children" if thing == "child" else f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    many = (
+        "children"
+        if thing == "child"
+        else f"{thing[:-1]}ies"
+        if thing[-1] == "y" and thing[-2] not in "aeiou"
+        else f"{thing}s"
+    )
     return f"{number:,} {many}"
 
 

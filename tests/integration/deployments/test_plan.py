@@ -1,19 +1,24 @@
 """What `plan` announces: by the way in which parents are read themselves, and with what is left to the nights."""
 
+import io
+import json
+import re
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 from sqlalchemy import text
 
 from benchmarks.workloads.large_plan import MOST_IN_A_NIGHT, MOST_IN_FULL, large_church
-from deployments.operations.plan import make_plan
+from deployments.operations.plan import ChurchPlan, Night, make_plan, show_plan
 from pco_simulator.testing import SimulatorProcess
 from pco_store.database import Database
+from pco_walks.ways import OrganizationMode
 from tasks.request_plan import Planned
 
 ORG = "grace"
 CARDS = 2_000
-_planned: dict[tuple[str, ...], dict[str, Planned]] = {}
+_made: dict[tuple[str, ...], ChurchPlan] = {}
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +41,16 @@ def connected(
     monkeypatch.setenv("PCO_SYNC_PCO_BASE_URL", large.base_url)
 
 
-async def plan(mode: str, *include: str) -> dict[str, Planned]:
-    """By entity. It is the same each time, and a plan of everything takes seconds."""
-    if (mode, *include) not in _planned:
-        made = await make_plan(ORG, mode, list(include), [])  # type: ignore[arg-type]
-        _planned[mode, *include] = {one.entity: one for one in made.planned}
-    return _planned[mode, *include]
+async def made(mode: OrganizationMode, *include: str) -> ChurchPlan:
+    """It is the same each time, and a plan of everything takes seconds."""
+    if (mode, *include) not in _made:
+        _made[mode, *include] = await make_plan(ORG, mode, list(include), [])
+    return _made[mode, *include]
+
+
+async def plan(mode: OrganizationMode, *include: str) -> dict[str, Planned]:
+    """By entity."""
+    return {one.entity: one for one in (await made(mode, *include)).planned}
 
 
 async def test_a_large_church_is_read_in_an_evening_and_its_night_in_less_than_an_hour() -> None:
@@ -113,3 +122,72 @@ async def test_what_is_excluded_is_not_said_to_be_read_where_the_church_does_not
             {"org_id": ORG},
         )
     assert await in_vain() == []
+
+
+async def test_the_plan_of_a_full_sync_shows_a_night_and_a_quiet_day_of_each_kind_and_in_sum() -> None:
+    full, night = await made("full"), await made("rest")
+    assert full.night == night.night
+    assert full.night is not None
+    nightly = {one.entity: one.requests for one in night.planned}
+    assert {one.entity: one.night for one in full.planned if one.night} == nightly
+    assert (full.night.due, full.lists_of_a_delta) == (sum(nightly.values()), 48)
+    assert full.day == 96 * 48 + 6_000, "the budget is less than what is due"
+    by_entity = {one.entity: one for one in full.planned}
+    day = 24 * 60
+    assert {name: (by_entity[name].day, by_entity[name].age_minutes) for name in ("people.Email", "groups.Person")} == {
+        "people.Email": (96, 15),
+        "groups.Person": (nightly["groups.Person"], day),
+    }
+    assert by_entity["groups.Membership"].age_minutes == 14 * day
+    assert by_entity["people.ConnectedPerson"].age_minutes == 56 * day
+
+
+async def test_a_night_costs_its_budget_at_most_but_for_the_lists_at_top_level() -> None:
+    assert [Night(due=700, at_top=100).sent(budget) for budget in (1_000, 500, 50)] == [700, 500, 100]
+    made_at_night = await made("rest")
+    assert made_at_night.night is not None
+    assert made_at_night.night.sent(6_000) == 6_000 < made_at_night.requests == made_at_night.night.due
+    at_top = [one.requests for one in made_at_night.planned if not one.way.startswith("below")]
+    assert made_at_night.night.at_top == sum(at_top)
+
+
+async def test_what_pco_cannot_count_is_named() -> None:
+    planned = (await plan("rest")).values()
+    assert {one.entity for one in planned if one.has_more_in_a_night} == {
+        "services.Item",
+        "services.NeededPosition",
+        "services.PlanPerson",
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("delta", ["the delta sync", "reads 48 lists in full, for the first time"]),
+        (
+            "full",
+            ["the full sync", "leaves", "due: lists get older", "a quiet day", "~10,608", "96 deltas of 48 lists"],
+        ),
+        (
+            "rest",
+            ["a night", "~6,000", "due: lists get older", "services.PlanPerson that a night", "age:", "56 days"],
+        ),
+    ],
+)
+async def test_the_sums_of_a_plan_are_read_on_80_columns(mode: OrganizationMode, told: list[str]) -> None:
+    terminal = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None, legacy_windows=False)
+    await show_plan(ORG, mode, [], [], terminal, as_json=False)
+    shown = re.sub(r"\x1b\[\w+", "", terminal.file.getvalue())  # type: ignore[attr-defined]
+    assert max(map(len, shown.splitlines())) <= 80
+    for one in told:
+        assert one in " ".join(shown.split())
+
+
+async def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    await show_plan(ORG, "full", ["groups.Group", "people.Email"], [], Console(file=io.StringIO()), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    ways = {one["entity"]: one for one in told["ways"]}
+    assert told["night"] == {"due": 16, "budget": 6_000, "requests": 16}
+    assert told["day"] == {"deltas": 96, "lists": 1, "requests": 96 + 16}
+    assert (ways["groups.Group"]["night"], ways["groups.Group"]["age_minutes"]) == (15, 24 * 60)
+    assert (ways["people.Email"]["night"], ways["people.Email"]["day"]) == (0, 96)

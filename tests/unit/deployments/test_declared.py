@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deployments.provisioning.declared import DeclarationError, declared_deployments, declared_pool
 from deployments.provisioning.names import DEPLOYMENTS, WORK_POOL
+from flows.parameters import NIGHTLY_REQUESTS
+from tasks.request_plan import DELTA_MINUTES
 
 ONE = "{name: nightly, entrypoint: 'flows/sync_entity.py:sync_entity', work_pool: {name: %s}}"
 
@@ -13,6 +16,14 @@ ONE = "{name: nightly, entrypoint: 'flows/sync_entity.py:sync_entity', work_pool
 def test_the_file_that_is_shipped_declares_our_names() -> None:
     assert {pool: sorted(found) for pool, found in declared_deployments().items()} == {WORK_POOL: sorted(DEPLOYMENTS)}
     assert declared_pool() == WORK_POOL
+
+
+def test_plan_counts_on_the_schedules_of_the_file_that_is_shipped() -> None:
+    file = yaml.safe_load(Path("prefect.yaml").read_text(encoding="utf-8"))
+    declared = next(one for one in file["deployments"] if one["name"] == "sync-all-churches")
+    schedules = {one["slug"]: one for one in declared["schedules"]}
+    assert schedules["deltas"]["interval"] == 60 * DELTA_MINUTES
+    assert schedules["nightly"]["parameters"]["budget"] == NIGHTLY_REQUESTS
 
 
 def test_a_renamed_pool_is_known_by_its_new_name(tmp_path: Path) -> None:

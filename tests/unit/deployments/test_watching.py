@@ -51,6 +51,7 @@ def test_one_of_a_thing_is_no_plural() -> None:
     )
     assert [counted(number, "query") for number in (0, 1, 1200)] == ["0 queries", "1 query", "1,200 queries"]
     assert counted(2, "child") == "2 children"
+    assert counted(14, "day") == "14 days"
     assert [there_are(number, "record") for number in (1, 2)] == ["1 record is", "2 records are"]
 
 
