@@ -42,9 +42,9 @@ class DueRule:
     `watch` are attributes of the parent, or its relationships to many: a change of one makes the list due. `only`: an
     attribute of the parent without which the list is empty for certain; `only_after`: one before whose time it is.
     `rare` ones are read after all others, and a full sync leaves them to the nights unless patterns choose them; what
-    is below a rare kind is rare, too. `named_by` are an entity and a column each: a full sync wants the lists of the
-    parents whose ids stand there, and leaves the others to the nights. `ways` are chains of parents that tell the same,
-    the one that is usually the cheapest first.
+    is below a rare kind is rare, too. `named_by` are an entity and a column each: patterns other than the kind's
+    name choose the lists of the parents whose ids stand there, and leave the others to the nights. `ways` are chains of
+    parents that tell the same, the one that is usually the cheapest first.
     """
 
     every_days: int

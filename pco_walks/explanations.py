@@ -128,13 +128,16 @@ def _when_due(level: Level) -> str:
         told.append(f"a full sync without patterns reads those of {first} to {last} days after it, and what is due")
     if rule.named_by:
         named = " or ".join(f"{column} of {entity}" for entity, column in rule.named_by)
-        told.append(f"a full sync that does not name the kind itself reads those of a {named}, and what is due")
+        told.append(
+            "a full sync whose patterns choose it, but do not name the kind itself, reads those of a "
+            f"{named}, and what is due"
+        )
     if rule.only is not None:
         told.append(f"where {rule.only} of the {parent} is true, for all others are empty")
     if rule.only_after is not None:
         told.append(f"from its {rule.only_after} on, for before it is empty")
     if rule.is_rare:
-        told.append("after everything else; a full sync that does not name it leaves it to the nights")
+        told.append("after everything else; a full sync without patterns leaves it to the nights")
     return "; ".join(told)
 
 

@@ -168,7 +168,7 @@ def test_what_the_mirror_counts_chooses_the_parents() -> None:
         ("groups.Membership", "once in 14 days; earlier when memberships_count of the groups.Group changes"),
         ("groups.Attendance", "once in 14 days; and 1, 2, 3, 7, 14, 28 days after its starts_at"),
         ("giving.DesignationRefund", "once in 14 days; where refunded of the giving.Donation is true"),
-        ("people.ConnectedPerson", "once in 56 days; after everything else"),
+        ("people.ConnectedPerson", "once in 56 days; after everything else; a full sync without patterns leaves it"),
         (
             "groups.RSVP",
             "once in 56 days; and -7, -1, 1 days after its starts_at; a full sync without patterns reads those of "
@@ -176,8 +176,9 @@ def test_what_the_mirror_counts_chooses_the_parents() -> None:
         ),
         (
             "people.WorkflowAssigneeWorkflowSummary",
-            "once in 56 days; a full sync that does not name the kind itself reads those of a person_id of "
-            "people.WorkflowAssigneeSummary or assignee_id of people.WorkflowCard",
+            "once in 56 days; a full sync whose patterns choose it, but do not name the kind itself, reads those of a "
+            "person_id of people.WorkflowAssigneeSummary or assignee_id of people.WorkflowCard, and what is due; after "
+            "everything else; a full sync without patterns leaves it to the nights",
         ),
     ],
 )
