@@ -1,4 +1,4 @@
-"""`plan`: what a sync would cost."""
+"""`plan`: what a sync would cost, and the days after it."""
 
 from deployments.environment import find_servers
 from deployments.interrupts import interrupts
@@ -9,7 +9,7 @@ from deployments.terminal import terminal
 def plan(
     org_id: OrgId, /, *, mode: ChurchMode = "full", include: Include = (), exclude: Exclude = (), json: Json = False
 ) -> int:
-    """Ask Planning Center for counts, and report what a sync of a church would cost."""
+    """Ask Planning Center for counts, and report what a sync of a church would cost, and each day after it."""
     find_servers()
     from deployments.operations.plan import show_plan
 
