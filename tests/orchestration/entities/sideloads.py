@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 from prefect.client.schemas.objects import State
 
+from pco_catalog.catalog import load_catalog
+from tests import likeness
 from tests.church import Church
 from tests.plain_http import NOBODY
 
@@ -31,10 +33,15 @@ def lapse(giving: Church, kind: str, **rule: Any) -> None:
 
 
 def differences(giving: Church) -> list[str]:
-    """Of values, and of owners."""
-    owners = {one["id"]: one["donation_id"] for one in giving.rows(DESIGNATIONS) if one["_deleted_at"] is None}
-    others = [] if len(owners) > 1000 or owners == owners_now(giving) else ["the owners of some designations"]
-    return [*others, *(one for kind in (DONATIONS, *KINDS) for one in giving.differences(kind))]
+    """Of values, and of owners. A designation whose donation is gone is in no list any more."""
+    rows, now = giving.rows(DESIGNATIONS), owners_now(giving)
+    owners = {one["id"]: one["donation_id"] for one in rows if one["_deleted_at"] is None}
+    shown = [one for one in giving.simulator.state(DESIGNATIONS) if one["id"] in now]
+    return [
+        *([] if owners == now else ["the owners of some designations"]),
+        *likeness.differences(shown, rows, load_catalog().entity(DESIGNATIONS)),
+        *(one for kind in (DONATIONS, *KINDS[1:]) for one in giving.differences(kind)),
+    ]
 
 
 def asked(giving: Church, *, below: bool = False) -> list[str]:
@@ -55,8 +62,12 @@ def owners_now(giving: Church) -> dict[str, str]:
         verify=NOBODY, auth=(world.app_id, world.secret), base_url=world.base_url, trust_env=False
     ) as http:
         for donation in world.state(DONATIONS):
-            answer = http.get(f"{PATH}/{donation['id']}/designations", params={"per_page": 100})
-            found |= dict.fromkeys((one["id"] for one in answer.json()["data"]), donation["id"])
+            offset: int | None = 0
+            while offset is not None:
+                answer = http.get(f"{PATH}/{donation['id']}/designations", params={"per_page": 100, "offset": offset})
+                page = answer.json()
+                found |= dict.fromkeys((one["id"] for one in page["data"]), donation["id"])
+                offset = page["meta"].get("next", {}).get("offset")
     giving.simulator.reset_log()
     return found
 

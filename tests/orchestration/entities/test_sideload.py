@@ -37,6 +37,20 @@ def test_donations_bring_what_belongs_to_them(giving: Church) -> None:
     assert (again.changed, again.brought[DESIGNATIONS].changed) == (0, 0)
 
 
+def test_an_owner_of_thousands_brings_them_all_with_its_page(giving: Church) -> None:
+    owner = owner_with(giving, 1)
+    giving.simulator.churn(
+        [{"operation": "create", "entity": DESIGNATIONS, "count": 3000, "relationships": {"donation": owner}}]
+    )
+
+    summary = giving.sync(DONATIONS)
+
+    assert summary.brought[DESIGNATIONS].new > 3000
+    assert len(asked(giving)) == 3, "each page was asked for once"
+    assert len(designations_of(giving, owner)) > 3000
+    assert differences(giving) == []
+
+
 def test_asked_for_alone_it_is_read_with_its_owners(giving: Church) -> None:
     summary = giving.sync(DESIGNATIONS)
     assert summary.key.startswith("sync-entity:grace:giving.Donation:")
@@ -91,6 +105,31 @@ def test_deleted_ones_get_their_tombstones_with_their_owners_and_without(giving:
     assert summary.brought[DESIGNATIONS].missing == len(its)
     assert giving.sync(DONATIONS).brought[DESIGNATIONS].deleted == 1
     assert dead() == {lone, *its}, "it may have moved while the list was read, so it was left for the next turn"
+
+
+@pytest.mark.parametrize("place", [2, 45])
+def test_an_owner_that_is_deleted_between_two_pages_takes_with_it_what_belonged_to_it_and_nothing_else(
+    giving: Church, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Its page was read before it went, or is read without it; what stood behind it moves to the page before."""
+    monkeypatch.setenv("PCO_SYNC_PAGES_IN_FLIGHT", "1")
+    giving.sync(DONATIONS)
+    owner = giving.simulator.state(DONATIONS)[place]["id"]
+    its = designations_of(giving, owner)
+    assert its
+    # After the opening page and the last one, and before the page between them.
+    requests = len(giving.simulator.access_log())
+    change = {"operation": "delete", "entity": DONATIONS, "id": owner, "after_request": requests + 2}
+    giving.simulator.churn([change])
+
+    giving.sync(DONATIONS)
+    assert owner not in {one["id"] for one in giving.simulator.state(DONATIONS)}
+    giving.sync(DONATIONS)
+
+    assert differences(giving) == []
+    reasons = {one["id"]: one["_deleted_reason"] for one in giving.rows(DESIGNATIONS) if one["_deleted_at"]}
+    assert reasons == dict.fromkeys(its, "with its owner")
+    assert [one["id"] for one in giving.rows(DONATIONS) if one["_deleted_at"]] == [owner]
 
 
 def test_a_kind_of_which_an_owner_has_one_is_looked_for_by_its_id(giving: Church) -> None:
@@ -209,6 +248,10 @@ def test_a_turn_that_an_older_version_has_opened_stays_what_it_was(giving: Churc
     assert summary.continued
     assert summary.brought == {}
     assert {"include" in one for one in asked(giving)} == {False}
+    assert giving.differences(DONATIONS) == []
+
+    assert giving.sync(DONATIONS).brought.keys() == {*KINDS}, "the next turn is this version's"
+    assert differences(giving) == []
 
 
 def test_what_cannot_be_a_row_stands_aside_with_its_owner_and_is_replayed_there(giving: Church) -> None:
@@ -233,4 +276,14 @@ def test_what_belongs_to_a_record_that_stands_aside_is_mirrored(giving: Church) 
     giving.simulator.faults([{"kind": "attributes-list", "record_id": owner, "path": PATH, **ALWAYS}])
     assert ended(giving).name == "CompletedWithQuarantine"
     assert giving.sql("SELECT entity, record_id FROM sync.quarantine WHERE resolved_at IS NULL") == [(DONATIONS, owner)]
-    assert len(designations_of(giving, owner)) >= 2
+    its = designations_of(giving, owner)
+    assert len(its) >= 2
+
+    for _ in range(2):
+        assert ended(giving).name == "CompletedWithQuarantine"
+    assert designations_of(giving, owner) == its, "two full readings that show its owner to nobody bury none of it"
+    giving.simulator.faults([])
+    giving.sql("UPDATE sync.quarantine SET created_at = created_at - interval '1 minute'")
+    assert ended(giving).name == "Completed"
+    assert giving.sql("SELECT entity FROM sync.quarantine WHERE resolved_at IS NULL") == []
+    assert differences(giving) == []
