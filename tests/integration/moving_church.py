@@ -28,11 +28,14 @@ from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.members import members_of
 from pco_store.ledger.openings import Opened, RunRequest
-from pco_store.ledger.runs import RunWindow
+from pco_store.ledger.runs import RunWindow, finish_run
 from pco_store.mirror.tables import mirror_table
 from pco_walks.part_walks import PartWalks
 from pco_walks.parts import Part
 from pco_walks.window import Mode, Window, choose_window
+from tasks.deletions.from_a_list import find_deletions
+from tasks.deletions.with_owners import find_deletions_with_owners
+from tasks.lifespan import Resources
 from tasks.pages.apply_page import apply_page
 from tasks.pages.collection import read_collection
 from tasks.pages.page_ref import PageRef
@@ -40,6 +43,7 @@ from tasks.pages.processing import PageProcessing
 from tasks.pages.run_walk import companion_of
 from tasks.pages.sync_context import SyncContext, entered
 from tasks.patient_client import PatientClient
+from tasks.verification.includes import distrust_short_includes
 from tests.plain_http import NOBODY
 
 RECORDS = 23
@@ -108,8 +112,10 @@ class Church:
             elif place % RECORDS < len(ids):
                 change.apply(self.simulator.world)
 
-    async def read(self, mode: Mode, *, since: datetime | None = None) -> SyncContext:
-        """One run of the walk, as the flow does it."""
+    async def read(
+        self, mode: Mode, *, since: datetime | None = None, resources: Resources | None = None
+    ) -> SyncContext:
+        """One run of the walk, as the flow does it; with `resources` to its end, deletions included."""
         entity = load_catalog().entity(self.walked.entity)
         now = datetime.now(UTC)
         window = choose_window(entity, mode=mode, until=now, watermark=since)
@@ -142,6 +148,8 @@ class Church:
 
             with entered(sync):
                 await read_collection(walks, sync, processing=PageProcessing(whole=once, part=once))
+            if resources is not None:
+                await _complete(resources, sync)
             await lease.release()
             return sync
 
@@ -171,6 +179,15 @@ class Church:
             lease_seconds=30,
             sideloads=load_catalog().brought_by(self.walked.entity),
         )
+
+
+async def _complete(resources: Resources, sync: SyncContext) -> None:
+    await find_deletions(resources, sync, many="stop")
+    await distrust_short_includes(resources, sync)
+    for one in sync.companions.values():
+        await find_deletions_with_owners(resources, sync, one, many="stop")
+    async with resources.database.transaction() as connection:
+        await finish_run(connection, sync.run, "completed")
 
 
 def church(walked: Walked, store: Database, seed: int) -> Church:

@@ -158,7 +158,13 @@ class FanOutChurch:
 
 @asynccontextmanager
 async def fan_out_church(
-    simulator: SimulatorProcess, entity: str, *, below: tuple[str, ...] = (), database_url: str, redis_url: str
+    simulator: SimulatorProcess,
+    entity: str,
+    *,
+    below: tuple[str, ...] = (),
+    database_url: str,
+    redis_url: str,
+    page_size: int = 100,
 ) -> AsyncIterator[FanOutChurch]:
     """The church that the simulator serves, in an empty mirror."""
     settings = SyncSettings(
@@ -168,6 +174,7 @@ async def fan_out_church(
         application_id=SecretStr(simulator.app_id),
         secret=SecretStr(simulator.secret),
         pco_base_url=simulator.base_url,
+        page_size=page_size,
         retry_first_seconds=0.01,
         retry_total_seconds=0.03,
     )

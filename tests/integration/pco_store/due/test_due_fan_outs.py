@@ -1,5 +1,6 @@
 """A night reads some lists: what they do not show any more is gone, and of all others nothing is concluded."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -65,11 +66,30 @@ async def test_only_what_is_due_is_read_and_no_parent_is_listed(church: FanOutCh
     assert due == 0
 
 
-async def test_the_budget_ends_after_the_list_in_which_it_ends(church: FanOutChurch, world: SimulatorProcess) -> None:
-    await church.run_due("night", *(group(world, place) for place in range(4)), most_requests=2)
-    assert len(lists_read(world)) == 2
-    ((due,),) = await church.sql("SELECT count(*) FROM sync.lists WHERE due_at <= now()")
-    assert due == 2
+async def test_the_budget_ends_after_the_list_in_which_it_ends(
+    world: SimulatorProcess, database_url: str, redis_url: str
+) -> None:
+    """A list takes four requests. The budget ends in the second one, of which no page is left out."""
+    async with fan_out_church(
+        world, MEMBERSHIPS, database_url=database_url, redis_url=redis_url, page_size=4
+    ) as church:
+        await church.run("first")
+        assert [tuple(row) for row in await church.sql("SELECT DISTINCT requests FROM sync.lists")] == [(4,)]
+        delete(world, *(memberships_of(world, place)[0] for place in range(4)))
+        world.reset_log()
+
+        root = await church.run_due("night", *(group(world, place) for place in range(4)), most_requests=5)
+
+        read = Counter(lists_read(world))
+        assert sorted(read.values()) == [4, 4]
+        ((due,),) = await church.sql("SELECT count(*) FROM sync.lists WHERE due_at <= now()")
+        assert due == 2
+        assert await church.find_deletions(root) == Deletions(verdict="confirmed", missing=2, deleted=2)
+
+        world.reset_log()
+        await church.find_deletions(await church.run_due("next night", most_requests=5))
+        assert read.keys().isdisjoint(lists_read(world))
+        assert await church.differences() == []
 
 
 async def test_what_is_gone_from_a_list_that_was_read_gets_its_tombstone_and_what_was_not_read_is_left_alone(
@@ -117,6 +137,8 @@ async def test_a_record_that_moves_between_two_lists_while_both_are_read_lives(
     assert moved in memberships_of(world, target), "it has moved after the first request"
     await church.find_deletions(root)
     assert await church.buried() == set()
+    await church.find_deletions(await church.run_due("next night", group(world, source), group(world, target)))
+    assert await church.differences() == []
 
 
 async def test_the_last_member_that_leaves_is_gone_though_no_list_of_the_night_shows_a_witness(

@@ -91,6 +91,43 @@ async def test_a_record_that_only_its_parents_lists_show_stays_until_it_has_left
     assert await app_users.buried() == set()
 
 
+async def test_a_night_buries_what_two_parents_share_when_the_second_one_does_not_list_it_either(
+    app_users: FanOutChurch, world: SimulatorProcess
+) -> None:
+    one, (left, kept) = first(world, APP_USER), owners(world, "api.ConnectedApplication")[:2]
+    share(world, APP_USER, "connected_application", [kept])
+    assert await app_users.find_deletions(await app_users.run_due("night", left)) == Deletions()
+    assert await links(app_users, one) == {kept: True}
+    assert await app_users.differences() == []
+
+    world.churn([{"operation": "delete", "entity": APP_USER, "id": one}])
+    assert await app_users.find_deletions(await app_users.run_due("next night", left)) == Deletions()
+    found = await app_users.find_deletions(await app_users.run_due("third night", kept))
+    assert found == Deletions(verdict="confirmed", missing=1, deleted=1)
+    assert await app_users.buried() == {one}
+    assert await app_users.differences() == []
+
+
+async def test_a_parent_that_is_gone_takes_with_it_what_nobody_else_lists(
+    app_users: FanOutChurch, world: SimulatorProcess
+) -> None:
+    one, (gone, kept) = first(world, APP_USER), owners(world, "api.ConnectedApplication")[:2]
+    alone = str(world.state(APP_USER)[1]["id"])
+    change = {"entity": APP_USER, "id": alone}
+    world.churn([{"operation": "edit", **change, "relationships": {"connected_application": [gone]}}])
+    await read(app_users, "second")
+    assert await links(app_users, alone) == {gone: True}
+    world.churn([{"operation": "delete", **change}])
+    world.churn([{"operation": "delete", "entity": "api.ConnectedApplication", "id": gone}])
+    await app_users.sql("UPDATE api.connected_application SET _deleted_at = now() WHERE id = :gone", gone=gone)
+
+    await app_users.find_deletions(await app_users.run_due("night"))
+
+    assert await app_users.buried() == {alone}
+    assert await links(app_users, one) == {kept: True}
+    assert await app_users.differences() == []
+
+
 async def test_a_tag_that_leaves_its_last_group_stays_as_long_as_its_tag_group_lists_it(
     tags: FanOutChurch, world: SimulatorProcess
 ) -> None:
