@@ -8,6 +8,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.sync_child import sync_child
+from flows.sync_children import sync_children
 from flows.sync_entity import NotIncludedError
 from flows.sync_organization import sync_organization
 from tests.church import Church
@@ -196,19 +197,36 @@ def test_own_lists_that_nobody_may_read_say_nothing_against_what_came_with_their
     assert differences(giving) == []
 
 
+@pytest.mark.parametrize("fails", [dropped, cut])
 def test_a_church_reads_below_each_owner_what_does_not_come_with_them(
-    giving: Church, monkeypatch: pytest.MonkeyPatch
+    giving: Church, monkeypatch: pytest.MonkeyPatch, fails: Callable[[Church], None]
 ) -> None:
+    """The children run here; the deployment only has them submitted."""
+    giving.sync(DONATIONS)
+    owner = owner_with(giving, 2)
+    gone, moved, *_ = designations_of(giving, owner)
+    other = next(one["donation_id"] for one in giving.rows(DESIGNATIONS) if one["donation_id"] != owner)
+    edited = {"operation": "edit", "entity": DESIGNATIONS, "id": moved, "relationships": {"donation": other}}
+    giving.simulator.churn([{"operation": "delete", "entity": DESIGNATIONS, "id": gone}, edited])
     monkeypatch.setenv("PCO_SYNC_CHILD_DEPLOYMENT", f"{sync_child.name}/nobody-runs-it")
     asyncio.run(deploy(sync_child, "nobody-runs-it"))
-    cut(giving)
+    giving.simulator.reset_log()
+    fails(giving)
 
     summary = sync_organization(giving.org_id, include=[DESIGNATIONS], wait=False)
 
     told = {one.entity: one.outcome for one in summary.entities}
     assert told == {DONATIONS: "completed", DESIGNATIONS: "spreading", **dict.fromkeys(KINDS[1:], "completed")}
-    ((keys, scopes),) = giving.sql(
-        "SELECT count(*), count(DISTINCT scope) FROM sync.runs WHERE parent_run_id IS NOT NULL AND entity = :entity",
-        entity=DESIGNATIONS,
+    below = giving.sql(
+        "SELECT scope FROM sync.runs WHERE parent_run_id IS NOT NULL AND entity = :entity", entity=DESIGNATIONS
     )
-    assert (keys, scopes) == (90, 90)
+    scopes = {one.scope for one in below}
+    assert len(below) == len(scopes) == 90
+
+    sync_child(giving.org_id, DESIGNATIONS, parents=sorted(scopes), epoch=summary.epoch)
+    fan_out = sync_children(giving.org_id, DESIGNATIONS, epoch=summary.epoch)
+
+    assert (fan_out.children, fan_out.done, fan_out.missing, fan_out.deleted) == (90, 90, 1, 1)
+    assert [one["id"] for one in giving.rows(DESIGNATIONS) if one["_deleted_at"]] == [gone]
+    giving.simulator.faults([])
+    assert differences(giving) == []
