@@ -4,8 +4,9 @@ A list is due once in the period of its kind, at a time of its own within the pe
 an hour becomes due over two weeks, none later than a period after it was read, and from then on in equal steps. A hot
 window, or a change of the parent that was seen after the last reading, makes it due earlier. A day of a hot window that
 was missed is made up for by the next one, so that hot lists in a small budget do not keep the rest from being read. A
-list whose parent is gone is due once more, unless it was read since. One that nobody has read is due at once if a full
-sync wants it, and else at its place within the first period.
+list whose parent is gone is due once more, unless it was read since; and any list that no longer shows what nobody has
+decided about (`readings.keep_due`). One that nobody has read is due at once if a full sync wants it, and else at its
+place within the first period.
 """
 
 from dataclasses import dataclass
@@ -87,9 +88,9 @@ def _statement(kind: DueKind) -> str:
                          AND (NOT parent.is_open OR parent.written_at > known.last_read_at))
                     THEN moment.now ELSE known.changed_at END AS changed_at,
                 parent.version IS NULL OR (NOT parent.is_open AND (known.path IS NULL OR coalesce(
-                    coalesce(known.parent_seen = parent.version, true) AND known.last_read_at >= CASE
-                        WHEN known.parent_seen IS NULL THEN coalesce(parent.closed_at, '-infinity')
-                        ELSE coalesce(known.changed_at, '-infinity') END, false))) AS is_over
+                    coalesce(known.parent_seen = parent.version, true) AND known.last_read_at >= coalesce(greatest(
+                        CASE WHEN known.parent_seen IS NULL THEN parent.closed_at END, known.changed_at), '-infinity'),
+                    false))) AS is_over
             FROM moment, parent
             FULL JOIN (SELECT * FROM sync.lists WHERE org_id = :org_id AND path = :path) AS known USING (scope)),
         forgotten AS (

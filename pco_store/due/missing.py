@@ -4,6 +4,7 @@ A record of one parent is missing if that parent's list was read and did not sho
 missing if no list is known that may still show it. A parent that is gone lists nothing.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -74,19 +75,25 @@ async def known_records(
     return tuple((row.scope, row.id) for row in found)
 
 
-async def forget_read_links(connection: AsyncConnection, org_id: str, root_id: int, level: Level) -> None:
-    """What the lists that were read do not show is decided: the links that said so are not needed any more."""
+async def forget_read_links(
+    connection: AsyncConnection, org_id: str, root_id: int, level: Level, *, besides: Sequence[str] = ()
+) -> None:
+    """What the lists that were read do not show is decided: the links that said so are not needed any more.
+
+    But for the records `besides`, about which nothing is decided.
+    """
     await connection.execute(
         text(
             """
             DELETE FROM sync.links AS link USING sync.runs AS child
             WHERE child.parent_run_id = :root_id AND child.entity = :entity AND link.org_id = :org_id
                 AND link.entity = :entity AND link.parent = :parent AND link.list = :list AND link.scope = child.scope
+                AND link.id <> ALL(CAST(:besides AS text[]))
                 AND ((child.state = 'completed' AND link.unlisted_at IS NOT NULL)
                      OR (child.state = 'absent' AND link.seen_at < child.started_at))
             """
         ),
-        {"root_id": root_id, **_names(org_id, level)},
+        {"root_id": root_id, "besides": list(besides), **_names(org_id, level)},
     )
 
 

@@ -1,17 +1,19 @@
 """Notes which lists fan-outs have read: from their children, which the ledger keeps until they are noted.
 
 A list counts as read when its child was written down, for its request came later; so it is never thought younger than
-it is, and a change of its parent that is seen meanwhile makes it due again.
+it is, and a change of its parent that is seen meanwhile makes it due again. So does what it no longer showed, until
+that is decided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
-from pco_catalog.chains import Chain, level_of_list
+from pco_catalog.chains import Chain, Level, level_of_list
+from pco_catalog.due_lists import DAY_SECONDS
 from pco_store.due.lists import DueKind, due_kind, list_values, refresh_lists
 
 _NOTE: Final = """
@@ -53,6 +55,33 @@ async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
         )
         if noted.rowcount:
             await refresh_lists(connection, root.org_id, kind)
+
+
+async def keep_due(connection: AsyncConnection, root_id: int, level: Level, scopes: Collection[str]) -> None:
+    """Of these lists, those that a fan-out has read are due again, as if their parents had just changed.
+
+    Also those of parents that are gone, which are forgotten once they are read.
+    """
+    await connection.execute(
+        text(
+            """
+            INSERT INTO sync.lists AS list (org_id, entity, path, scope, last_read_at, due_at, pace_seconds, changed_at)
+            SELECT org_id, entity, :path, scope, started_at, now(), :day, now() FROM sync.runs
+            WHERE parent_run_id = :root_id AND entity = :entity AND state IN ('completed', 'absent')
+                AND scope = ANY(CAST(:scopes AS text[]))
+            ORDER BY scope
+            ON CONFLICT (org_id, path, scope) DO UPDATE
+            SET due_at = excluded.due_at, pace_seconds = excluded.pace_seconds, changed_at = excluded.changed_at
+            """
+        ),
+        {
+            "root_id": root_id,
+            "entity": level.entity.name,
+            "path": level.path,
+            "day": DAY_SECONDS,
+            "scopes": sorted(scopes),
+        },
+    )
 
 
 async def read_before(connection: AsyncConnection, org_id: str, entities: Sequence[str]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
 from pco_store.ledger.deletions.answers import forget_answers
-from pco_store.ledger.deletions.missing import ReadLists
+from pco_store.ledger.deletions.missing import ReadLists, find_missing, read_owners
 from pco_store.ledger.deletions.missing_below import (
     find_missing_below,
     former_lists,
@@ -25,7 +25,7 @@ from pco_store.ledger.results import keep_deletions
 from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table
 from tasks.deletions.absence import Absent, Asking, Checkpoints
-from tasks.deletions.from_a_list import Deletions, ManyDeletions, Verdict, doubt_about, told_before
+from tasks.deletions.from_a_list import DECIDED, Deletions, ManyDeletions, Verdict, doubt_about, told_before
 from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -96,7 +96,14 @@ async def find_deletions_below(
         if not missing.unread
     }
 
+    undecided = [] if verdict in DECIDED else list(paths)
+
     async def write_down(connection: AsyncConnection) -> int | None:
+        kept_due: set[str] = set()
+        for include, one in brought.companions.items():
+            if within is not None and with_owners[include].verdict not in DECIDED:
+                left = await find_missing(connection, one.run, one.table, within=within)
+                kept_due |= set((await read_owners(connection, root.org_id, one.table, level.path, left.ids)).values())
         deleted = await settle(
             connection,
             root,
@@ -105,6 +112,8 @@ async def find_deletions_below(
             missing=len(paths),
             unplaced=unplaced,
             absent=[(one.ids, one.at) for one in absent or ()],
+            undecided=undecided,
+            kept_due=kept_due,
         )
         if deleted is not None:
             await forget_answers(connection, root.run_id)

@@ -43,6 +43,8 @@ UNSETTLED: Final[dict[Verdict, str]] = {
     "parents_unread": "some parents may not be read, and what is missing may be below them",
 }
 """Verdicts by which nothing was marked as deleted, and why."""
+DECIDED: Final[tuple[Verdict, ...]] = ("none", "confirmed")
+"""The others: nothing is left to be looked for again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """What a complete fan-out did not list below any parent, and what was found out about it: once for each fan-out."""
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.ancestors import is_shared, path_below
 from pco_catalog.chains import Level
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
+from pco_store.due.readings import keep_due
+from pco_store.ledger.deletions.missing import read_owners
 from pco_store.ledger.openings import DUE, handle_of
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.runs import RunHandle
@@ -273,6 +275,13 @@ async def _linked_scopes(
     return {row.id: row.scopes for row in links}
 
 
+async def _scopes_of(connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]) -> set[str]:
+    """The parents in whose lists these records stood."""
+    if level.is_shared:
+        return {one for scopes in (await _linked_scopes(connection, root, level, ids)).values() for one in scopes}
+    return set((await read_owners(connection, root.org_id, mirror_table(level.entity), level.path, ids)).values())
+
+
 async def settle(
     connection: AsyncConnection,
     root: RunHandle,
@@ -282,12 +291,16 @@ async def settle(
     missing: int,
     unplaced: int = 0,
     absent: Sequence[tuple[Sequence[str], datetime]] = (),
+    undecided: Sequence[str] = (),
+    kept_due: Collection[str] = (),
 ) -> int | None:
     """Give the absent ones their tombstones, and write down what was found out, once; how many got one.
 
     `absent` has them by when they were last looked for; `unplaced` are missing, too, and nobody knows where they were
-    listed. What stood in no list is forgotten if all is decided. None, and nothing is done, if children were added or
-    revived meanwhile, or somebody else has settled it.
+    listed. What stood in no list is forgotten if all is decided. The lists in which the `undecided` records stood, and
+    those in the scopes `kept_due`, stay due where only what is due is read: else their next reading would be the first
+    to miss them again, and that of a parent that is gone would never come. None, and nothing is done, if children were
+    added or revived meanwhile, or somebody else has settled it.
     """
     open_still = await connection.scalar(
         text(
@@ -308,8 +321,12 @@ async def settle(
         {"told": json.dumps(told), "root_id": root.run_id},
     )
     await note_unshown(connection, root.run_id)
-    if level.is_shared and verdict in ("none", "confirmed") and root.mode == DUE:
-        await forget_read_links(connection, root.org_id, root.run_id, level)
+    if root.mode == DUE:
+        await keep_due(
+            connection, root.run_id, level, {*kept_due, *await _scopes_of(connection, root, level, undecided)}
+        )
+        if level.is_shared:
+            await forget_read_links(connection, root.org_id, root.run_id, level, besides=undecided)
     elif level.is_shared and verdict in ("none", "confirmed"):
         await forget_unlisted(connection, root.org_id, level.entity, level.path)
     return deleted

@@ -8,7 +8,7 @@ import pytest
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import chain_to, chains_to
 from pco_store.database import Database
-from pco_store.due.lists import count_unnamed, due_kind, refresh_lists
+from pco_store.due.lists import count_unnamed, due_kind, due_kind_of, refresh_lists
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
 from pco_store.mirror.links import insert_links, shared_list, unlist
 from tasks.deletions.from_a_list import Deletions
@@ -186,16 +186,69 @@ async def test_a_list_that_cannot_be_read_keeps_no_other_from_being_settled(
     assert await church.buried() == set(gone)
 
 
-async def test_many_that_are_missing_wait_for_somebody_to_decide(database_url: str, redis_url: str) -> None:
+async def due_scopes(church: FanOutChurch) -> set[str]:
+    """The lists that are due by now."""
+    async with church.resources.database.transaction() as connection:
+        await refresh_lists(connection, "grace", due_kind_of(church.chain))
+    return {row.scope for row in await church.sql("SELECT scope FROM sync.lists WHERE due_at <= now()")}
+
+
+@pytest.mark.parametrize("is_merged", [False, True], ids=["lists that lost many", "lists of parents that are gone"])
+async def test_many_that_are_missing_are_missed_every_night_until_somebody_decides(
+    database_url: str, redis_url: str, is_merged: bool
+) -> None:
     with SimulatorProcess(people=60, groups=12) as world:
         async with fan_out_church(world, MEMBERSHIPS, database_url=database_url, redis_url=redis_url) as church:
             await church.run("first")
-            delete(world, *(one["id"] for one in world.state(MEMBERSHIPS)[:60]))
-            groups = [one["id"] for one in world.state("groups.Group")]
-            found = await church.find_deletions(await church.run_due("night", *groups))
-            assert found is not None
-            assert (found.verdict, found.missing) == ("too_many", 60)
+            gone = [one for place in range(6) for one in memberships_of(world, place)]
+            lost, (kept,) = {group(world, place) for place in range(6)}, {group(world, 6)}
+            delete(world, *gone)
+            if is_merged:
+                delete(world, *lost, entity="groups.Group")
+                await church.sql(
+                    "UPDATE groups.group SET _deleted_at = now(), _deleted_reason = 'merged into ' || :kept "
+                    "WHERE id = ANY(:lost)",
+                    lost=list(lost),
+                    kept=kept,
+                )
+            for night in ("night", "next night"):
+                root = await church.run_due(night, *(lost if night == "night" else ()))
+                found = await church.find_deletions(root)
+                assert found is not None
+                assert (found.verdict, found.missing) == ("too_many", 60)
+                assert set(await states(church.resources.database, root)) == lost
+                assert await due_scopes(church) == lost
             assert await church.buried() == set()
+
+            found = await church.find_deletions(await church.run_due("decided"), many="accept")
+
+            assert found == Deletions(verdict="confirmed", missing=60, deleted=60)
+            assert await church.buried() == set(gone)
+            assert await due_scopes(church) == set()
+
+
+async def test_what_came_with_the_records_of_a_list_keeps_it_due_until_somebody_decides(
+    database_url: str, redis_url: str
+) -> None:
+    with SimulatorProcess(people=12, groups=0, volunteers=6, plans=8) as world:
+        async with fan_out_church(world, "services.Item", database_url=database_url, redis_url=redis_url) as church:
+            await church.find_deletions(await church.run("first"))
+            notes = [one["id"] for one in world.state("services.ItemNote")]
+            assert len(notes) > 60
+            delete(world, *notes[:60], entity="services.ItemNote")
+            everything = {row.scope for row in await church.sql("SELECT scope FROM sync.lists")}
+            await church.find_deletions(await church.run_due("night", *everything))
+            of_notes = "SELECT deletions FROM sync.runs WHERE epoch = 'night' AND entity = 'services.ItemNote'"
+            ((told,),) = await church.sql(f"{of_notes} AND deletions IS NOT NULL")
+            assert (told["verdict"], told["missing"]) == ("too_many", 60)
+            due = await due_scopes(church)
+            assert 0 < len(due) <= len(everything)
+
+            await church.find_deletions(await church.run_due("decided"), many="accept")
+
+            gone = await church.sql("SELECT id FROM services.item_note WHERE _deleted_at IS NOT NULL")
+            assert {row.id for row in gone} == set(notes[:60])
+            assert await due_scopes(church) == set()
 
 
 async def test_what_was_chosen_before_a_crash_is_not_chosen_again(
@@ -242,6 +295,9 @@ async def test_a_record_that_two_owners_share_is_missing_when_neither_list_shows
 
     first = await read_tags(store, "1", "shown", epoch="night")
     assert await missing_tags(store, first) == ("alone",)
+    async with store.transaction() as connection:
+        await forget_read_links(connection, "grace", first, TAGS_OF_A_GROUP, besides=("alone",))
+    assert await missing_tags(store, first) == ("alone",), "nobody has decided about it"
     async with store.transaction() as connection:
         await forget_read_links(connection, "grace", first, TAGS_OF_A_GROUP)
         assert await known_records(connection, "grace", TAGS_OF_A_GROUP, besides=("shown",)) == (("2", "shared"),)
