@@ -1,9 +1,10 @@
 """After a complete fan-out: which records are gone from PCO that it shows below their parents only.
 
 A record that is missing from one parent's list may have moved to another's, and a tag is listed below many groups; so
-it is decided once for the whole fan-out. What was listed below no parent is asked for below those that its row and its
-links name. The argument in full: docs/adr/0013-missing-from-every-list.md. What came with the records is looked for
-then, too (`with_owners`), before the fan-out is settled: so whoever continues it finds what is left to do.
+it is decided once for the whole fan-out. What stood below a parent that is known to be deleted, and that has no list
+any more, is gone with it. All else that was listed below no parent is asked for below those that its row and its links
+name. The argument in full: docs/adr/0013-missing-from-every-list.md. What came with the records is looked for then, too
+(`with_owners`), before the fan-out is settled: so whoever continues it finds what is left to do.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
-from pco_store.ledger.deletions.answers import forget_answers
+from pco_store.ledger.deletions.answers import Found, forget_answers
 from pco_store.ledger.deletions.missing import ReadLists, find_missing, read_owners
 from pco_store.ledger.deletions.missing_below import (
     find_missing_below,
     former_lists,
+    gone_with_parents,
     is_complete,
     settle,
     settled_deletions,
@@ -57,10 +59,16 @@ async def find_deletions_below(
         await distrust_short_includes(resources, brought)
     missing = await patiently(resources, lambda connection: find_missing_below(connection, root, level))
     lists: dict[str, list[list[str]]] = {}
-    if missing.ids:
-        lists = await patiently(resources, lambda connection: former_lists(connection, root, level, missing.ids))
+    with_parents: frozenset[str] = frozenset()
+    if missing.ids and not missing.unread:
+        with_parents = await patiently(
+            resources, lambda connection: gone_with_parents(connection, root, level, missing.ids)
+        )
+    asked_for = [one for one in missing.ids if one not in with_parents]
+    if asked_for:
+        lists = await patiently(resources, lambda connection: former_lists(connection, root, level, asked_for))
     paths, then = ({one: [f"{path}/{one}" for path in where[time]] for one, where in lists.items()} for time in (0, 1))
-    unplaced = len(missing.ids) - len(paths)
+    unplaced = len(asked_for) - len(paths)
     if unplaced:
         sync_logger().warning(
             "%s: %d records are in no list of this fan-out, and nobody knows below which parents they were; they stay",
@@ -75,7 +83,7 @@ async def find_deletions_below(
         clock_offset=brought.clock_offset,
         witnesses=witnesses or [f"/{entity.product}/v2"],
     )
-    verdict: Verdict = "none"
+    verdict: Verdict = "confirmed" if with_parents else "none"
     absent: list[Absent] | None = None
     if paths:
         verdict = (
@@ -86,7 +94,11 @@ async def find_deletions_below(
         if verdict == "none":
             absent = await asking.find_absent(paths, Checkpoints(resources=resources, run=root), then=then)
             verdict = "not_provable" if absent is None else "confirmed"
-    gone_owners = {one: each.at for each in absent or () for one in each.ids}
+    found: list[Found] = [("absent", one.ids, one.at) for one in absent or ()]
+    if with_parents:
+        found.append(("with its owner", sorted(with_parents), root.started_at))
+    gone_owners = {one: at for _, ids, at in found for one in ids}
+    missed = len(paths) + len(with_parents)
     within = None if root.mode == "full" else ReadLists(root_id=root.run_id, level=level)
     with_owners = {
         include: await find_deletions_with_owners(
@@ -109,23 +121,23 @@ async def find_deletions_below(
             root,
             level,
             verdict=verdict,
-            missing=len(paths),
+            missing=missed,
             unplaced=unplaced,
-            absent=[(one.ids, one.at) for one in absent or ()],
+            found=found,
             undecided=undecided,
             kept_due=kept_due,
         )
         if deleted is not None:
             await forget_answers(connection, root.run_id)
             for include, one in brought.companions.items():
-                if (found := with_owners.get(include)) is not None:
+                if (came := with_owners.get(include)) is not None:
                     await keep_deletions(
                         connection,
                         one.run,
-                        verdict=found.verdict,
-                        missing=found.missing,
-                        deleted=found.deleted,
-                        unplaced=found.unplaced,
+                        verdict=came.verdict,
+                        missing=came.missing,
+                        deleted=came.deleted,
+                        unplaced=came.unplaced,
                     )
                 await finish_run(connection, one.run, "completed")
         return deleted
@@ -134,7 +146,7 @@ async def find_deletions_below(
     if deleted is None:
         known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
         return None if known is None else told_before(known)
-    return Deletions(verdict=verdict, missing=len(paths), deleted=deleted, unplaced=unplaced)
+    return Deletions(verdict=verdict, missing=missed, deleted=deleted, unplaced=unplaced)
 
 
 async def _brought(resources: Resources, client: PcoClient, root: RunHandle, level: Level) -> SyncContext:

@@ -63,7 +63,7 @@ class Deletions:
     def unsettled(self) -> str | None:
         """What a person has to know, if something is missing and was not marked as deleted."""
         why = UNSETTLED.get(self.verdict)
-        return why and f"{there_are(self.missing, 'record')} missing and not marked as deleted: {why}"
+        return why and f"{there_are(self.missing - self.deleted, 'record')} missing and not marked as deleted: {why}"
 
 
 def many_deletions_of(run: RunHandle) -> ManyDeletions:

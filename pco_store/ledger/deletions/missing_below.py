@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -13,6 +12,7 @@ from pco_catalog.ancestors import is_shared, path_below
 from pco_catalog.chains import Level
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
 from pco_store.due.readings import keep_due
+from pco_store.ledger.deletions.answers import Found
 from pco_store.ledger.deletions.missing import read_owners
 from pco_store.ledger.openings import DUE, handle_of
 from pco_store.ledger.results import note_unshown
@@ -172,6 +172,29 @@ async def _witnesses(connection: AsyncConnection, root: RunHandle) -> tuple[tupl
     return tuple((one.scope, one.id) for one in witnesses)
 
 
+async def gone_with_parents(
+    connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]
+) -> frozenset[str]:
+    """Of these records, those whose parent is known to be deleted, and has just had no list; not if it was merged."""
+    if level.is_shared:
+        return frozenset()
+    result = await connection.execute(
+        text(
+            f"""
+            SELECT stored.id FROM {quoted_name(mirror_table(level.entity))} AS stored
+            JOIN sync.runs AS child ON child.parent_run_id = :root_id AND child.entity = :entity
+                AND child.state = 'absent' AND child.scope = {scope_of(level.path)}
+            JOIN {quoted_name(mirror_table(level.parent))} AS parent ON parent.org_id = :org_id
+                AND parent.id = substring(child.scope FROM '[^/]*$')
+                AND parent._deleted_reason NOT LIKE 'merged into %'
+            WHERE stored.org_id = :org_id AND stored.id = ANY(CAST(:ids AS text[]))
+            """  # noqa: S608 - names from the catalogue
+        ),
+        {"root_id": root.run_id, "entity": root.entity, "org_id": root.org_id, "ids": list(ids)},
+    )
+    return frozenset(result.scalars())
+
+
 async def former_lists(
     connection: AsyncConnection, root: RunHandle, level: Level, ids: Sequence[str]
 ) -> dict[str, list[list[str]]]:
@@ -179,9 +202,9 @@ async def former_lists(
 
     First where this fan-out would have listed them: below the parents in their rows. Then, if that parent's list was
     read, in the other lists that their rows name: the record may have moved to another parent meanwhile; and if that
-    parent was merged into another one, below that. Below a parent that is gone its records are gone. Where many parents
-    share them it is both times below those of their links, in the lists that their rows name, and in the one at top
-    level: they may be there and below no parent. A record of which no list is known is left out.
+    parent was merged into another one, below that. Where many parents share them it is both times below those of their
+    links, in the lists that their rows name, and in the one at top level: they may be there and below no parent. A
+    record of which no list is known is left out.
     """
     entity, table = level.entity, mirror_table(level.entity)
     own = [path for path in entity.list_paths if "{" in path and not is_shared(entity, path)]
@@ -290,14 +313,14 @@ async def settle(
     verdict: str,
     missing: int,
     unplaced: int = 0,
-    absent: Sequence[tuple[Sequence[str], datetime]] = (),
+    found: Sequence[Found] = (),
     undecided: Sequence[str] = (),
     kept_due: Collection[str] = (),
 ) -> int | None:
-    """Give the absent ones their tombstones, and write down what was found out, once; how many got one.
+    """Give those that are gone their tombstones, and write down what was found out, once; how many got one.
 
-    `absent` has them by when they were last looked for; `unplaced` are missing, too, and nobody knows where they were
-    listed. What stood in no list is forgotten if all is decided. The lists in which the `undecided` records stood, and
+    `unplaced` are missing, too, and nobody knows where they were listed. What stood in no list is forgotten if all is
+    decided. The lists in which the `undecided` records stood, and
     those in the scopes `kept_due`, stay due where only what is due is read: else their next reading would be the first
     to miss them again, and that of a parent that is gone would never come. None, and nothing is done, if children were
     added or revived meanwhile, or somebody else has settled it.
@@ -313,8 +336,8 @@ async def settle(
         return None
     deleted = 0
     table = mirror_table(level.entity)
-    for ids, at in absent:
-        deleted += await mark_deleted(connection, root.org_id, table, ids, reason="absent", absent_at=at)
+    for reason, ids, at in found:
+        deleted += await mark_deleted(connection, root.org_id, table, ids, reason=reason, absent_at=at)
     told = {"verdict": verdict, "missing": missing, "deleted": deleted} | ({"unplaced": unplaced} if unplaced else {})
     await connection.execute(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),

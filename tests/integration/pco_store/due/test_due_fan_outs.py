@@ -227,6 +227,41 @@ async def test_many_that_are_missing_are_missed_every_night_until_somebody_decid
             assert await due_scopes(church) == set()
 
 
+@pytest.mark.parametrize("lost", [2, 52], ids=["few others", "too many others"])
+async def test_what_stood_below_deleted_parents_goes_with_them_unasked_however_many_they_are(
+    database_url: str, redis_url: str, lost: int
+) -> None:
+    with SimulatorProcess(people=60, groups=16) as world:
+        async with fan_out_church(world, MEMBERSHIPS, database_url=database_url, redis_url=redis_url) as church:
+            await church.run("first")
+            parents, living = ([group(world, place) for place in places] for places in (range(6), range(6, 16)))
+            below = [one for place in range(6) for one in memberships_of(world, place)]
+            others = [one for place in range(6, 16) for one in memberships_of(world, place)][:lost]
+            delete(world, *parents, entity="groups.Group")
+            delete(world, *others)
+            await church.sql(
+                "UPDATE groups.group SET _deleted_at = now(), _deleted_reason = 'absent' WHERE id = ANY(:ids)",
+                ids=parents,
+            )
+            root = await church.run_due("night", *living)
+            world.reset_log()
+
+            found = await church.find_deletions(root)
+
+            assert len(below) == 60
+            assert found is not None
+            assert found.missing == 60 + lost
+            assert {row["_deleted_reason"] for row in await church.rows() if row["id"] in below} == {"with its owner"}
+            if lost == 2:
+                assert (found.verdict, found.deleted) == ("confirmed", 62)
+                assert len(world.access_log()) == 2 * 2 + 3
+            else:
+                assert (found.verdict, found.deleted) == ("too_many", 60)
+                assert found.unsettled is not None
+                assert found.unsettled.startswith("there are 52 records missing")
+                assert world.access_log() == []
+
+
 async def test_what_came_with_the_records_of_a_list_keeps_it_due_until_somebody_decides(
     database_url: str, redis_url: str
 ) -> None:
