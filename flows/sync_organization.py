@@ -33,7 +33,7 @@ from pco_store.ledger.runs import FinalState, RunHandle, RunWindow, finish_run
 from pco_store.ledger.watermarks import read_watermarks
 from pco_walks.ways import OrganizationMode, Way, excluded_in_vain, stages_of, ways_of
 from tasks.deletions.from_a_list import ManyDeletions
-from tasks.due.night import count_parents, look_at_waiting, plan_night
+from tasks.due.night import count_parents, look_at_waiting, plan_night, share_now
 from tasks.fan_out.submitting import check_children_can_run
 from tasks.flow_run import current_flow_run_id, owner, tagged
 from tasks.lifespan import Resources, get_client_for_org, opened_resources
@@ -156,17 +156,19 @@ async def _mirror(
 ) -> OrganizationSummary:
     """Everything under the lease; the run ends in the ledger with what became of its lists."""
     run, started = lease.run, time.monotonic()
-    ended, waiting = await _read_all(resources, client, lease, plan)
+    ended, waiting, probes = await _read_all(resources, client, lease, plan)
 
     async def end(connection: AsyncConnection) -> OrganizationSummary:
         found = await find_by_key(connection, run.key)
         assert found is not None, "it is ours"
         facts = await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch)
         seconds = time.monotonic() - started
-        summary = summarize_organization(found, ended, facts_of(ended, facts), seconds=seconds, waiting=waiting)
+        summary = summarize_organization(
+            found, ended, facts_of(ended, facts), seconds=seconds, waiting=waiting, probes=probes
+        )
         error = _reasons(summary)[:LONGEST_ERROR] or None
         state: FinalState = "failed" if summary.outcome == "failed" else "completed"
-        result = result_of(ended, seconds=seconds, waiting=waiting)
+        result = result_of(ended, seconds=seconds, waiting=waiting, probes=probes)
         await finish_run(connection, run, state, error=error, result=result)
         return summary
 
@@ -183,7 +185,8 @@ def _reasons(summary: OrganizationSummary) -> str:
 
 async def _read_all(
     resources: Resources, client: PcoClient, lease: RunLease, plan: Mapping[str, Any]
-) -> tuple[dict[str, EntityEnd], WaitingLists | None]:
+) -> tuple[dict[str, EntityEnd], WaitingLists | None, int]:
+    """How each kind ended, what waits for the next nights, and by how many requests products were probed."""
     catalog, run, mode = load_catalog(), lease.run, plan["mode"]
     entities = select_entities(catalog, plan["include"], plan["exclude"])
     known = await patiently(resources, partial(read_watermarks, org_id=run.org_id), is_one_statement=True)
@@ -201,10 +204,9 @@ async def _read_all(
         if obstacle:
             get_run_logger().warning(obstacle)
     products = {way.entity.product for way in (*top, *below)}
-    within = None
-    if plan["mode"] == "delta":
+    within = DELTA_SECONDS if mode == "delta" else None
+    if mode in ("delta", "rest"):
         products -= read_lately(known, now=run.started_at)
-        within = DELTA_SECONDS
     patient = resources.patient_client(client, lane=PRODUCTS, within=within)
     refused, _ = await unreadable_products(patient, catalog, products)
     ended = {
@@ -223,7 +225,7 @@ async def _read_all(
         within=within,
     )
     if mode not in ("full", "rest"):
-        return ended, None
+        return ended, None, patient.requests
 
     async def chosen(mode: OrganizationMode) -> list[Way]:
         traits = await patiently(resources, partial(read_traits, org_id=run.org_id), is_one_statement=True)
@@ -233,14 +235,15 @@ async def _read_all(
     readable = await chosen(mode)
     shares: dict[str, int] = {}
     if readable and mode == "rest":
-        shares = await plan_night(resources, run, readable, budget=plan.get("budget", NIGHTLY_REQUESTS))
+        budget = plan.get("budget", NIGHTLY_REQUESTS)
+        shares = await plan_night(resources, run, readable, budget=budget, probes=patient.requests)
     read: set[str] = set()
     while True:
         # What did not come with its owners, as has turned out by now, is read below them.
         left = [way for way in await chosen(mode) if way.entity.name not in read]
         left = [way for way in left if mode != "rest" or way.entity.name in shares]
         if not left:
-            return ended, await _waiting(resources, run.org_id, await chosen("rest"))
+            return ended, await _waiting(resources, run.org_id, await chosen("rest")), patient.requests
         stage = stages_of(left)[0]
         read |= {way.entity.name for way in stage}
         ended |= await _fan_out(resources, run, stage, plan, shares)
@@ -260,18 +263,26 @@ async def _waiting(resources: Resources, org_id: str, nightly: Sequence[Way]) ->
 async def _fan_out(
     resources: Resources, run: RunHandle, ways: Sequence[Way], plan: Mapping[str, Any], shares: Mapping[str, int]
 ) -> dict[str, EntityEnd]:
-    """Each as a flow run of its own, a few at a time; how they ended. `shares` are the requests of each in a night."""
+    """Each as a flow run of its own, a few at a time; how they ended. `shares` are the requests of each in a night.
+
+    In a night for which nothing is left, the lists of a kind wait for the next.
+    """
     room = asyncio.Semaphore(FAN_OUTS_AT_A_TIME)
     ended: dict[str, EntityEnd] = {}
 
     async def one(way: Way) -> None:
+        name, most = way.entity.name, 0
         async with room:
+            if plan["mode"] == "rest":
+                most = await patiently(resources, partial(share_now, run=run, entity=name, planned=shares[name]))
+                if not most:
+                    return
             try:
-                ended[way.entity.name] = await _ended(await read(way))
+                ended[name] = await _ended(await read(way, most))
             except httpx.HTTPError as error:  # Prefect was away for too long; the other fan-outs go on
-                ended[way.entity.name] = EntityEnd(outcome="failed", reason=reason_of(error))
+                ended[name] = EntityEnd(outcome="failed", reason=reason_of(error))
 
-    async def read(way: Way) -> State[Any]:
+    async def read(way: Way, most: int) -> State[Any]:
         state: State[Any] = await sync_children(
             run.org_id,
             way.entity.name,
@@ -282,7 +293,7 @@ async def _fan_out(
             wait=plan["wait"],
             below=None if way.chain is None else way.chain.names,
             mode="due" if plan["mode"] == "rest" else await _reads(resources, run, way),
-            most_requests=shares.get(way.entity.name, 0),
+            most_requests=most,
             return_state=True,
         )
         return state

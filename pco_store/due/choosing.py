@@ -15,12 +15,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_store.due.lists import DueKind, parents_of
 
+_EXPECTED: Final = """
+    WITH typical AS (
+        SELECT path, avg(requests) AS requests FROM sync.lists
+        WHERE org_id = :org_id AND last_read_at IS NOT NULL GROUP BY path),
+    expected AS (
+        SELECT list.entity, path, scope, due_at, pace_seconds,
+            CASE WHEN last_read_at IS NULL THEN coalesce(typical.requests, 1) ELSE list.requests END AS requests
+        FROM sync.lists AS list LEFT JOIN typical USING (path) WHERE org_id = :org_id AND due_at <= :now)
+"""
+"""What is due, with the requests that a list took the last time; one that was never read is like those of its kind."""
+
 _FIRST: Final = "extract(epoch FROM CAST(:now AS timestamptz) - due_at) / pace_seconds DESC, pace_seconds, scope"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What a night reads of one kind: so many `lists`, and so many `requests` as these took the last time."""
+    """What a night reads of one kind: so many `lists`, and so many `requests` as these are expected to take."""
 
     lists: int
     requests: int
@@ -45,18 +56,22 @@ async def share_night(
 ) -> dict[str, Share]:
     """What of the budget goes to each kind, by entity; kinds of which nothing is read are left out.
 
-    A list is begun as long as anything of the budget is left, and read to its end: half a list proves nothing.
+    A list is begun if the budget has room for all of it, for half a list proves nothing; the one that waits longest if
+    anything of the budget is left, or one that is larger than any night would keep all others from being read.
     """
+    if budget <= 0:
+        return {}
     result = await connection.execute(
         text(
             f"""
-            SELECT entity, count(*) AS lists, sum(requests) AS requests FROM (
-                SELECT list.entity, requests, sum(requests) OVER (
+            {_EXPECTED}
+            SELECT entity, count(*) AS lists, ceil(sum(requests)) AS requests FROM (
+                SELECT entity, requests, sum(requests) OVER (
                     ORDER BY kind.is_rare, {_FIRST}, path ROWS UNBOUNDED PRECEDING) AS spent
-                FROM sync.lists AS list
-                JOIN unnest(CAST(:paths AS text[]), CAST(:rare AS boolean[])) AS kind (path, is_rare) USING (path)
-                WHERE org_id = :org_id AND due_at <= :now) AS due
-            WHERE spent - requests < :budget GROUP BY entity
+                FROM expected
+                JOIN unnest(CAST(:paths AS text[]), CAST(:rare AS boolean[])) AS kind (path, is_rare) USING (path))
+                AS due
+            WHERE spent <= :budget OR spent = requests GROUP BY entity
             """  # noqa: S608 - own constant
         ),
         {"org_id": org_id, "now": now, "budget": budget, **_kinds(kinds)},
@@ -71,11 +86,11 @@ async def choose_lists(
     result = await connection.execute(
         text(
             f"""
+            {_EXPECTED}
             SELECT scope FROM (
-                SELECT scope, requests, sum(requests) OVER (
-                    ORDER BY {_FIRST} ROWS UNBOUNDED PRECEDING) AS spent
-                FROM sync.lists WHERE org_id = :org_id AND path = :path AND due_at <= :now) AS due
-            WHERE spent - requests < :budget ORDER BY spent
+                SELECT scope, sum(requests) OVER (ORDER BY {_FIRST} ROWS UNBOUNDED PRECEDING) AS spent
+                FROM expected WHERE path = :path) AS due
+            WHERE spent <= :budget ORDER BY spent
             """  # noqa: S608 - own constant
         ),
         {"org_id": org_id, "path": kind.path, "now": now, "budget": budget},

@@ -77,6 +77,12 @@ class RunFacts(ChildCounts):
     dropped: str | None = None
     members: tuple["RunFacts", ...] = ()
 
+    @property
+    def sent(self) -> int:
+        """All requests that are written down: those that brought pages, and those beside them."""
+        beside = int((self.deletions or {}).get("requests", 0))
+        return max(self.requests, int((self.result or {}).get("requests", 0))) + beside
+
 
 _FACTS: Final = """
     WITH head AS MATERIALIZED (

@@ -25,6 +25,8 @@ from tasks.retries import POISONOUS
 
 PER_CHECKPOINT: Final = 200
 """Records that are asked for, twice, between two checkpoints."""
+WITNESS_LOOKS: Final = 3
+"""How often a witness is asked for with them: before, between and after."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

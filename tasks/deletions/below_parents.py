@@ -7,11 +7,16 @@ name. The argument in full: docs/adr/0013-missing-from-every-list.md. What came 
 (`with_owners`), before the fan-out is settled: so whoever continues it finds what is left to do.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from zlib import crc32
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
+from pco_store.due.budget import read_night
 from pco_store.ledger.deletions.answers import Found, forget_answers
 from pco_store.ledger.deletions.missing import ReadLists, find_missing, read_owners
 from pco_store.ledger.deletions.missing_below import (
@@ -19,14 +24,16 @@ from pco_store.ledger.deletions.missing_below import (
     former_lists,
     gone_with_parents,
     is_complete,
+    reserve_requests,
     settle,
     settled_deletions,
 )
 from pco_store.ledger.members import members_of
 from pco_store.ledger.results import keep_deletions
+from pco_store.ledger.run_facts import epoch_facts
 from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table
-from tasks.deletions.absence import Absent, Asking, Checkpoints
+from tasks.deletions.absence import PER_CHECKPOINT, WITNESS_LOOKS, Absent, Asking, Checkpoints
 from tasks.deletions.from_a_list import DECIDED, Deletions, ManyDeletions, Verdict, doubt_about, told_before
 from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
@@ -85,20 +92,28 @@ async def find_deletions_below(
     )
     verdict: Verdict = "confirmed" if with_parents else "none"
     absent: list[Absent] | None = None
-    if paths:
-        verdict = (
-            "parents_unread"
-            if missing.unread
-            else doubt_about(list(paths), live=missing.live, seen=bool(witnesses), many=many)
-        )
-        if verdict == "none":
-            absent = await asking.find_absent(paths, Checkpoints(resources=resources, run=root), then=then)
+    undecided = list(paths)
+    if paths and missing.unread:
+        verdict = "parents_unread"
+    elif paths and (doubt := doubt_about(undecided, live=missing.live, seen=bool(witnesses), many=many)) != "none":
+        verdict = doubt
+    elif paths:
+        costs = {one: len(paths[one]) + len(then[one]) for one in paths}
+        asked = await patiently(resources, lambda connection: _affordable(connection, root, costs))
+        if asked:
+            now = {one: paths[one] for one in asked}
+            absent = await asking.find_absent(now, Checkpoints(resources=resources, run=root), then=then)
             verdict = "not_provable" if absent is None else "confirmed"
+        if len(asked) < len(paths):
+            left = len(paths) - len(asked)
+            sync_logger().info("%s: %d missing records are asked for in the next nights", root.key, left)
+        if absent is not None or not asked:
+            undecided = [one for one in paths if one not in asked]
     found: list[Found] = [("absent", one.ids, one.at) for one in absent or ()]
     if with_parents:
         found.append(("with its owner", sorted(with_parents), root.started_at))
     gone_owners = {one: at for _, ids, at in found for one in ids}
-    missed = len(paths) + len(with_parents)
+    missed = len(with_parents) + (len(paths) if verdict not in DECIDED else len(paths) - len(undecided))
     within = None if root.mode == "full" else ReadLists(root_id=root.run_id, level=level)
     with_owners = {
         include: await find_deletions_with_owners(
@@ -107,8 +122,6 @@ async def find_deletions_below(
         for include, one in brought.companions.items()
         if not missing.unread
     }
-
-    undecided = [] if verdict in DECIDED else list(paths)
 
     async def write_down(connection: AsyncConnection) -> int | None:
         kept_due: set[str] = set()
@@ -123,6 +136,7 @@ async def find_deletions_below(
             verdict=verdict,
             missing=missed,
             unplaced=unplaced,
+            requests=brought.patient.requests,
             found=found,
             undecided=undecided,
             kept_due=kept_due,
@@ -147,6 +161,27 @@ async def find_deletions_below(
         known = await patiently(resources, lambda connection: settled_deletions(connection, root.run_id))
         return None if known is None else told_before(known)
     return Deletions(verdict=verdict, missing=missed, deleted=deleted, unplaced=unplaced)
+
+
+async def _affordable(connection: AsyncConnection, root: RunHandle, costs: Mapping[str, int]) -> frozenset[str]:
+    """Of these records, by the requests that asking for each of them takes, those for which the budget of a night has
+    room; all, if it is none. What they take is reserved. Which they are is chance, so that none of them waits for ever.
+    """
+    night = await read_night(connection, root.org_id, root.epoch)
+    if night is None:
+        return frozenset(costs)
+    facts = await epoch_facts(connection, org_id=root.org_id, epoch=root.epoch)
+    left = night.left([one if one.run_id != root.run_id else replace(one, deletions=None) for one in facts])
+    asked: list[str] = []
+    reserved = 0
+    for one in sorted(costs, key=lambda one: crc32(f"{root.run_id} {one}".encode())):
+        cost = costs[one] + (0 if len(asked) % PER_CHECKPOINT else WITNESS_LOOKS)
+        if reserved + cost > left:
+            break
+        asked.append(one)
+        reserved += cost
+    await reserve_requests(connection, root.run_id, reserved)
+    return frozenset(asked)
 
 
 async def _brought(resources: Resources, client: PcoClient, root: RunHandle, level: Level) -> SyncContext:

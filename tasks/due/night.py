@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,6 +9,7 @@ from pco_catalog.catalog import Catalog
 from pco_catalog.due_lists import load_due_rules
 from pco_store.churches.wall import refuse_removed
 from pco_store.clock import database_time
+from pco_store.due.budget import kept_aside, read_night
 from pco_store.due.choosing import Waiting, share_night, waiting_lists
 from pco_store.due.lists import DueKind, due_kind_of, refresh_lists
 from pco_store.due.readings import note_earlier, read_before
@@ -19,14 +19,8 @@ from pco_store.mirror.counts import count_live
 from pco_store.mirror.tables import mirror_table
 from pco_walks.ways import Way
 from tasks.lifespan import Resources
+from tasks.logs import sync_logger
 from tasks.patience import patiently
-
-PARTS: Final = "due"
-"""Under which name a church's run keeps the shares of its night."""
-ASIDE: Final = 50
-"""One in so many requests of a budget is for what nobody knows before: lists that grew, records asked for by id."""
-LEAST_ASIDE: Final = 100
-"""And at least so many, which a small church takes as well; of a budget below four times that a quarter."""
 
 
 async def count_parents(connection: AsyncConnection, catalog: Catalog, org_id: str) -> dict[str, int]:
@@ -38,28 +32,46 @@ async def count_parents(connection: AsyncConnection, catalog: Catalog, org_id: s
     return {name: count for name, count in counts.items() if count or name in known}
 
 
-async def plan_night(resources: Resources, run: RunHandle, below: Sequence[Way], *, budget: int) -> dict[str, int]:
+async def plan_night(
+    resources: Resources, run: RunHandle, below: Sequence[Way], *, budget: int, probes: int
+) -> dict[str, int]:
     """The requests of this night for each kind that has lists to be read, by entity.
 
-    What the run has spent already counts. It is decided once and kept with the run, so that whoever continues it reads
-    the same. Raises `LeaseLost`, and `StoreUnavailable` in the end.
+    What the run has spent already counts, with its `probes`. It is decided once and kept with the run, so that whoever
+    continues it reads the same. Raises `LeaseLost`, and `StoreUnavailable` in the end.
     """
-    return await patiently(resources, partial(plan_shares, run=run, below=below, budget=budget))
+    return await patiently(resources, partial(plan_shares, run=run, below=below, budget=budget, probes=probes))
 
 
-async def plan_shares(connection: AsyncConnection, run: RunHandle, below: Sequence[Way], budget: int) -> dict[str, int]:
+async def plan_shares(
+    connection: AsyncConnection, run: RunHandle, below: Sequence[Way], budget: int, probes: int = 0
+) -> dict[str, int]:
     """The same, in one transaction. Raises `LeaseLost`."""
     if run.parts is not None:
-        kept: Mapping[str, int] = run.parts[PARTS]
+        kept: Mapping[str, int] = run.parts["due"]
         return dict(kept)
     kinds = await _refreshed(connection, run.org_id, below)
-    spent = sum(one.requests for one in await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
+    spent = probes + sum(one.sent for one in await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
+    if spent > budget:
+        sync_logger().warning(
+            "%s: what is listed at top level took %d requests of the night's %d, so no list below parents is read",
+            run.key,
+            spent,
+            budget,
+        )
     now = await database_time(connection)
-    aside = max(budget // ASIDE, min(LEAST_ASIDE, budget // 4))
-    shares = await share_night(connection, run.org_id, kinds, now=now, budget=max(budget - aside - spent, 0))
+    shares = await share_night(connection, run.org_id, kinds, now=now, budget=budget - kept_aside(budget) - spent)
     requests = {entity: share.requests for entity, share in shares.items()}
-    await save_parts(connection, run, {PARTS: requests})
+    await save_parts(connection, run, {"due": requests, "probes": probes, "budget": budget})
     return requests
+
+
+async def share_now(connection: AsyncConnection, run: RunHandle, entity: str, planned: int) -> int:
+    """What a kind gets of its `planned` requests, as far as what others have cost meanwhile leaves them."""
+    night = await read_night(connection, run.org_id, run.epoch)
+    if night is None:
+        return planned
+    return night.share(entity, await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
 
 
 async def look_at_waiting(connection: AsyncConnection, org_id: str, below: Sequence[Way]) -> Waiting:

@@ -76,7 +76,7 @@ class WaitingLists(BaseModel):
 
 
 class OrganizationSummary(BaseModel):
-    """The numbers of one epoch of a church. `requests` are those that brought pages.
+    """The numbers of one epoch of a church. `probes` are requests by which it was found out what may be read.
 
     `outcome` is the worst of its entities': failed if one failed, incomplete if anything is left for a person.
     `waiting` are lists that were left for the next nights, where the mode reads any below parents.
@@ -93,11 +93,12 @@ class OrganizationSummary(BaseModel):
     entities: tuple[EntitySummary, ...] = ()
     seconds: float = 0.0
     waiting: WaitingLists | None = None
+    probes: int = 0
 
     @property
     def requests(self) -> int:
-        """Requests of all entities."""
-        return sum(one.requests for one in self.entities)
+        """Requests of all entities, and the probes."""
+        return self.probes + sum(one.requests for one in self.entities)
 
     def of(self, outcome: Outcome) -> list[EntitySummary]:
         """The entities that ended so."""
@@ -131,6 +132,7 @@ def summarize_organization(
     *,
     seconds: float = 0.0,
     waiting: WaitingLists | None = None,
+    probes: int = 0,
 ) -> OrganizationSummary:
     """The summary of a church that is over: by the ledger, and where that shows no end, by how its flow runs ended."""
     by_entity = {one.entity: one for one in facts}
@@ -147,6 +149,7 @@ def summarize_organization(
         entities=entities,
         seconds=round(seconds, 3),
         waiting=waiting,
+        probes=probes,
     )
 
 
@@ -155,13 +158,16 @@ def ended_in(result: Mapping[str, Any] | None) -> dict[str, EntityEnd]:
     return {name: EntityEnd(**told) for name, told in (result or {}).get("ended", {}).items()}
 
 
-def result_of(ended: Mapping[str, EntityEnd], *, seconds: float, waiting: WaitingLists | None = None) -> dict[str, Any]:
+def result_of(
+    ended: Mapping[str, EntityEnd], *, seconds: float, waiting: WaitingLists | None = None, probes: int = 0
+) -> dict[str, Any]:
     """The same, to be written down."""
     told = {name: {"outcome": end.outcome, "reason": end.reason} for name, end in ended.items()}
     return {
         "ended": told,
         "seconds": round(seconds, 3),
         "waiting": None if waiting is None else waiting.model_dump(),
+        "probes": probes,
     }
 
 
@@ -175,6 +181,7 @@ def organization_of(run: LedgerRun, facts: Sequence[RunFacts], *, joined: bool =
         facts,
         seconds=float(result.get("seconds", 0.0)),
         waiting=None if waiting is None else WaitingLists(**waiting),
+        probes=int(result.get("probes", 0)),
     )
     outcome, reason = summary.outcome, ""
     if run.state in ("running", "awaiting"):
@@ -247,7 +254,7 @@ def _summarize(entity: str, ended: EntityEnd | None, facts: RunFacts | None) -> 
         missing=deletions.missing,
         deleted=deletions.deleted,
         quarantined=facts.quarantined,
-        requests=max(facts.requests, (facts.result or {}).get("requests", 0)),
+        requests=facts.sent,
         reason=reason,
     )
 

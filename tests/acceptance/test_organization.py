@@ -1,7 +1,6 @@
 """A whole church as a deployment run: its lists, then what is below parents, spread over the workers of the pool."""
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
@@ -9,7 +8,10 @@ from prefect.client.schemas.objects import FlowRun
 from deployments.operations.plan import make_plan
 from deployments.provisioning.names import SYNC_ORGANIZATIONS
 from deployments.provisioning.provision import save_credentials
+from pco_store.database import Database
+from pco_store.ledger.results import find_by_key
 from tasks.deployment_runs import start_deployment, start_organization
+from tasks.reports.organization_summary import read_organization
 from tests.church import read_flow_run
 from tests.fleet import GROUPS, FanOuts, Fleet
 from tests.stack import wait_until
@@ -134,28 +136,55 @@ def test_a_delta_whose_worker_is_killed_is_continued_by_one_flow_run(fleet: Flee
     assert reads.total() - len(reads) <= LISTS_AT_A_TIME
 
 
-def test_a_night_reads_what_is_due_within_its_budget_and_says_what_waits(fleet: Fleet) -> None:
+def test_a_night_keeps_its_budget_with_all_that_it_sends_and_says_what_waits(fleet: Fleet) -> None:
+    """Beside pages: owners whose includes are compared, and members who have left, who are asked for by their ids."""
     church, world = fleet.church("nights"), fleet.simulator
     chosen = ["groups.Group", "groups.Membership"]
-    org_id = church.church.org_id
+    org_id, budget = church.church.org_id, 40
     start(church, *chosen)
     wait_until_completed(church)
     church.church.sql("UPDATE sync.lists SET last_read_at = last_read_at - interval '20 days' RETURNING 1")
+    left = [{"entity": "groups.Membership", "id": one["id"]} for one in world.state("groups.Membership")[::8]]
+    world.churn([{"operation": "delete", **one} for one in left])
     world.reset_log()
+    try:
+        asyncio.run(start_organization(org_id, epoch="night", mode="rest", include=chosen, budget=budget))
+        wait_until(lambda: len(church.church.sql(NIGHT, org=org_id)) == 1, "the night is over", seconds=60)
+    finally:
+        world.churn([{"operation": "restore", **one} for one in left])
 
-    asyncio.run(start_organization(org_id, epoch="night", mode="rest", include=chosen, budget=16))
-    wait_until(lambda: len(church.church.sql(NIGHT, org=org_id)) == 1, "the night is over", seconds=60)
-
-    lists = Counter(one["path"].rpartition("/")[2] for one in world.access_log() if "per_page" in one["query"])
-    assert lists.total() == 12, "a quarter of so small a budget is kept aside"
-    assert set(lists) == {"groups", "memberships"}
+    sent = [one["path"] for one in world.access_log()]
+    assert budget * 3 // 4 < len(sent) <= budget
+    assert {path.rpartition("/")[2] for path in sent} >= {"groups", "memberships"}
+    lists = sum(path.endswith("/memberships") for path in sent)
+    assert 0 < lists < GROUPS
+    gone = church.church.sql(
+        "SELECT 1 FROM groups.membership WHERE org_id = :org AND _deleted_at IS NOT NULL", org=org_id
+    )
+    assert gone
     (night,) = church.church.sql(NIGHT, org=org_id)
-    assert night.result["waiting"]["lists"] == GROUPS - lists["memberships"]
-    assert night.result["waiting"]["never_read"] == 0
+    facts = asyncio.run(_told(church, org_id))
+    assert facts == len(sent), "what it says of itself is all that it has sent"
+    waiting = night.result["waiting"]
+    assert waiting["lists"] >= GROUPS - lists
+    assert waiting["never_read"] == 0
+    assert waiting["longest_days"] >= 6
     listed_again = "SELECT 1 FROM sync.pages JOIN sync.runs USING (run_id) WHERE org_id = :org AND scope = '*'"
     assert church.church.sql(listed_again, org=org_id) == [], (
         "nor has the full sync listed the groups for their members"
     )
+
+
+async def _told(church: FanOuts, org_id: str) -> int:
+    """The requests that the church's run says its night has sent."""
+    store = Database(church.church.database_url, pool_size=1)
+    try:
+        async with store.transaction() as connection:
+            run = await find_by_key(connection, f"sync-organization:{org_id}:night")
+            assert run is not None
+            return (await read_organization(connection, run)).requests
+    finally:
+        await store.aclose()
 
 
 def test_schedules_start_every_church_that_does_not_say_otherwise(fleet: Fleet) -> None:

@@ -99,6 +99,17 @@ async def settled_deletions(connection: AsyncConnection, root_id: int) -> Mappin
     return told
 
 
+async def reserve_requests(connection: AsyncConnection, root_id: int, requests: int) -> None:
+    """What finding out will cost at most counts as sent until it is known; nothing, if it was found out before."""
+    await connection.execute(
+        text(
+            "UPDATE sync.runs SET deletions = CAST(:told AS jsonb) "
+            "WHERE run_id = :root_id AND coalesce(deletions ->> 'verdict', 'requested') = 'requested'"
+        ),
+        {"root_id": root_id, "told": json.dumps({"verdict": "requested", "requests": requests})},
+    )
+
+
 async def is_complete(connection: AsyncConnection, root_id: int) -> bool:
     """Whether all parents were read, and all children are done; of what was due, whether those that could be are."""
     return bool(
@@ -313,17 +324,18 @@ async def settle(
     verdict: str,
     missing: int,
     unplaced: int = 0,
+    requests: int = 0,
     found: Sequence[Found] = (),
     undecided: Sequence[str] = (),
     kept_due: Collection[str] = (),
 ) -> int | None:
     """Give those that are gone their tombstones, and write down what was found out, once; how many got one.
 
-    `unplaced` are missing, too, and nobody knows where they were listed. What stood in no list is forgotten if all is
-    decided. The lists in which the `undecided` records stood, and
-    those in the scopes `kept_due`, stay due where only what is due is read: else their next reading would be the first
-    to miss them again, and that of a parent that is gone would never come. None, and nothing is done, if children were
-    added or revived meanwhile, or somebody else has settled it.
+    `unplaced` are missing, too, and nobody knows where they were listed; `requests` is what it cost to find out. What
+    stood in no list is forgotten if all is decided. The lists in which the `undecided` records stood, and those in the
+    scopes `kept_due`, stay due where only what is due is read: else their next reading would be the first to miss them
+    again, and that of a parent that is gone would never come. None, and nothing is done, if children were added or
+    revived meanwhile, or somebody else has settled it.
     """
     open_still = await connection.scalar(
         text(
@@ -338,7 +350,8 @@ async def settle(
     table = mirror_table(level.entity)
     for reason, ids, at in found:
         deleted += await mark_deleted(connection, root.org_id, table, ids, reason=reason, absent_at=at)
-    told = {"verdict": verdict, "missing": missing, "deleted": deleted} | ({"unplaced": unplaced} if unplaced else {})
+    told = {"verdict": verdict, "missing": missing, "deleted": deleted}
+    told |= {name: count for name, count in (("unplaced", unplaced), ("requests", requests)) if count}
     await connection.execute(
         text("UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :root_id"),
         {"told": json.dumps(told), "root_id": root.run_id},

@@ -70,8 +70,8 @@ def test_every_list_that_is_chosen_is_mirrored_in_one_epoch(moving: Church, worl
         "sync-organization:grace:organization-1"
     }
     pages = [one for one in world.access_log() if "per_page" in one["query"]]
-    assert summary.requests == len(pages)
-    assert len(world.access_log()) == len(pages) + 2, "each product is asked for once whether it may be read"
+    assert summary.probes == 2, "each product is asked for once whether it may be read"
+    assert summary.requests == len(world.access_log()) == len(pages) + 2
 
 
 def test_without_its_epoch_a_second_run_opens_another_one(moving: Church) -> None:
@@ -255,8 +255,41 @@ def test_a_delta_reads_what_changed_and_the_rest_what_no_delta_can_tell(
     changed = sync(moving, mode="delta", **LISTS)
     assert set(outcomes(changed)) == {"people.Campus", "people.PersonMerger", "people.Address"}
     assert changed.requests == 3
+    world.reset_log()
     rest = sync(moving, mode="rest", **LISTS)
     assert set(outcomes(rest)) == {"people.NameSuffix", "groups.GroupType"}
+    assert rest.requests == len(world.access_log())
+    assert {one["path"] for one in world.access_log()} == {"/people/v2/name_suffixes", "/groups/v2/group_types"}, (
+        "whether a product may be read that was read a moment ago nobody asks"
+    )
+
+
+def test_the_weekly_turn_marks_what_is_gone_at_top_level_and_what_came_with_it(
+    moving: Church, world: SimulatorProcess
+) -> None:
+    chosen = {"include": ["people.Campus"]}
+    sync(moving, **chosen)
+    times = moving.rows("people.ServiceTime")
+    campus = times[0]["campus_id"]
+    with_it = {one["id"] for one in times if one["campus_id"] == campus}
+    alone = next(one["id"] for one in times if one["campus_id"] != campus)
+    world.churn(
+        [
+            {"operation": "delete", "entity": "people.Campus", "id": campus},
+            {"operation": "delete", "entity": "people.ServiceTime", "id": alone},
+        ]
+    )
+
+    def gone(entity: str) -> set[str]:
+        return {one["id"] for one in moving.rows(entity) if one["_deleted_at"] is not None}
+
+    world.reset_log()
+    weekly = sync(moving, mode="lists", **chosen)
+    assert weekly.requests == len(world.access_log())
+    assert (gone("people.Campus"), gone("people.ServiceTime")) == ({campus}, with_it)
+
+    sync(moving, mode="lists", **chosen)
+    assert gone("people.ServiceTime") == {alone, *with_it}, "no full reading of two has shown it"
 
 
 def test_a_delta_reads_in_full_what_was_never_read(moving: Church) -> None:

@@ -126,6 +126,26 @@ async def test_a_record_that_moved_to_a_list_that_was_not_read_is_found_where_it
     assert await church.differences() == []
 
 
+async def test_a_record_that_moved_to_a_list_that_was_not_read_and_stands_in_no_other_is_lifted_by_that_list_s_turn(
+    world: SimulatorProcess, database_url: str, redis_url: str
+) -> None:
+    """Nobody can ask for it anywhere else: ADR 21 names what that costs."""
+    entity = "people.WorkflowStep"
+    async with fan_out_church(world, entity, database_url=database_url, redis_url=redis_url) as church:
+        await church.find_deletions(await church.run("first"))
+        moved = world.state(entity)[0]
+        before = moved["relationships"]["workflow"]["data"]["id"]
+        there = next(one["id"] for one in world.state("people.Workflow") if one["id"] != before)
+        world.churn([{"operation": "edit", "entity": entity, "id": moved["id"], "relationships": {"workflow": there}}])
+
+        await church.find_deletions(await church.run_due("night", before))
+        assert await church.buried() == {moved["id"]}
+
+        await church.find_deletions(await church.run_due("next night", there))
+        assert await church.buried() == set()
+        assert await church.differences() == []
+
+
 @pytest.mark.parametrize(("source", "target"), [(0, 5), (5, 0)])
 async def test_a_record_that_moves_between_two_lists_while_both_are_read_lives(
     church: FanOutChurch, world: SimulatorProcess, source: int, target: int
@@ -258,7 +278,7 @@ async def test_what_stood_below_deleted_parents_goes_with_them_unasked_however_m
             else:
                 assert (found.verdict, found.deleted) == ("too_many", 60)
                 assert found.unsettled is not None
-                assert found.unsettled.startswith("there are 52 records missing")
+                assert found.unsettled.startswith("52 records are missing")
                 assert world.access_log() == []
 
 

@@ -201,15 +201,26 @@ async def test_rare_kinds_are_read_when_nothing_else_is_due_however_long_they_wa
     assert sorted(len(scopes) for scopes in found.values()) == [2, 6]
 
 
-async def test_a_list_is_begun_while_anything_of_the_budget_is_left_and_read_to_its_end(groups: Nights) -> None:
+async def test_a_list_is_begun_if_the_budget_has_room_for_all_of_it_or_if_it_waits_longest(groups: Nights) -> None:
+    """Else one that is larger than any night would keep all others from being read."""
     await groups.sql(
-        "UPDATE sync.lists SET requests = 30, last_read_at = last_read_at - interval '30 days' WHERE scope = '7'"
+        "UPDATE sync.lists SET requests = CASE scope WHEN '7' THEN 30 ELSE 5 END, last_read_at = last_read_at "
+        "- CASE scope WHEN '7' THEN interval '30 days' ELSE interval '60 days' END WHERE scope IN ('7', '8')"
     )
-    ((_, scopes),) = (await groups.chosen(30)).items()
-    assert scopes == ("7",)
-    waiting = await groups.night(1)
+    ((_, scopes),) = (await groups.chosen(35)).items()
+    assert scopes == ("8", "7")
+    assert (await groups.night(34)).lists == 1
+    assert groups.requests[-1].total() == 5
+    await groups.night(20)
     assert groups.requests[-1].total() == 30
-    assert waiting.lists == 0
+    assert await groups.chosen(0) == {}
+
+
+async def test_a_list_that_was_never_read_counts_like_the_others_of_its_kind(groups: Nights) -> None:
+    await groups.sql("UPDATE sync.lists SET requests = 1 + (scope::int % 2) * 4")
+    await groups.add("groups.group", 1000, 10)
+    ((_, scopes),) = (await groups.chosen(20)).items()
+    assert len(scopes) == 20 // 3
 
 
 async def test_what_waits_is_counted_with_what_was_never_read_and_how_long_it_waits(groups: Nights) -> None:

@@ -1,5 +1,7 @@
 """A church's night is planned once: whoever continues it reads the same, within what is left of the budget."""
 
+import json
+
 import pytest
 from sqlalchemy import text
 
@@ -9,10 +11,14 @@ from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import ORGANIZATION, Opened, RunRequest
 from pco_store.ledger.runs import RunHandle
 from pco_walks.ways import Way, ways_of
-from tasks.due.night import count_parents, plan_shares
+from tasks.deletions.from_a_list import Deletions
+from tasks.due.night import count_parents, plan_shares, share_now
 from tests.integration.fan_outs import NO_WINDOW, rows
 from tests.integration.ledger_rows import LedgerRows, ago
 from tests.integration.nights import ORG, Nights
+from tests.integration.tasks.fan_out.test_deletions_below import delete, memberships_of
+from tests.integration.whole_fan_outs import fan_out_church
+from tests.simulators import SimulatorProcess
 
 KINDS = ("groups.Membership", "people.ConnectedPerson")
 
@@ -28,12 +34,12 @@ async def nights(store: Database) -> Nights:
     return nights
 
 
-async def open_church(store: Database) -> RunHandle:
-    """The church's run of the epoch `night`: opened, or taken over."""
+async def open_church(store: Database, epoch: str = "night") -> RunHandle:
+    """The church's run of a night: opened, or taken over."""
     request = RunRequest(
         org_id=ORG,
         entity=ORGANIZATION,
-        epoch="night",
+        epoch=epoch,
         mode="rest",
         on_conflict="join",
         window=NO_WINDOW,
@@ -50,11 +56,11 @@ async def open_church(store: Database) -> RunHandle:
     return opened.run
 
 
-async def plan(store: Database, run: RunHandle, *, budget: int) -> dict[str, int]:
+async def plan(store: Database, run: RunHandle, *, budget: int, probes: int = 0) -> dict[str, int]:
     catalog = load_catalog()
     below: list[Way] = ways_of(catalog, [catalog.entity(one) for one in KINDS], mode="rest", known=set())[1]
     async with store.transaction() as connection:
-        return await plan_shares(connection, run, below, budget)
+        return await plan_shares(connection, run, below, budget, probes)
 
 
 async def test_rare_kinds_get_what_is_left_of_the_budget(store: Database, nights: Nights) -> None:
@@ -91,6 +97,67 @@ async def test_what_the_lists_at_top_level_have_taken_is_part_of_the_budget(stor
         run=top,
     )
     assert await plan(store, run, budget=33) == {"groups.Membership": 7}
+
+
+async def test_what_was_sent_beside_pages_is_part_of_the_budget(store: Database, nights: Nights) -> None:
+    """What a list's own summary counts, such as records that were asked for, and what asked which products answer."""
+    run = await open_church(store)
+    top = await LedgerRows(store).run("groups.Group", ago(hours=1), epoch="night")
+    await rows(store, "UPDATE sync.runs SET result = '{\"requests\": 15}' WHERE run_id = :id", id=top)
+    assert await plan(store, run, budget=33, probes=5) == {"groups.Membership": 5}
+
+
+async def test_a_night_whose_lists_at_top_level_take_more_than_the_budget_says_so(
+    store: Database, nights: Nights, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await open_church(store)
+    assert await plan(store, run, budget=33, probes=34) == {}
+    assert "took 34 requests of the night's 33" in caplog.text
+
+
+@pytest.mark.parametrize(("sent", "left"), [(20, 5), (24, 5), (27, 2), (29, 0), (60, 0)])
+async def test_what_one_kind_has_sent_beyond_its_share_is_taken_from_what_has_not_begun(
+    store: Database, nights: Nights, sent: int, left: int
+) -> None:
+    """Half of the 8 that are kept aside may be spent without that."""
+    await nights.refresh()
+    await nights.sql("UPDATE sync.lists SET due_at = now()")
+    run = await open_church(store)
+    shares = await plan(store, run, budget=33)
+    assert shares == {"groups.Membership": 20, "people.ConnectedPerson": 5}
+    root = await LedgerRows(store).fan_out("groups.Membership", ago(hours=1), ["groups.Group"], epoch="night")
+    told = json.dumps({"verdict": "confirmed", "missing": 1, "deleted": 1, "requests": sent})
+    await rows(store, "UPDATE sync.runs SET deletions = CAST(:told AS jsonb) WHERE run_id = :id", told=told, id=root)
+    async with store.transaction() as connection:
+        now = {entity: await share_now(connection, run, entity, planned) for entity, planned in shares.items()}
+    assert now == {"groups.Membership": 20, "people.ConnectedPerson": left}
+
+
+async def test_missing_records_are_asked_for_as_far_as_the_budget_goes_and_the_others_the_next_night(
+    database_url: str, redis_url: str
+) -> None:
+    with SimulatorProcess(people=60, groups=6) as world:
+        async with fan_out_church(world, KINDS[0], database_url=database_url, redis_url=redis_url) as church:
+            store = church.resources.database
+            await church.run("first")
+            gone = [one for place in range(3) for one in memberships_of(world, place)]
+            delete(world, *gone)
+            lists = [one["id"] for one in world.state("groups.Group")[:3]]
+            await church.sql("UPDATE sync.lists SET due_at = now(), last_read_at = NULL WHERE scope = ANY(:l)", l=lists)
+            world.reset_log()
+            assert await plan(store, await open_church(store), budget=40) == {KINDS[0]: 3}
+            found = await church.find_deletions(await church.run_due("night"))
+            assert found == Deletions(verdict="confirmed", missing=17, deleted=17)
+            assert len(world.access_log()) == 3 + 3 + 2 * 17 == 40
+            assert len(await church.buried()) == 17
+
+            shares = await plan(store, await open_church(store, "next night"), budget=40)
+            assert shares.keys() == {KINDS[0]}, "the lists of the others are due"
+            found = await church.find_deletions(await church.run_due("next night"))
+
+            assert found == Deletions(verdict="confirmed", missing=13, deleted=13)
+            assert await church.buried() == set(gone)
+            assert await plan(store, await open_church(store, "the third"), budget=40) == {}
 
 
 async def test_a_night_that_is_continued_keeps_its_shares(store: Database, nights: Nights) -> None:
