@@ -59,7 +59,7 @@ async def read_night(connection: AsyncConnection, org_id: str, epoch: str) -> Ni
     found = await connection.execute(
         text(
             "SELECT parts -> 'due' AS shares, parts -> 'probes' AS probes, parts -> 'budget' AS budget FROM sync.runs "
-            "WHERE key = :key AND parts ? 'budget' FOR UPDATE"
+            "WHERE key = :key AND parts ? 'budget' FOR NO KEY UPDATE"
         ),
         {"key": sync_key(org_id, ORGANIZATION, epoch, "")},
     )

@@ -57,17 +57,20 @@ async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
             await refresh_lists(connection, root.org_id, kind)
 
 
-async def keep_due(connection: AsyncConnection, root_id: int, level: Level, scopes: Collection[str]) -> None:
+async def keep_due(
+    connection: AsyncConnection, root_id: int, level: Level, scopes: Collection[str], *, only_gone: bool = False
+) -> None:
     """Of these lists, those that a fan-out has read are due again, as if their parents had just changed.
 
-    Also those of parents that are gone, which are forgotten once they are read.
+    Also those of parents that are gone, which are forgotten once they are read; or `only_gone`, none but those.
     """
     await connection.execute(
         text(
             """
             INSERT INTO sync.lists AS list (org_id, entity, path, scope, last_read_at, due_at, pace_seconds, changed_at)
             SELECT org_id, entity, :path, scope, started_at, now(), :day, now() FROM sync.runs
-            WHERE parent_run_id = :root_id AND entity = :entity AND state IN ('completed', 'absent')
+            WHERE parent_run_id = :root_id AND entity = :entity
+                AND (state = 'absent' OR (state = 'completed' AND NOT :only_gone))
                 AND scope = ANY(CAST(:scopes AS text[]))
             ORDER BY scope
             ON CONFLICT (org_id, path, scope) DO UPDATE
@@ -80,6 +83,7 @@ async def keep_due(connection: AsyncConnection, root_id: int, level: Level, scop
             "path": level.path,
             "day": DAY_SECONDS,
             "scopes": sorted(scopes),
+            "only_gone": only_gone,
         },
     )
 

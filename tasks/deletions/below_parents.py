@@ -34,7 +34,15 @@ from pco_store.ledger.run_facts import epoch_facts
 from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table
 from tasks.deletions.absence import PER_CHECKPOINT, WITNESS_LOOKS, Absent, Asking, Checkpoints
-from tasks.deletions.from_a_list import DECIDED, Deletions, ManyDeletions, Verdict, doubt_about, told_before
+from tasks.deletions.from_a_list import (
+    DECIDED,
+    FOR_A_PERSON,
+    Deletions,
+    ManyDeletions,
+    Verdict,
+    doubt_about,
+    told_before,
+)
 from tasks.deletions.with_owners import find_deletions_with_owners
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -126,7 +134,7 @@ async def find_deletions_below(
     async def write_down(connection: AsyncConnection) -> int | None:
         kept_due: set[str] = set()
         for include, one in brought.companions.items():
-            if within is not None and with_owners[include].verdict not in DECIDED:
+            if within is not None and with_owners[include].verdict in FOR_A_PERSON:
                 left = await find_missing(connection, one.run, one.table, within=within)
                 kept_due |= set((await read_owners(connection, root.org_id, one.table, level.path, left.ids)).values())
         deleted = await settle(

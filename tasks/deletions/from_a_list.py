@@ -43,8 +43,10 @@ UNSETTLED: Final[dict[Verdict, str]] = {
     "parents_unread": "some parents may not be read, and what is missing may be below them",
 }
 """Verdicts by which nothing was marked as deleted, and why."""
+FOR_A_PERSON: Final[tuple[Verdict, ...]] = ("too_many", "list_is_empty")
+"""Those about which a person decides."""
 DECIDED: Final[tuple[Verdict, ...]] = ("none", "confirmed")
-"""The others: nothing is left to be looked for again."""
+"""Verdicts by which nothing is left to be looked for again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

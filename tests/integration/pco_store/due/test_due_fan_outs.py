@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from pco_catalog.chains import chain_to, chains_to
 from pco_store.database import Database
 from pco_store.due.lists import count_unnamed, due_kind, due_kind_of, refresh_lists
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
+from pco_store.ledger.deletions.missing_below import settle
 from pco_store.mirror.links import insert_links, shared_list, unlist
 from tasks.deletions.from_a_list import Deletions
 from tasks.fan_out.from_mirror import insert_from_mirror, reads_from_mirror
@@ -314,6 +316,27 @@ async def test_what_was_chosen_before_a_crash_is_not_chosen_again(
     await church.sql("UPDATE sync.runs SET state = 'cancelled' WHERE run_id = :root", root=root.run_id)
     await church.run_due("night")
     assert len(lists_read(world)) == 1
+
+
+@pytest.mark.parametrize(("verdict", "due"), [("too_many", {"1", "2"}), ("not_provable", {"2"})])
+async def test_what_nobody_can_decide_keeps_the_lists_of_parents_due_that_are_gone_and_no_others(
+    store: Database, verdict: str, due: set[str]
+) -> None:
+    """The other list misses it again in its next turn; that of a parent that is gone has none."""
+    root = await open_fan_out(store, epoch="night")
+    await rows(store, "TRUNCATE groups.membership")
+    await rows(
+        store,
+        "INSERT INTO groups.membership (org_id, id, group_id, _synced_at, _epoch, _content_hash) "
+        "SELECT 'grace', id, id, '2026-01-01', 'e', '' FROM unnest(ARRAY['1', '2', '3']) AS id",
+    )
+    await insert(store, root, "1", "2", "3")
+    await rows(store, "UPDATE sync.runs SET state = CASE scope WHEN '2' THEN 'absent' ELSE 'completed' END")
+    await rows(store, "UPDATE sync.runs SET mode = 'due' WHERE run_id = :id", id=root.run_id)
+    level = chain_to(load_catalog(), load_catalog().entity(MEMBERSHIPS), None).levels[-1]
+    async with store.transaction() as connection:
+        await settle(connection, replace(root, mode="due"), level, verdict=verdict, missing=2, undecided=["1", "2"])
+    assert {row.scope for row in await rows(store, "SELECT scope FROM sync.lists")} == due
 
 
 async def read_tags(store: Database, group: str, *shown: str, epoch: str) -> int:
