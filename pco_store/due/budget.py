@@ -18,11 +18,15 @@ LEAST_ASIDE: Final = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Night:
-    """How a night was planned: its `budget`, what of it the `probes` took, and the `shares` of kinds, by entity."""
+    """How a night was planned: its `budget`, what of it the `probes` took, the `shares` of kinds, by entity.
+
+    `spare` was to be left; less than nothing, where the list that waits longest is larger than the budget.
+    """
 
     budget: int
     probes: int
     shares: Mapping[str, int]
+    spare: int
 
     def left(self, facts: Sequence[RunFacts]) -> int:
         """What its epoch has not sent, and fan-outs that are under way will not send for their lists."""
@@ -42,11 +46,12 @@ class Night:
         """
         share = self.shares.get(entity, 0)
         begun = {one.entity for one in facts if one.is_fan_out}
-        if entity in begun:
+        if entity in begun or not share:
             return share
         waiting = sum(requests for name, requests in self.shares.items() if name not in begun)
-        room = max(self.left(facts) - kept_aside(self.budget) // 2, 0)
-        return share if waiting <= room else -(-share * room // waiting)
+        aside = kept_aside(self.budget)
+        lacking = max(min(self.spare, aside) - aside // 2 - (self.left(facts) - waiting), 0)
+        return -(-share * max(waiting - lacking, 0) // waiting)
 
 
 def kept_aside(budget: int) -> int:
@@ -57,11 +62,10 @@ def kept_aside(budget: int) -> int:
 async def read_night(connection: AsyncConnection, org_id: str, epoch: str) -> Night | None:
     """The night of this epoch, locked until the transaction ends; None if it is none, or was not planned yet."""
     found = await connection.execute(
-        text(
-            "SELECT parts -> 'due' AS shares, parts -> 'probes' AS probes, parts -> 'budget' AS budget FROM sync.runs "
-            "WHERE key = :key AND parts ? 'budget' FOR NO KEY UPDATE"
-        ),
+        text("SELECT parts FROM sync.runs WHERE key = :key AND parts ? 'budget' FOR NO KEY UPDATE"),
         {"key": sync_key(org_id, ORGANIZATION, epoch, "")},
     )
-    row = found.one_or_none()
-    return None if row is None else Night(budget=row.budget, probes=row.probes, shares=row.shares)
+    parts = found.scalar_one_or_none()
+    if parts is None:
+        return None
+    return Night(budget=parts["budget"], probes=parts["probes"], shares=parts["due"], spare=parts["spare"])

@@ -62,7 +62,8 @@ async def plan_shares(
     now = await database_time(connection)
     shares = await share_night(connection, run.org_id, kinds, now=now, budget=budget - kept_aside(budget) - spent)
     requests = {entity: share.requests for entity, share in shares.items()}
-    await save_parts(connection, run, {"due": requests, "probes": probes, "budget": budget})
+    spare = budget - spent - sum(requests.values())
+    await save_parts(connection, run, {"due": requests, "probes": probes, "budget": budget, "spare": spare})
     return requests
 
 

@@ -133,6 +133,18 @@ async def test_what_one_kind_has_sent_beyond_its_share_is_taken_from_what_has_no
     assert now == {"groups.Membership": 20, "people.ConnectedPerson": left}
 
 
+async def test_a_list_that_is_larger_than_a_night_is_read_all_the_same(store: Database, nights: Nights) -> None:
+    await nights.refresh()
+    await nights.sql(
+        "UPDATE sync.lists SET requests = 50, last_read_at = now() - interval '200 days' "
+        "WHERE scope = '7' AND entity = 'groups.Membership'"
+    )
+    run = await open_church(store)
+    assert await plan(store, run, budget=33) == {"groups.Membership": 50}
+    async with store.transaction() as connection:
+        assert await share_now(connection, run, "groups.Membership", 50) == 50
+
+
 async def test_missing_records_are_asked_for_as_far_as_the_budget_goes_and_the_others_the_next_night(
     database_url: str, redis_url: str
 ) -> None:
