@@ -4,7 +4,8 @@
     ├── RetryError            the same request may succeed later
     │   ├── Unreachable           no answer: refused, reset, timed out, name not found
     │   ├── ServerFault           500 502 503 504
-    │   │   └── TooMuchIncluded       504, or too many bytes, with what was to be included: ask for less at a time
+    │   │   └── TooMuchIncluded       504 with what was to be included: perhaps less is to be asked for at a time
+    │   │       └── AnswerTooLarge        more bytes than are to be read
     │   ├── UndecodableAnswer     HTML, half JSON or nothing where a document is due
     │   └── EdgeBlocked           403 with HTML: the network's edge, not a permission (#1293, #1313)
     ├── WaitError             the budget is spent
@@ -72,10 +73,14 @@ class ServerFault(RetryError):
 
 
 class TooMuchIncluded(ServerFault):
-    """A page with what was to be included is too much: PCO answers 504 (#225, #874), or with more than is to be read.
+    """504 for a page with what was to be included: it is too much (#225, #874), or the gateway failed for a moment.
 
-    The same request gets the same answer; a smaller page, or the page without it, may not.
+    A smaller page, or the page without it, may be answered.
     """
+
+
+class AnswerTooLarge(TooMuchIncluded):
+    """PCO answers with more than is to be read; the same request gets the same answer."""
 
 
 class UndecodableAnswer(RetryError):

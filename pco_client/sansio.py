@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pco_client.auth import Credential
 from pco_client.documents import Json, Page, read_json
 from pco_client.errors import (
+    AnswerTooLarge,
     BadRequest,
     EdgeBlocked,
     Forbidden,
@@ -49,7 +50,7 @@ LARGE_ANSWER: Final = 2**19
 """Bytes beyond which a page should not be read beside other large ones; decoded, it takes ten times as much."""
 
 LARGEST_ANSWER: Final = 4 * 2**20
-"""Bytes of a page with includes: one that has more is not read to its end (`TooMuchIncluded`)."""
+"""Bytes of a page with includes: one that has more is not read to its end (`AnswerTooLarge`)."""
 
 OLDEST_YEAR: Final = 2000
 """A `Date` before it is no clock's."""
@@ -130,8 +131,10 @@ def build_document_request(
 def read_list(response: HttpResponse, *, request: PageRequest, expected_type: str) -> Page:
     """The page in a response. Raises the errors of `errors.py`."""
     context = _context(response, f"GET {request.path}")
-    if request.include and (response.status == 504 or len(response.body) > LARGEST_ANSWER):
-        raise TooMuchIncluded("a page with its includes is too much", **context)
+    if request.include and response.status == 504:
+        raise TooMuchIncluded("PCO failed to answer a page with its includes in time", **context)
+    if request.include and len(response.body) > LARGEST_ANSWER:
+        raise AnswerTooLarge("a page with its includes is too much", **context)
     document = _read_document(response, context)
     records = document.get("data")
     if not isinstance(records, list):

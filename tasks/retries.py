@@ -12,6 +12,7 @@ from prefect.tasks import Task
 from redis.exceptions import RedisError
 
 from pco_client.errors import (
+    AnswerTooLarge,
     PcoError,
     RetryError,
     ServerFault,
@@ -49,7 +50,7 @@ TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
     (StopError, Decision.STOP),  # credential or request is wrong: the same request gets the same answer
     (SkipError, Decision.STOP),  # not there, or not for us
     (WaitError, Decision.RETRY),  # the budget did not come in the time one attempt may wait
-    (TooMuchIncluded, Decision.STOP),  # less at a time is what helps (`tasks.pages.isolation`)
+    (AnswerTooLarge, Decision.STOP),  # less at a time is what helps (`tasks.pages.isolation`)
     (RetryError, Decision.RETRY),
     (RedisRefused, Decision.STOP),  # address, user or server must be changed first
     (GovernorUnavailable, Decision.RETRY),
@@ -60,8 +61,8 @@ TABLE: tuple[tuple[type[BaseException], Decision], ...] = (
 POISONOUS: tuple[type[PcoError], ...] = (ServerFault, UndecodableAnswer)
 """Errors that one bad record can cause for its whole page; after the retries such a page is bisected."""
 
-PATIENCE_WITH_ONE: Final = 2
-"""Retries of a single record that PCO cannot render."""
+PATIENCE: Final = 2
+"""Retries of what may fail each time: a single record that PCO cannot render, a page that may be too much."""
 
 
 def decide(error: BaseException) -> Decision:
@@ -115,8 +116,8 @@ async def retried(
         try:
             return await action(attempt)
         except Exception as error:
-            is_hopeless = is_one_record and attempt > PATIENCE_WITH_ONE and isinstance(error, POISONOUS)
-            if attempt > len(delays) or is_hopeless or decide(error) is not Decision.RETRY:
+            is_hopeless = is_one_record and attempt > PATIENCE and isinstance(error, POISONOUS)
+            if attempt > len(delays) or is_hopeless or not _is_worth_another(error, attempt):
                 raise
             delay = delays[attempt - 1] * chance.uniform(1, 1 + JITTER)
             if within is not None and clock() - began + delay > within:
@@ -128,4 +129,9 @@ async def retried(
 async def is_worth_a_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect's `retry_condition_fn`, answered from the table."""
     error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, BaseException) and decide(error) is Decision.RETRY
+    return isinstance(error, BaseException) and _is_worth_another(error, run.run_count)
+
+
+def _is_worth_another(error: BaseException, attempt: int) -> bool:
+    is_too_much = isinstance(error, TooMuchIncluded) and attempt > PATIENCE
+    return decide(error) is Decision.RETRY and not is_too_much

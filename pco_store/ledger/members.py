@@ -21,7 +21,7 @@ from pco_store.ledger.openings import handle_of, sync_key
 from pco_store.ledger.runs import RunHandle
 
 DISTRUST_DAYS: Final = 30
-"""After that an include that was not kept to is tried again."""
+"""After that an include that was not kept to is tried again, and so are pages that were too much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,27 +180,35 @@ async def distrust(connection: AsyncConnection, *, org_id: str, entity: str, inc
 
 
 async def note_page_size(connection: AsyncConnection, run: RunHandle, size: int) -> None:
-    """Runs of this list that open from now on ask for no more records at a time. Raises `ChurchRemoved`."""
+    """Runs of this list that open in the next `DISTRUST_DAYS` ask for no more records at a time.
+
+    Raises `ChurchRemoved`.
+    """
     await refuse_removed(connection, run.org_id)
     await connection.execute(
         text(
             """
-            INSERT INTO sync.list_traits AS traits (org_id, entity, page_size) VALUES (:org_id, :entity, :size)
-            ON CONFLICT (org_id, entity) DO UPDATE SET page_size = least(traits.page_size, excluded.page_size)
+            INSERT INTO sync.list_traits AS traits (org_id, entity, page_size, page_size_at)
+            VALUES (:org_id, :entity, :size, now())
+            ON CONFLICT (org_id, entity) DO UPDATE SET page_size_at = excluded.page_size_at,
+                page_size = least(excluded.page_size,
+                    CASE WHEN traits.page_size_at > now() - make_interval(days => :days) THEN traits.page_size END)
             """
         ),
-        {"org_id": run.org_id, "entity": run.entity, "size": size},
+        {"org_id": run.org_id, "entity": run.entity, "size": size, "days": DISTRUST_DAYS},
     )
 
 
 async def read_traits(connection: AsyncConnection, org_id: str) -> Traits:
-    """What is known of the lists of a church; distrust that is older than a month is forgotten: it gets a chance."""
+    """What is known of the lists of a church; what is older than a month is forgotten: it gets a chance."""
     result = await connection.execute(
         text(
             """
-            SELECT entity, page_size, ARRAY(
-                SELECT one.key FROM jsonb_each(distrusted) AS one
-                WHERE CAST(one.value ->> 'at' AS timestamptz) > now() - make_interval(days => :days)) AS includes
+            SELECT entity,
+                CASE WHEN page_size_at > now() - make_interval(days => :days) THEN page_size END AS page_size,
+                ARRAY(
+                    SELECT one.key FROM jsonb_each(distrusted) AS one
+                    WHERE CAST(one.value ->> 'at' AS timestamptz) > now() - make_interval(days => :days)) AS includes
             FROM sync.list_traits WHERE org_id = :org_id
             """
         ),

@@ -186,9 +186,9 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class ListTraitsRow(SQLModel, table=True):
-    """What a church's list was found to be: `page_size`, if no larger page is answered, and what PCO was seen not to
-    keep to, each with the reason and the time (`distrusted`): includes by their names, and, if `by` says doctor, also
-    filters, orders and counts as `Traits` has them."""
+    """What a church's list was found to be: `page_size`, if no larger page was answered then, and what PCO was seen not
+    to keep to, each with the reason and the time (`distrusted`): includes by their names, and, if `by` says doctor,
+    also filters, orders and counts as `Traits` has them."""
 
     __tablename__ = "list_traits"
     __table_args__ = {"schema": LEDGER_SCHEMA}
@@ -196,6 +196,7 @@ class ListTraitsRow(SQLModel, table=True):
     org_id: str = Field(primary_key=True, sa_type=Text)
     entity: str = Field(primary_key=True, sa_type=Text)
     page_size: int | None = Field(default=None, sa_type=Integer)
+    page_size_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     distrusted: dict[str, Any] = Field(sa_type=JSONB, sa_column_kwargs={"server_default": text("'{}'")})
 
 

@@ -8,6 +8,7 @@ of a run; a list of which more fail fails as a whole, too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from pco_client.documents import Page
@@ -49,11 +50,11 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
     Raises the error if neither the page nor another place of its list is answered, or the product itself does not
     answer: the sync can be continued later.
     """
-    await sync.client.fetch_document(f"/{sync.entity.product}/v2", api_version=sync.entity.api_version, lane=sync.lane)
+    await _see_the_product(sync, is_patient=isinstance(error, TooMuchIncluded))
     halving = _Halving(sync=sync, page=page, process_part=process_part, failures=1)
     await _halve(page, error, halving)
     if isinstance(error, TooMuchIncluded) and halving.answered and not halving.has_read_alone:
-        await _ask_for_less(sync, max(one.size for one in halving.answered))
+        await _ask_for_less(sync, page, max(one.size for one in halving.answered))
     elsewhere = None if halving.answered else await _show_elsewhere(sync, page)
     if not halving.answered and elsewhere is None:
         raise error
@@ -78,8 +79,27 @@ async def read_in_parts(sync: SyncContext, page: PageRef, most: int, process_par
     return whole
 
 
-async def _ask_for_less(sync: SyncContext, size: int) -> None:
-    """Remember how many records PCO answers with, for the rest of this run and for those to come."""
+async def _see_the_product(sync: SyncContext, *, is_patient: bool) -> None:
+    """Raises if it does not answer. Patiently for a page that was tried for some seconds only: it may be an outage."""
+    path, version = f"/{sync.entity.product}/v2", sync.entity.api_version
+    if is_patient:
+        await sync.patient.fetch_document(path, api_version=version)
+    else:
+        await sync.client.fetch_document(path, api_version=version, lane=sync.lane)
+
+
+async def _ask_for_less(sync: SyncContext, page: PageRef, size: int) -> None:
+    """Remember how many records PCO answers with, for the rest of this run and for those of a month to come.
+
+    Unless the whole page is answered after all: then it was not too much.
+    """
+    try:
+        fetched = await sync.patient.patiently(partial(sync.fetch, page))
+    except TooMuchIncluded:
+        pass
+    else:
+        sync.patient.requests += fetched.requests
+        return
     sync.evidence.most_at_a_time = size
     sync_logger().warning("%s: more than %d records with what comes with them are too many", sync.run.key, size)
     async with sync.database.transaction() as connection:

@@ -156,6 +156,35 @@ def test_pages_that_are_too_much_are_smaller_from_then_on(giving: Church) -> Non
     assert not [one for one in giving.simulator.access_log() if one["status"] == 504]
     assert differences(giving) == []
 
+    giving.sql("UPDATE sync.list_traits SET page_size_at = now() - make_interval(days => 31)")
+    giving.simulator.faults([])
+    giving.simulator.reset_log()
+    assert ended(giving).name == "Completed"
+    assert {"per_page=30" in one for one in asked(giving)} == {True}, "after a month whole pages get a chance"
+
+
+def test_pages_of_too_many_bytes_are_smaller_from_then_on(giving: Church, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pco_client.sansio.LARGEST_ANSWER", 40_000)
+    assert ended(giving).name == "Completed"
+    ((size,),) = giving.sql("SELECT page_size FROM sync.list_traits")
+    assert size < 30
+    assert differences(giving) == []
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_gateway_that_fails_for_a_moment_leaves_pages_as_large_as_they_were(giving: Church, times: int) -> None:
+    giving.simulator.faults([{"kind": "504", "path": PATH, "times": times}])
+    assert ended(giving).name == "Completed"
+    assert giving.sql("SELECT count(*) FROM sync.list_traits")[0][0] == 0
+    assert differences(giving) == []
+
+
+def test_a_product_that_is_away_for_a_moment_is_waited_for_before_its_pages_are_divided(giving: Church) -> None:
+    giving.simulator.faults([{"kind": "504", "product": "giving", "times": 6}])
+    assert ended(giving).name == "Completed"
+    assert giving.sql("SELECT count(*) FROM sync.list_traits")[0][0] == 0
+    assert differences(giving) == []
+
 
 def test_a_page_that_fails_for_another_reason_is_retried_as_ever(giving: Church) -> None:
     giving.simulator.faults([{"kind": "500", "path": PATH, "times": 1}])

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from pco_client import PageRequest, PcoClient, PersonalAccessToken
-from pco_client.errors import TooMuchIncluded, Unreachable
+from pco_client.errors import AnswerTooLarge, Unreachable
 from pco_client.sansio import LARGE_ANSWER, LARGEST_ANSWER
 from tests.unit.pco_client.answers import JSON_API, list_document, person
 
@@ -93,7 +93,7 @@ async def test_a_small_answer_waits_for_nobody() -> None:
 
 async def test_a_page_with_includes_that_is_too_much_is_not_read_to_its_end() -> None:
     pieces = Pieces(body_of(LARGEST_ANSWER * 4))
-    with pytest.raises(TooMuchIncluded):
+    with pytest.raises(AnswerTooLarge):
         await client_of(pieces).fetch_page(WITH_INCLUDES, expected_type="Person")
     assert LARGEST_ANSWER < pieces.sent <= LARGEST_ANSWER + PIECE
     assert pieces.closed

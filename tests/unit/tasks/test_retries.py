@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 from redis.exceptions import RedisError
 
@@ -27,7 +27,8 @@ RETRY, STOP = Decision.RETRY, Decision.STOP
 DECISIONS: dict[BaseException, Decision] = {
     client.Unreachable("refused"): RETRY,
     client.ServerFault("503"): RETRY,
-    client.TooMuchIncluded("504", where="w", status=504): STOP,
+    client.TooMuchIncluded("504", where="w", status=504): RETRY,
+    client.AnswerTooLarge("5 MiB", where="w", status=200): STOP,
     client.UndecodableAnswer("half"): RETRY,
     client.EdgeBlocked("HTML"): RETRY,
     client.RateLimited("429", retry_after_seconds=3.0): RETRY,
@@ -64,11 +65,15 @@ DECISIONS: dict[BaseException, Decision] = {
 }
 
 
+def tried(times: int) -> TaskRun:
+    return TaskRun(task_key="process-page", dynamic_key="0", run_count=times)
+
+
 @pytest.mark.parametrize(("error", "decision"), DECISIONS.items(), ids=lambda one: type(one).__name__)
 async def test_the_table_decides_about_each_error(error: BaseException, decision: Decision) -> None:
     assert decide(error) is decision
     state: State[Any] = Failed(data=error)
-    assert await is_worth_a_retry(cast(Any, None), cast(Any, None), state) is (decision is RETRY)
+    assert await is_worth_a_retry(cast(Any, None), tried(1), state) is (decision is RETRY)
 
 
 def leaves(kind: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -88,7 +93,7 @@ def test_no_error_of_client_and_store_is_left_undecided(tree: type[BaseException
 @pytest.mark.parametrize("error", [one for one in DECISIONS if isinstance(one, client.PcoError)])
 def test_only_what_one_bad_record_can_cause_makes_a_page_be_bisected(error: BaseException) -> None:
     assert isinstance(error, POISONOUS) is isinstance(error, client.ServerFault | client.UndecodableAnswer)
-    is_as_before = isinstance(error, POISONOUS) and not isinstance(error, client.TooMuchIncluded)
+    is_as_before = isinstance(error, POISONOUS) and not isinstance(error, client.AnswerTooLarge)
     assert not is_as_before or decide(error) is RETRY, "less at a time is what helps against too much"
 
 
@@ -170,6 +175,20 @@ async def test_an_action_is_told_its_attempt_and_is_not_tried_again_once_it_succ
     with pytest.raises(client.BadRequest):
         await retried(hopeless, delays=[0.0] * 5)
     assert attempts == [1, 2, 1]
+
+
+async def test_a_page_that_may_be_too_much_is_soon_asked_for_in_parts() -> None:
+    too_much, attempts = client.TooMuchIncluded("504", where="w", status=504), []
+
+    async def fail(attempt: int) -> None:
+        attempts.append(attempt)
+        raise too_much
+
+    with pytest.raises(client.TooMuchIncluded):
+        await retried(fail, delays=[0.0] * 5)
+    assert attempts == [1, 2, 3]
+    state: State[Any] = Failed(data=too_much)
+    assert [await is_worth_a_retry(cast(Any, None), tried(one), state) for one in attempts] == [True, True, False]
 
 
 def test_the_parts_of_a_page_get_two_short_waits() -> None:
