@@ -10,7 +10,7 @@ from pco_simulator.answering.documents import organization, sparse
 from pco_simulator.contents.collection import Collection
 from pco_simulator.contents.related import Related, related_to
 from pco_simulator.contents.world import World
-from pco_simulator.trouble.lapses import CUT, MISSING, SPOILT, UNNAMED, UNSHOWN, Lapses
+from pco_simulator.trouble.lapses import CAPPED, CUT, MISSING, SPOILT, UNNAMED, UNSHOWN, Lapses
 
 Fields = Mapping[str, Sequence[str]]
 """What `fields[Type]` names, by type."""
@@ -82,6 +82,9 @@ class _Included:
         cut = self._lapses.rule(CUT, edge, document["id"])
         if cut is not None:
             related = related.first(cut.number)
+        capped = self._lapses.rule(CAPPED, edge, document["id"])
+        if capped is not None:
+            related = related.first(capped.number - self._counts[edge])
         is_unnamed = self._lapses.rule(UNNAMED, edge, document["id"])
         named = related.first(len(related.ids) - 1) if is_unnamed else related
         document["relationships"] = {**document.get("relationships", {}), name: named.relationship()}

@@ -9,17 +9,18 @@ from pco_simulator.trouble.spoiling import Rule
 UNKNOWN: Final = "include-unknown"
 MISSING: Final = "include-missing"
 CUT: Final = "include-cut"
+CAPPED: Final = "include-capped"
 UNSHOWN: Final = "include-unshown"
 UNNAMED: Final = "include-unnamed"
 SPOILT: Final = "include-spoilt"
 TOO_BIG: Final = "include-too-big"
 
-KINDS: Final = (UNKNOWN, MISSING, CUT, UNSHOWN, UNNAMED, SPOILT, TOO_BIG)
+KINDS: Final = (UNKNOWN, MISSING, CUT, CAPPED, UNSHOWN, UNNAMED, SPOILT, TOO_BIG)
 """The list knows the include no longer, and `can_include` lacks it; an owner's record does not name the edge; both
-halves have the first `number` records of each owner; the last record of each owner is named and not included, or
-included and not named, as for some minutes after a change; it is included without its attributes; the answer is 504 if
-the edge leads to more than `number` records in all. With a `record_id` it happens to this owner only; but a list knows
-its includes for all, or for none."""
+halves have the first `number` records of each owner, or of the whole answer; the last record of each owner is named and
+not included, or included and not named, as for some minutes after a change; it is included without its attributes; the
+answer is 504 if the edge leads to more than `number` records in all. With a `record_id` it happens to this owner only;
+but a list knows its includes for all, or for none."""
 
 
 class TooMuchIncluded(Exception):  # noqa: N818 - the answer to a request, not an error of ours

@@ -126,6 +126,26 @@ async def open_child_members(connection: AsyncConnection, child: RunHandle, root
     return [replace(one, run=runs[one.run.run_id]) for one in members]
 
 
+async def page_that_showed(
+    connection: AsyncConnection, run: RunHandle, entity: str, scope: str, record_id: str
+) -> tuple[RunHandle, int, int, int] | None:
+    """Where a record of the list was shown: by the run or a child of it, and the page's part, offset and size."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT list.*, page.part AS of_part, page."offset" AS at_offset, page.page_size AS of_size
+            FROM sync.pages AS page JOIN sync.runs AS list USING (run_id)
+            WHERE :run_id IN (list.run_id, list.parent_run_id) AND list.entity = :entity AND list.scope = :scope
+              AND page.ids @> ARRAY[CAST(:record_id AS text)]
+            ORDER BY page.committed_at DESC LIMIT 1
+            """
+        ),
+        {"run_id": run.run_id, "entity": entity, "scope": scope, "record_id": record_id},
+    )
+    row = result.one_or_none()
+    return None if row is None else (handle_of(row), row.of_part, row.at_offset, row.of_size)
+
+
 async def drop_member(connection: AsyncConnection, member: RunHandle, sideload: Sideload, reason: str) -> None:
     """From now on the include is not used for this church: neither by this run, nor by those that open after it.
 

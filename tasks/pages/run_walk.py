@@ -43,7 +43,7 @@ async def begin_walk(
 
     `fan_out` is the one whose includes a child shares. Its own walk, over the outermost parents, brings nothing.
     """
-    parts, why = _parts_of(run)
+    parts, why = parts_of(run)
     members: list[Member] = []
     if fan_out is not None or (run.members and run.fan_out is None):
         members = await _members(resources, run, fan_out)
@@ -100,7 +100,8 @@ def companion_of(member: Member) -> Companion:
     return Companion(sideload=entity.sideload, entity=entity, table=mirror_table(entity), run=member.run)
 
 
-def _parts_of(run: RunHandle) -> tuple[list[Part], str]:
+def parts_of(run: RunHandle) -> tuple[list[Part], str]:
+    """The parts that a run is read in, and why they are not the best ones."""
     if run.parts is not None:
         return decode_parts(run.parts)
     window = Window(attribute=run.window.attribute, since=run.window.since, until=run.window.until)

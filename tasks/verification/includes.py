@@ -2,7 +2,8 @@
 
 An include that PCO cuts short in both halves looks like a short list. So the owners with most children, those whose
 amounts do not add up, and some by chance are looked at again by a way that the include does not share. One child that
-an owner's own list shows, and that the include has neither shown nor shows when it is asked for again, is enough.
+an owner's own list shows, and that the owner's page has neither brought nor brings when it is asked for again, is
+enough. It is the page that is asked for again, not the owner alone: what is cut may depend on how much the page brings.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.ancestors import path_below
 from pco_client.documents import Json
+from pco_client.sansio import PageRequest
 from pco_store.churches.wall import refuse_removed
-from pco_store.ledger.members import drop_member
+from pco_store.ledger.members import drop_member, page_that_showed
 from pco_store.ledger.runs import check_fence
 from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
 from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
 from tasks.pages.own_list import NOT_SHOWN, read_own_list
+from tasks.pages.run_walk import parts_of
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.patience import patiently
 from tasks.retries import POISONOUS
@@ -37,8 +40,8 @@ async def distrust_short_includes(resources: Resources, sync: SyncContext) -> No
     """Drop each companion of a run whose include lacks a child that an owner's own list shows.
 
     For a walk that is complete, or a fan-out, whose lists are one to it. What was created since is no fault: the
-    include is asked for again. An owner that PCO cannot show is not compared. Raises the errors of the client that are
-    not about one owner, `LeaseLost`, and the store's errors.
+    owner's page is asked for again. An owner that PCO cannot show is not compared. Raises the errors of the client that
+    are not about one owner, `LeaseLost`, and the store's errors.
     """
     for include, companion in list(sync.companions.items()):
         column = companion.sideload.owner_column
@@ -89,8 +92,8 @@ async def _compared(resources: Resources, sync: SyncContext, companion: Companio
 
 
 async def _lacking(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
-    """How many children of an owner its own list shows, and the include neither did nor does; 0 if PCO does not show
-    that list or the owner, which says nothing against the include."""
+    """How many children of an owner its own list shows, and its page neither brought nor brings; 0 if PCO does not show
+    that list or the page, which says nothing against the include."""
     try:
         return await _lacking_of_shown(resources, sync, companion, owner)
     except NOT_SHOWN as error:
@@ -114,27 +117,41 @@ async def _lacking_of_shown(resources: Resources, sync: SyncContext, companion: 
             owner=owner.rpartition("/")[2],
         ),
     )
-    if not _ids(own.records) - known:
-        return 0
-    shown = await _included_now(sync, companion, owner)
-    return len(_ids(own.records) - known - shown)
+    lacking = _ids(own.records) - known
+    return len(lacking - await _brought_again(resources, sync, companion, owner, lacking)) if lacking else 0
 
 
-async def _included_now(sync: SyncContext, companion: Companion, owner: str) -> frozenset[str]:
-    """What the owner's include shows when it is asked for alone."""
-    path = f"{path_below(companion.sideload.owner_path, owner)}?include={companion.sideload.include}"
-    document = await sync.client.fetch_document(path, api_version=sync.entity.api_version, lane=sync.lane)
-    sync.patient.requests += 1
-    pairs = [
-        (one.sideload, one.entity)
-        for one in sync.companions.values()
-        if companion.sideload.include.startswith(one.sideload.include)
-    ]
-    included = document.get("included")
-    kinds = divide_included(
-        [document["data"]], included if isinstance(included, list) else (), pairs, list_scope=owner.rpartition("/")[0]
+async def _brought_again(
+    resources: Resources, sync: SyncContext, companion: Companion, owner: str, wanted: frozenset[str]
+) -> frozenset[str]:
+    """Which of these children the page brings that showed the owner; all of them if it does not show the owner any
+    more, or says itself that it does not bring all: that is no cut that nobody sees."""
+    list_scope, _, owner_id = owner.rpartition("/")
+    found = await patiently(
+        resources,
+        partial(page_that_showed, run=sync.run, entity=sync.entity.name, scope=list_scope, record_id=owner_id),
     )
-    return frozenset(one for kind in kinds if kind.sideload is companion.sideload for one in _ids(kind.records))
+    if found is None:
+        return wanted
+    run, part, offset, size = found
+    window = next(one.window for one in parts_of(run)[0] if one.number == part)
+    request = PageRequest(
+        path=path_below(companion.sideload.owner_path, owner).rpartition("/")[0],
+        api_version=sync.entity.api_version,
+        offset=offset,
+        per_page=size,
+        where=window.where(),
+        order=window.order,
+        include=tuple(sync.companions),
+    )
+    fetched = await sync.client.fetch_page(request, expected_type=sync.entity.resource, lane=sync.lane)
+    sync.patient.requests += fetched.requests
+    page, pairs = fetched.page, [(one.sideload, one.entity) for one in sync.companions.values()]
+    kinds = divide_included(page.records, page.included, pairs, list_scope=list_scope)
+    kind = next(one for one in kinds if one.sideload is companion.sideload)
+    if owner_id not in _ids(page.records) or owner in kind.untold:
+        return wanted
+    return _ids(kind.records)
 
 
 def _ids(records: Sequence[Json]) -> frozenset[str]:

@@ -71,6 +71,10 @@ def cut(giving: Church) -> None:
     lapse(giving, "cut", number=1, **ALWAYS)
 
 
+def cut_by_page(giving: Church) -> None:
+    lapse(giving, "capped", number=5, **ALWAYS)
+
+
 @pytest.mark.parametrize(
     ("fails", "why"),
     [
@@ -78,6 +82,7 @@ def cut(giving: Church) -> None:
         (left_out, "does not tell all designations of"),
         (left_out_of_pages_side_by_side, "does not tell all designations of"),
         (cut, "designations of one record lacks"),
+        (cut_by_page, "designations of one record lacks"),
     ],
 )
 def test_an_include_that_is_not_kept_to_is_not_trusted_and_costs_no_row(
@@ -109,6 +114,19 @@ def test_an_include_that_is_not_kept_to_is_not_trusted_and_costs_no_row(
     giving.simulator.faults([])
     assert DESIGNATIONS in giving.sync(DESIGNATIONS).brought, "after a month it gets a chance"
     assert differences(giving) == []
+
+
+def test_what_was_created_after_its_owners_page_was_read_says_nothing_against_the_include(giving: Church) -> None:
+    owner = owner_with(giving, 1)
+    one_more = {"operation": "create", "entity": DESIGNATIONS, "relationships": {"donation": owner}}
+    giving.simulator.churn([{**one_more, "count": 5}, {**one_more, "after_request": 3}])
+    giving.simulator.reset_log()
+
+    assert ended(giving).name == "Completed"
+
+    assert asked(giving, below=True)[:1], "the fullest owner was compared"
+    assert len(asked(giving)) > 3, "its page was asked for again"
+    assert giving.sql("SELECT count(*) FROM sync.list_traits")[0][0] == 0
 
 
 def test_with_an_include_falls_what_comes_with_its_records(giving: Church) -> None:

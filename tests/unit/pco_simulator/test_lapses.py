@@ -81,6 +81,18 @@ def test_both_halves_may_be_cut() -> None:
     assert any(len(children) > 1 for children in good.values())
 
 
+def test_both_halves_may_be_cut_by_what_an_answer_holds_in_all() -> None:
+    one = simulator(people=90)
+    good = named(donations(one))
+    one.faults.replace([Fault(kind="include-capped", include=EDGE, number=5, permanent=True)])
+    bad = donations(one)
+    assert flat(named(bad)) == flat(good)[:5]
+    assert shown(bad) == flat(good)[:5]
+    last = next(owner for owner, children in reversed(good.items()) if children)
+    alone = page(one, f"{DONATIONS}/{last}", INCLUDE)
+    assert shown(alone) == good[last], "whoever is asked for alone has all of them"
+
+
 def test_either_half_may_lag_behind_the_other_one_for_some_answers() -> None:
     one = simulator(people=90)
     good = donations(one)
