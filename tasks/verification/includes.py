@@ -1,9 +1,10 @@
 """Whether an include is complete: a handful of owners are compared with their own lists, after each full reading.
 
 An include that PCO cuts short in both halves looks like a short list. So the owners with most children, those whose
-amounts do not add up, and some by chance are looked at again by a way that the include does not share. One child that
-an owner's own list shows, and that the owner's page has neither brought nor brings when it is asked for again, is
-enough. It is the page that is asked for again, not the owner alone: what is cut may depend on how much the page brings.
+amounts do not add up, those that had children which nobody has shown this time, and some by chance are looked at again
+by a way that the include does not share. One child that an owner's own list shows, and that the owner's page has
+neither brought nor brings when it is asked for again, is enough. It is the page that is asked for again, not the owner
+alone: what is cut may depend on how much the page brings.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pco_catalog.ancestors import path_below
+from pco_catalog.ancestors import ids_in, path_below
 from pco_client.documents import Json
 from pco_client.sansio import PageRequest
 from pco_store.churches.wall import refuse_removed
+from pco_store.ledger.deletions.missing import find_missing, read_owners, some_shown
 from pco_store.ledger.members import drop_member, page_that_showed
 from pco_store.ledger.runs import check_fence
 from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
@@ -31,6 +33,9 @@ from tasks.rows.sideloaded import divide_included
 
 OF_EACH: Final = 2
 """Owners that are looked at for each reason: most children, sums that do not add up, chance."""
+
+OF_MISSING: Final = 10
+"""Owners that are looked at because children of theirs are missing: most of those were deleted, one may be cut."""
 
 AMOUNT: Final = "amount_cents"
 """What an owner says in all, and its children in parts, where both have such a column."""
@@ -76,10 +81,25 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
             found += await owners_that_do_not_add_up(
                 connection, org_id, sync.table, companion.table, column, amount=AMOUNT, limit=OF_EACH
             )
+        found += await _owners_of_missing(connection, sync, companion)
         found += await owners_by_chance(connection, org_id, sync.entity, path, seed=sync.run.token, limit=OF_EACH)
         return list(dict.fromkeys(found))
 
     return await patiently(resources, read)
+
+
+async def _owners_of_missing(connection: AsyncConnection, sync: SyncContext, companion: Companion) -> list[str]:
+    """Those that the run has shown; with others all of theirs may be gone."""
+    run, table, path = companion.run, companion.table, companion.sideload.path
+    if not set(ids_in(path)) <= set(table.columns.keys()):
+        return []
+    missing = await find_missing(connection, run, table)
+    if not missing.ids:
+        return []
+    owners = set((await read_owners(connection, run.org_id, table, path, missing.ids)).values())
+    by_id = {one.rpartition("/")[2]: one for one in owners}
+    shown = await some_shown(connection, sync.run, list(by_id), seed=sync.run.token, limit=OF_MISSING)
+    return [by_id[one] for one in shown]
 
 
 async def _compared(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:

@@ -99,6 +99,24 @@ async def read_owners(
     return {row.id: row.owner for row in result}
 
 
+async def some_shown(
+    connection: AsyncConnection, run: RunHandle, ids: Sequence[str], *, seed: str, limit: int
+) -> Sequence[str]:
+    """A few of these records that the run or its children have shown; the same ones for the same seed."""
+    result = await connection.execute(
+        text(
+            """
+            SELECT one FROM unnest(CAST(:ids AS text[])) AS one
+            WHERE one IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = ANY(ARRAY(
+                SELECT CAST(:run_id AS bigint) UNION ALL SELECT run_id FROM sync.runs WHERE parent_run_id = :run_id)))
+            ORDER BY hashtextextended(one || :seed, 0) LIMIT :limit
+            """
+        ),
+        {"run_id": run.run_id, "ids": list(ids), "seed": seed, "limit": limit},
+    )
+    return result.scalars().all()
+
+
 async def named_by_unread_owners(
     connection: AsyncConnection, run: RunHandle, owners: Table, column: str, ids: Sequence[str]
 ) -> frozenset[str]:

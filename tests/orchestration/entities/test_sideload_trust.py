@@ -116,6 +116,23 @@ def test_an_include_that_is_not_kept_to_is_not_trusted_and_costs_no_row(
     assert differences(giving) == []
 
 
+def test_an_owner_whose_children_are_missing_is_looked_at(giving: Church) -> None:
+    """It has neither most of them, nor does its amount tell: the mirror still has what was cut."""
+    owner = owner_with(giving, 2)
+    others = [one["id"] for one in giving.simulator.state(DONATIONS) if one["id"] != owner][:2]
+    for one in others:
+        giving.simulator.churn(
+            [{"operation": "create", "entity": DESIGNATIONS, "count": 5, "relationships": {"donation": one}}]
+        )
+    assert ended(giving).name == "Completed"
+    lapse(giving, "cut", record_id=owner, number=1, **ALWAYS)
+
+    state = ended(giving)
+
+    assert state.name == "CompletedWithoutIncluded"
+    assert "designations of one record lacks 1" in str(state.message)
+
+
 def test_what_was_created_after_its_owners_page_was_read_says_nothing_against_the_include(giving: Church) -> None:
     owner = owner_with(giving, 1)
     one_more = {"operation": "create", "entity": DESIGNATIONS, "relationships": {"donation": owner}}
