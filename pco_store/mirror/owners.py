@@ -68,21 +68,32 @@ async def named_owners(connection: AsyncConnection, org_id: str, entity: Entity,
 
 
 async def owners_that_do_not_add_up(
-    connection: AsyncConnection, org_id: str, owners: Table, children: Table, column: str, *, amount: str, limit: int
+    connection: AsyncConnection,
+    org_id: str,
+    owners: Table,
+    children: Table,
+    column: str,
+    *,
+    amount: str,
+    seed: str,
+    limit: int,
 ) -> Sequence[str]:
-    """Owners whose `amount` is not the sum of their children's, where they have any."""
+    """Owners whose `amount` is not the sum of their children's, which is 0 where they have none.
+
+    The same ones for the same seed, any of them for another: some may never add up.
+    """
     result = await connection.execute(
         text(
             f"""
-            SELECT owner.id FROM {quoted_name(owners)} AS owner JOIN (
+            SELECT owner.id FROM {quoted_name(owners)} AS owner LEFT JOIN (
                 SELECT "{column}" AS owner_id, sum("{amount}") AS total FROM {quoted_name(children)}
                 WHERE org_id = :org_id AND _deleted_at IS NULL GROUP BY "{column}") AS child
               ON child.owner_id = owner.id
-            WHERE owner.org_id = :org_id AND owner._deleted_at IS NULL AND owner."{amount}" <> child.total
-            ORDER BY owner.id LIMIT :limit
+            WHERE owner.org_id = :org_id AND owner._deleted_at IS NULL AND owner."{amount}" <> coalesce(child.total, 0)
+            ORDER BY hashtextextended(owner.id || :seed, 0) LIMIT :limit
             """  # noqa: S608 - names from the catalogue
         ),
-        {"org_id": org_id, "limit": limit},
+        {"org_id": org_id, "seed": seed, "limit": limit},
     )
     return result.scalars().all()
 

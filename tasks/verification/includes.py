@@ -79,7 +79,14 @@ async def _owners(resources: Resources, sync: SyncContext, companion: Companion)
         found = [*await owners_with_most(connection, org_id, companion.entity, path, limit=OF_EACH)]
         if AMOUNT in sync.table.columns and AMOUNT in companion.table.columns:
             found += await owners_that_do_not_add_up(
-                connection, org_id, sync.table, companion.table, column, amount=AMOUNT, limit=OF_EACH
+                connection,
+                org_id,
+                sync.table,
+                companion.table,
+                column,
+                amount=AMOUNT,
+                seed=sync.run.token,
+                limit=OF_EACH,
             )
         found += await _owners_of_missing(connection, sync, companion)
         found += await owners_by_chance(connection, org_id, sync.entity, path, seed=sync.run.token, limit=OF_EACH)

@@ -21,7 +21,7 @@ def store_url(postgres: Postgres, template: str) -> Iterator[str]:
 
 _EMPTIED: Final = (
     *("people.person", "people.household_membership", "people.workflow_card_note", "people.workflow_card"),
-    *("giving.payment_method", "groups.tag"),
+    *("giving.payment_method", "giving.donation", "giving.designation", "groups.tag"),
     *("sync.runs", "sync.lists", "sync.churches", "sync.pages", "sync.quarantine", "sync.watermarks", "sync.links"),
     *("sync.backfills", "sync.list_traits"),
 )

@@ -116,6 +116,13 @@ def test_an_include_that_is_not_kept_to_is_not_trusted_and_costs_no_row(
     assert differences(giving) == []
 
 
+def test_an_owner_of_whom_everything_was_cut_from_the_start_is_found_by_its_amount(giving: Church) -> None:
+    lapse(giving, "cut", record_id=owner_with(giving, 2), number=0, **ALWAYS)
+    state = ended(giving)
+    assert state.name == "CompletedWithoutIncluded"
+    assert "designations of one record lacks" in str(state.message)
+
+
 def test_an_owner_whose_children_are_missing_is_looked_at(giving: Church) -> None:
     """It has neither most of them, nor does its amount tell: the mirror still has what was cut."""
     owner = owner_with(giving, 2)
