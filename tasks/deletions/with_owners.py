@@ -1,10 +1,11 @@
 """After a complete walk: which of the records that came with the list's are gone.
 
-What belonged to an owner that is found to be deleted is gone with it. All else is asked for below the owner that its
-row names, by the rules of every deletion (`from_a_list`): twice, beside witnesses, and not if there are too many. So an
-include that PCO cuts short never costs a row. It may have moved to an owner whose page had been read before, too: so it
-is only asked for if the full reading before this one did not show it either. A night does not wait: what it has read of
-some owners says nothing about others, and the turn of the other owner lifts the tombstone (ADR 21).
+What belonged to an owner that is found to be deleted is gone with it, however much it is. All else is asked for below
+the owner that its row names, by the rules of every deletion (`from_a_list`): twice, beside witnesses, and not if there
+are too many. So an include that PCO cuts short never costs a row. It may have moved to an owner whose page had been
+read before, too: so it is only asked for if the full reading before this one did not show it either. A night does not
+wait: what it has read of some owners says nothing about others, and the turn of the other owner lifts the tombstone
+(ADR 21).
 
 A record that many owners share, and that PCO shows with them only, cannot be asked for: its row names none of them. It
 is what its owners show, so it is gone when two full readings in a row of all of them have not shown it, and no owner
@@ -59,12 +60,20 @@ async def find_deletions_with_owners(
     missing = await patiently(resources, lambda connection: find_missing(connection, run, table, within=within))
     if not missing.ids:
         return Deletions()
-    doubt = doubt_about(missing.ids, live=missing.live, seen=bool(missing.witnesses), many=many)
-    if doubt != "none":
-        return Deletions(verdict=doubt, missing=len(missing.ids))
-    if is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths:
+    is_shown_by_owners_only = is_shared(companion.entity, companion.sideload.path) and not companion.entity.list_paths
+    owners = {} if is_shown_by_owners_only else await _owners(resources, companion, missing)
+    known = {one: owners[one] for one in missing.ids if one in owners}
+    by_owner = {one: owner.rpartition("/")[2] for one, owner in known.items()}
+    gone = await patiently(
+        resources, partial(gone_with_owners, org_id=run.org_id, owners=sync.table, by_owner=by_owner)
+    )
+    gone |= {one: gone_owners[owner] for one, owner in by_owner.items() if owner in gone_owners}
+    if doubtful := [one for one in missing.ids if one not in gone]:
+        doubt = doubt_about(doubtful, live=missing.live, seen=bool(missing.witnesses), many=many)
+        if doubt != "none":
+            return Deletions(verdict=doubt, missing=len(missing.ids))
+    if is_shown_by_owners_only:
         return await _shown_by_nobody(resources, sync, companion, missing)
-    owners = await _owners(resources, companion, missing)
     is_single = companion.sideload.path in companion.entity.single_paths
 
     def path_of(one: str) -> str:
@@ -79,17 +88,11 @@ async def find_deletions_with_owners(
         witnesses=[path_of(one) for one in missing.witnesses if one in owners] or [f"/{sync.entity.product}/v2"],
         is_single=is_single,
     )
-    known = {one: owners[one] for one in missing.ids if one in owners}
     unplaced = [one for one in missing.ids if one not in owners]
     unshown: list[str] = []
     if within is None and unplaced and not await patiently(resources, partial(has_aside, run_id=sync.run.run_id)):
         before = await patiently(resources, partial(shown_before, run=run, ids=unplaced))
         unshown = [one for one in unplaced if one not in before]
-    by_owner = {one: owner.rpartition("/")[2] for one, owner in known.items()}
-    gone = await patiently(
-        resources, partial(gone_with_owners, org_id=run.org_id, owners=sync.table, by_owner=by_owner)
-    )
-    gone |= {one: gone_owners[owner] for one, owner in by_owner.items() if owner in gone_owners}
     later: frozenset[str] = frozenset()
     if within is None:
         left = [one for one in known if one not in gone]

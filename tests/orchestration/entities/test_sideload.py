@@ -132,6 +132,21 @@ def test_an_owner_that_is_deleted_between_two_pages_takes_with_it_what_belonged_
     assert [one["id"] for one in giving.rows(DONATIONS) if one["_deleted_at"]] == [owner]
 
 
+def test_however_many_belonged_to_a_deleted_owner_they_go_with_it(giving: Church) -> None:
+    owner = owner_with(giving, 1)
+    giving.simulator.churn(
+        [{"operation": "create", "entity": DESIGNATIONS, "count": 60, "relationships": {"donation": owner}}]
+    )
+    giving.sync(DONATIONS)
+    giving.simulator.churn([{"operation": "delete", "entity": DONATIONS, "id": owner}])
+
+    summary = giving.sync(DONATIONS)
+
+    assert summary.outcome == "completed", summary.reason
+    assert summary.brought[DESIGNATIONS].deleted > 60
+    assert designations_of(giving, owner) == []
+
+
 def test_a_kind_of_which_an_owner_has_one_is_looked_for_by_its_id(giving: Church) -> None:
     giving.sync(DONATIONS)
     note = giving.rows("giving.Note")[0]
