@@ -8,20 +8,23 @@ kind is dropped from this run, and its lists are read per owner instead.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from pco_client.client import FetchedPage
 from pco_client.documents import Page
+from pco_client.errors import PcoError
 from pco_store.ledger.members import drop_member
 from pco_store.ledger.page_commit import PageOfRows
 from pco_store.ledger.quarantine.items import Quarantined
 from pco_store.ledger.runs import PageReceipt, check_fence
 from tasks.logs import sync_logger
-from tasks.pages.own_list import NOT_SHOWN, read_own_list
+from tasks.pages.own_list import NOT_SHOWN, OwnList, read_own_list
 from tasks.pages.page_ref import PageRef
 from tasks.pages.quarantining import as_quarantined
 from tasks.pages.sync_context import Companion, SyncContext
 from tasks.pages.unnamed import OwnerSearch
+from tasks.retries import POISONOUS
 from tasks.rows.sideloaded import Sideloaded, divide_included, key_of, without_included
 from tasks.rows.transform import TransformedPage, transform_page
 
@@ -118,16 +121,34 @@ async def _drop(sync: SyncContext, include: str, reason: str) -> None:
 
 async def _complete(sync: SyncContext, kind: Sideloaded) -> None:
     for owner in kind.untold:
-        try:
-            own = await read_own_list(sync.client, kind.entity, kind.sideload.path, owner, lane=sync.lane)
-        except NOT_SHOWN as error:
-            sync.patient.requests += 1
-            reason = f"{kind.sideload.include} came in part with a record whose own list is not shown: {error.message}"
+        own = await _own_list(sync, kind, owner)
+        if isinstance(own, PcoError):
+            reason = f"{kind.sideload.include} came in part with a record whose own list is not shown: {own.message}"
             await _drop(sync, kind.sideload.include, reason)
             return
         sync.patient.requests += own.requests
         for record in own.records:
             kind.add(record, owner)
+
+
+async def _own_list(sync: SyncContext, kind: Sideloaded, owner: str) -> OwnList | PcoError:
+    """An owner's own list, or why PCO does not show it. If PCO fails for all else, too, that is raised: the whole page
+    is tried again."""
+    read = partial(read_own_list, sync.client, kind.entity, kind.sideload.path, owner, lane=sync.lane)
+    try:
+        return await read()
+    except NOT_SHOWN as error:
+        sync.patient.requests += 1
+        return error
+    except POISONOUS:
+        sync.patient.requests += 1
+        await sync.see_the_product()
+    try:
+        return await sync.patient.patiently(read, is_one_record=True)
+    except NOT_SHOWN as error:
+        return error
+    except POISONOUS as error:
+        return error
 
 
 async def _find_owners(sync: SyncContext, kinds: Sequence[Sideloaded], at: PageRef) -> None:

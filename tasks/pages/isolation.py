@@ -50,7 +50,10 @@ async def isolate(sync: SyncContext, page: PageRef, error: PcoError, process_par
     Raises the error if neither the page nor another place of its list is answered, or the product itself does not
     answer: the sync can be continued later.
     """
-    await _see_the_product(sync, is_patient=isinstance(error, TooMuchIncluded))
+    if isinstance(error, TooMuchIncluded):  # it was tried for some seconds only, and may be an outage
+        await sync.patient.patiently(sync.see_the_product)
+    else:
+        await sync.see_the_product()
     halving = _Halving(sync=sync, page=page, process_part=process_part, failures=1)
     await _halve(page, error, halving)
     if isinstance(error, TooMuchIncluded) and halving.answered and not halving.has_read_alone:
@@ -77,15 +80,6 @@ async def read_in_parts(sync: SyncContext, page: PageRef, most: int, process_par
     await _commit(sync, page, whole, halving.places)
     sync.tally.quarantined += len(halving.places)
     return whole
-
-
-async def _see_the_product(sync: SyncContext, *, is_patient: bool) -> None:
-    """Raises if it does not answer. Patiently for a page that was tried for some seconds only: it may be an outage."""
-    path, version = f"/{sync.entity.product}/v2", sync.entity.api_version
-    if is_patient:
-        await sync.patient.fetch_document(path, api_version=version)
-    else:
-        await sync.client.fetch_document(path, api_version=version, lane=sync.lane)
 
 
 async def _ask_for_less(sync: SyncContext, page: PageRef, size: int) -> None:

@@ -133,6 +133,11 @@ class SyncContext:
             request, expected_type=self.entity.resource, lane=self.lane, on_large=on_large
         )
 
+    async def see_the_product(self) -> None:
+        """Raises the client's errors if the product itself does not answer now."""
+        path = f"/{self.entity.product}/v2"
+        await self.client.fetch_document(path, api_version=self.entity.api_version, lane=self.lane)
+
     @property
     def has_quarantined(self) -> bool:
         """Something of the run is in quarantine, by this execution or an earlier one."""

@@ -241,7 +241,7 @@ async def deploy(flow: Any, name: str) -> None:
         await client.create_deployment(flow_id=await client.create_flow(flow), name=name)
 
 
-@pytest.mark.parametrize("kind", ["403", "wrong-type"])
+@pytest.mark.parametrize("kind", ["403", "wrong-type", "500"])
 def test_an_own_list_that_is_not_shown_costs_the_include_and_not_the_owners(giving: Church, kind: str) -> None:
     """One donation's designations are included in part only, and below it Planning Center does not show them."""
     owner = owner_with(giving, 2)
@@ -257,6 +257,22 @@ def test_an_own_list_that_is_not_shown_costs_the_include_and_not_the_owners(givi
     assert summary.outcome == "incomplete", summary.reason
     assert "came in part with a record whose own list is not shown" in summary.reason
     assert giving.differences(DONATIONS) == []
+
+
+def test_an_own_list_that_fails_while_the_product_does_costs_nothing(giving: Church) -> None:
+    owner = owner_with(giving, 2)
+    giving.simulator.faults(
+        [
+            {"kind": "include-unshown", "include": "designations", "record_id": owner, **ALWAYS},
+            {"kind": "503", "path": f"{PATH}/{owner}/designations", "times": 4},
+            {"kind": "503", "path": "/giving/v2", "times": 1},
+        ]
+    )
+
+    assert ended(giving).name == "Completed"
+
+    giving.simulator.faults([])
+    assert differences(giving) == []
 
 
 def test_own_lists_that_nobody_may_read_say_nothing_against_what_came_with_their_owners(giving: Church) -> None:
