@@ -1,5 +1,6 @@
 """sync_entity: mirror one entity of one church, exactly and durably."""
 
+from collections.abc import Set
 from functools import partial
 
 from prefect.client.schemas.objects import State
@@ -7,6 +8,7 @@ from prefect.states import Completed
 
 from flows.call_from_anywhere import flow_from_anywhere
 from flows.parameters import ConflictPolicy, EntityName, Epoch, OrgId, listed_entity
+from pco_store.ledger.members import members_of
 from pco_store.ledger.openings import NotOpened
 from pco_store.ledger.run_facts import facts_by_key
 from pco_walks.window import Mode
@@ -28,7 +30,8 @@ __all__ = ["SyncRejectedError", "sync_entity"]
 
 
 class NotIncludedError(Exception):
-    """What is asked for did not come in full with its owners, and is read below each of them for the time being."""
+    """What is asked for does not come with its owners: it did not come in full, and is read below each of them for the
+    time being, or this epoch was opened without it."""
 
 
 @flow_from_anywhere(
@@ -85,18 +88,33 @@ async def sync_entity(
             )
         async with working(resources, request) as work:
             if isinstance(work, NotOpened):
-                return await _not_started(resources, work, on_conflict)
+                return await _not_started(resources, work, on_conflict, entity)
+            if entity != described.name:
+                members = await patiently(resources, partial(members_of, run=work.run))
+                _check_included(entity, described.name, work.run.key, {one.run.entity for one in members})
             async with tagged(org_id, entity):
                 read = await read_list(resources, client, described, work.run, processing=await as_tasks(resources))
         await publish_summary(read.summary)
         return read.summary if read.end.name is None else state_of(read.end, read.end.reason, read.summary)
 
 
-async def _not_started(resources: Resources, opened: NotOpened, on_conflict: ConflictPolicy) -> State[SyncSummary]:
+def _check_included(entity: str, owner: str, key: str, members: Set[str]) -> None:
+    if entity not in members:
+        raise NotIncludedError(
+            f"{key} was opened without {entity}, perhaps by an older version: let a sync of {owner} finish that epoch, "
+            f"then sync {entity} in another one"
+        )
+
+
+async def _not_started(
+    resources: Resources, opened: NotOpened, on_conflict: ConflictPolicy, entity: str
+) -> State[SyncSummary]:
     """Nothing is read; what the other run has left for a person is shown by the state, too."""
     message = message_of(opened, on_conflict)
     facts = await patiently(resources, partial(facts_by_key, key=opened.key))
     assert facts is not None, "it was found a moment ago"
+    if entity != facts.entity:
+        _check_included(entity, facts.entity, opened.key, {one.entity for one in facts.members})
     if opened.why == "running":
         return Completed(name="AlreadyRunning", message=message, data=summary_of(facts, joined=True)[0])
     summary, end = summary_of(facts, joined=True)

@@ -3,6 +3,7 @@
 import pytest
 
 from flows.replay_quarantine import replay_quarantine
+from flows.sync_entity import NotIncludedError
 from tests.church import Church
 from tests.orchestration.entities.sideloads import (
     ALWAYS,
@@ -266,6 +267,24 @@ def test_a_turn_that_an_older_version_has_opened_stays_what_it_was(giving: Churc
     assert giving.differences(DONATIONS) == []
 
     assert giving.sync(DONATIONS).brought.keys() == {*KINDS}, "the next turn is this version's"
+    assert differences(giving) == []
+
+
+def test_a_turn_that_was_opened_without_a_kind_does_not_pass_for_a_reading_of_it(giving: Church) -> None:
+    giving.simulator.faults([{"kind": "403", "path": PATH, "after": 2, **ALWAYS}])
+    assert ended(giving).is_failed()
+    giving.sql("DELETE FROM sync.pages WHERE run_id IN (SELECT run_id FROM sync.runs WHERE read_with IS NOT NULL)")
+    giving.sql("DELETE FROM sync.runs WHERE read_with IS NOT NULL")
+    giving.sql("UPDATE sync.runs SET members = NULL")
+    giving.simulator.faults([])
+
+    with pytest.raises(NotIncludedError, match=r"turn-1 was opened without giving\.Designation"):
+        giving.sync(DESIGNATIONS)
+    assert giving.sync(DONATIONS).continued
+    with pytest.raises(NotIncludedError, match=r"turn-1 was opened without giving\.Designation"):
+        giving.sync(DESIGNATIONS, epoch="turn-1")
+
+    assert giving.sync(DESIGNATIONS).brought[DESIGNATIONS].rows > 90
     assert differences(giving) == []
 
 
