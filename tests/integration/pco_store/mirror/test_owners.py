@@ -4,10 +4,11 @@ from sqlalchemy import text
 
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
-from pco_store.mirror.owners import owners_that_do_not_add_up
+from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up
 from pco_store.mirror.tables import mirror_table
 
-DONATIONS = mirror_table(load_catalog().entity("giving.Donation"))
+DONATION = load_catalog().entity("giving.Donation")
+DONATIONS = mirror_table(DONATION)
 DESIGNATIONS = mirror_table(load_catalog().entity("giving.Designation"))
 
 
@@ -51,3 +52,16 @@ async def test_no_owner_that_never_adds_up_keeps_others_from_being_looked_at(sto
         await give(store, donation, 300, 100)
     assert await not_adding_up(store, "one") == await not_adding_up(store, "one")
     assert {one for seed in range(40) for one in await not_adding_up(store, str(seed))} == set("12345")
+
+
+async def by_chance(store: Database, seed: str) -> list[str]:
+    path = "/giving/v2/donations/{donation_id}/designations"
+    async with store.transaction() as connection:
+        return list(await owners_by_chance(connection, "grace", DONATION, path, seed=seed, limit=2))
+
+
+async def test_by_chance_each_owner_is_looked_at_sooner_or_later_also_without_children(store: Database) -> None:
+    for donation in "12345":
+        await give(store, donation, 300, *[100] * (int(donation) - 1))
+    assert await by_chance(store, "one") == await by_chance(store, "one")
+    assert {one for seed in range(40) for one in await by_chance(store, str(seed))} == set("12345")
