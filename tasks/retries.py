@@ -101,6 +101,7 @@ async def retried(
     *,
     delays: Sequence[float],
     is_one_record: bool = False,
+    is_part: bool = False,
     within: float | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -108,8 +109,8 @@ async def retried(
 ) -> T:
     """What the action returns, which is called with the number of the attempt. Raises its last error.
 
-    `is_one_record`: it is about one record, which PCO may never be able to render. `within`: seconds after which no
-    other attempt begins, however long the earlier ones took.
+    `is_one_record`: it is about one record, which PCO may never be able to render; `is_part`: about a part of a page
+    that may be too much. `within`: seconds after which no other attempt begins, however long the earlier ones took.
     """
     attempt, began = 1, clock()
     while True:
@@ -117,6 +118,7 @@ async def retried(
             return await action(attempt)
         except Exception as error:
             is_hopeless = is_one_record and attempt > PATIENCE and isinstance(error, POISONOUS)
+            is_hopeless |= is_part and isinstance(error, TooMuchIncluded)
             if attempt > len(delays) or is_hopeless or not _is_worth_another(error, attempt):
                 raise
             delay = delays[attempt - 1] * chance.uniform(1, 1 + JITTER)
@@ -128,10 +130,16 @@ async def retried(
 
 async def is_worth_a_retry(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect's `retry_condition_fn`, answered from the table."""
+    return _is_worth_another(await state.aresult(raise_on_failure=False), run.run_count)
+
+
+async def is_worth_a_retry_of_a_part(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """The same for a part of a page: where it is too much, a smaller part is what helps."""
     error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, BaseException) and _is_worth_another(error, run.run_count)
+    return not isinstance(error, TooMuchIncluded) and _is_worth_another(error, run.run_count)
 
 
-def _is_worth_another(error: BaseException, attempt: int) -> bool:
-    is_too_much = isinstance(error, TooMuchIncluded) and attempt > PATIENCE
-    return decide(error) is Decision.RETRY and not is_too_much
+def _is_worth_another(error: object, attempt: int) -> bool:
+    if not isinstance(error, BaseException) or (isinstance(error, TooMuchIncluded) and attempt > PATIENCE):
+        return False
+    return decide(error) is Decision.RETRY

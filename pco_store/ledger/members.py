@@ -135,8 +135,8 @@ async def page_that_showed(
             """
             SELECT list.*, page.part AS of_part, page."offset" AS at_offset, page.page_size AS of_size
             FROM sync.pages AS page JOIN sync.runs AS list USING (run_id)
-            WHERE :run_id IN (list.run_id, list.parent_run_id) AND list.entity = :entity AND list.scope = :scope
-              AND page.ids @> ARRAY[CAST(:record_id AS text)]
+            WHERE (list.run_id = :run_id OR list.parent_run_id = :run_id)
+              AND list.entity = :entity AND list.scope = :scope AND page.ids @> ARRAY[CAST(:record_id AS text)]
             ORDER BY page.committed_at DESC LIMIT 1
             """
         ),

@@ -208,4 +208,6 @@ async def _brought(resources: Resources, client: PcoClient, root: RunHandle, lev
         in_flight=resources.settings.pages_in_flight,
         clock_offset=await resources.clock_offset(),
         companions={one.include: companion_of(one) for one in members if one.dropped is None},
+        included=tuple(one.include for one in members),
+        naming=level.include,
     )

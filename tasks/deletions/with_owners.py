@@ -19,7 +19,7 @@ from functools import partial
 from types import MappingProxyType
 
 from pco_catalog.ancestors import ids_in, is_shared, path_below
-from pco_store.ledger.deletions.answers import settle_run
+from pco_store.ledger.deletions.answers import Found, settle_run
 from pco_store.ledger.deletions.missing import (
     MissingRecords,
     ReadLists,
@@ -71,7 +71,9 @@ async def find_deletions_with_owners(
     if doubtful := [one for one in missing.ids if one not in gone]:
         doubt = doubt_about(doubtful, live=missing.live, seen=bool(missing.witnesses), many=many)
         if doubt != "none":
-            return Deletions(verdict=doubt, missing=len(missing.ids))
+            told = {"verdict": doubt, "missing": len(missing.ids)}
+            settle = partial(settle_run, run=run, table=table, told=told, found=_with_owners(gone))
+            return Deletions(verdict=doubt, missing=len(missing.ids), deleted=await patiently(resources, settle))
     if is_shown_by_owners_only:
         return await _shown_by_nobody(resources, sync, companion, missing)
     is_single = companion.sideload.path in companion.entity.single_paths
@@ -111,7 +113,7 @@ async def find_deletions_with_owners(
             told={"verdict": verdict, "missing": found, "unplaced": left_alone},
             found=[
                 *(("absent", one.ids, one.at) for one in absent or ()),
-                *(("with its owner", ids, at) for at, ids in _by_time(gone).items()),
+                *_with_owners(gone),
                 ("shown by no owner", unshown, run.started_at),
             ],
         ),
@@ -164,8 +166,8 @@ async def _owners(resources: Resources, companion: Companion, missing: MissingRe
     )
 
 
-def _by_time(gone: Mapping[str, datetime]) -> dict[datetime, list[str]]:
-    found: dict[datetime, list[str]] = {}
+def _with_owners(gone: Mapping[str, datetime]) -> list[Found]:
+    by_time: dict[datetime, list[str]] = {}
     for one, at in gone.items():
-        found.setdefault(at, []).append(one)
-    return found
+        by_time.setdefault(at, []).append(one)
+    return [("with its owner", ids, at) for at, ids in by_time.items()]

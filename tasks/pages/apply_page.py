@@ -24,7 +24,7 @@ from tasks.pages.evidence import times_of
 from tasks.pages.page_ref import PageRef
 from tasks.pages.quarantining import as_quarantined
 from tasks.pages.sync_context import SyncContext, current_sync
-from tasks.retries import JITTER, is_worth_a_retry
+from tasks.retries import JITTER
 from tasks.rows.sideloaded import names_all
 from tasks.rows.transform import TransformedPage, transform_page
 
@@ -56,7 +56,6 @@ logging.getLogger("prefect.task_runs").addFilter(_NoMoreThanTheState())
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
     persist_result=True,
     result_serializer=JSONSerializer(),  # by its name it would be looked up again for every page
-    retry_condition_fn=is_worth_a_retry,
     retry_jitter_factor=JITTER,
     log_prints=False,
 )

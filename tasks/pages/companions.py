@@ -144,7 +144,7 @@ async def _own_list(sync: SyncContext, kind: Sideloaded, owner: str) -> OwnList 
         sync.patient.requests += 1
         await sync.see_the_product()
     try:
-        return await sync.patient.patiently(read, is_one_record=True)
+        return await sync.patient.patiently(read)
     except NOT_SHOWN as error:
         return error
     except POISONOUS as error:

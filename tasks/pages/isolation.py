@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from pco_client.documents import Page
-from pco_client.errors import PcoError, TooMuchIncluded
+from pco_client.errors import PcoError, RetryError, TooMuchIncluded
 from pco_store.ledger.members import note_page_size
 from pco_store.ledger.page_commit import PageOfRows, commit_page
 from pco_store.ledger.quarantine.items import Quarantined, put_quarantined, resolve_read_again
@@ -85,13 +85,16 @@ async def read_in_parts(sync: SyncContext, page: PageRef, most: int, process_par
 async def _ask_for_less(sync: SyncContext, page: PageRef, size: int) -> None:
     """Remember how many records PCO answers with, for the rest of this run and for those of a month to come.
 
-    Unless the whole page is answered after all: then it was not too much.
+    Unless the whole page is answered after all, or fails for another reason: then it was not too much.
     """
-    try:
-        fetched = await sync.patient.patiently(partial(sync.fetch, page))
-    except TooMuchIncluded:
-        pass
-    else:
+    async with sync.large_pages:
+        try:
+            fetched = await sync.patient.patiently(partial(sync.fetch, page), is_one_record=True)
+        except TooMuchIncluded:
+            fetched = None
+        except RetryError:
+            return
+    if fetched is not None:
         sync.patient.requests += fetched.requests
         return
     sync.evidence.most_at_a_time = size

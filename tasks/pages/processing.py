@@ -9,7 +9,7 @@ from tasks.lifespan import Resources
 from tasks.pages.apply_page import apply_page, process_page
 from tasks.pages.page_ref import PageRef
 from tasks.pages.sync_context import current_sync
-from tasks.retries import delays_of, part_delays, retried
+from tasks.retries import delays_of, is_worth_a_retry, is_worth_a_retry_of_a_part, part_delays, retried
 from tasks.settings import SyncSettings
 
 ProcessPage = Callable[[PageRef], Awaitable[dict[str, Any]]]
@@ -32,8 +32,13 @@ async def as_tasks(resources: Resources) -> PageProcessing:
     """
     storage = await resources.receipts()
 
-    def configured(delays: Sequence[float]) -> ProcessPage:
-        known = process_page.with_options(result_storage=storage, retries=len(delays), retry_delay_seconds=list(delays))
+    def configured(delays: Sequence[float], *, is_part: bool = False) -> ProcessPage:
+        known = process_page.with_options(
+            result_storage=storage,
+            retries=len(delays),
+            retry_delay_seconds=list(delays),
+            retry_condition_fn=is_worth_a_retry_of_a_part if is_part else is_worth_a_retry,
+        )
         new = known.with_options(refresh_cache=True)
 
         async def process(page: PageRef) -> dict[str, Any]:
@@ -42,7 +47,7 @@ async def as_tasks(resources: Resources) -> PageProcessing:
         return process
 
     of_parts = part_delays(first=resources.settings.retry_first_seconds)
-    return PageProcessing(whole=configured(resources.delays), part=configured(of_parts))
+    return PageProcessing(whole=configured(resources.delays), part=configured(of_parts, is_part=True))
 
 
 def directly(settings: SyncSettings, *, within: float | None = None) -> PageProcessing:
@@ -52,7 +57,7 @@ def directly(settings: SyncSettings, *, within: float | None = None) -> PageProc
     """
     return PageProcessing(
         whole=partial(_process, delays=delays_of(settings), within=within),
-        part=partial(_process, delays=part_delays(first=settings.retry_first_seconds)),
+        part=partial(_process, delays=part_delays(first=settings.retry_first_seconds), is_part=True),
     )
 
 
@@ -78,7 +83,11 @@ def first_directly(resources: Resources, *, within: float | None = None) -> Page
     return PageProcessing(whole=whole, part=part)
 
 
-async def _process(page: PageRef, *, delays: Sequence[float], within: float | None = None) -> dict[str, Any]:
+async def _process(
+    page: PageRef, *, delays: Sequence[float], is_part: bool = False, within: float | None = None
+) -> dict[str, Any]:
     sync = current_sync()
-    applied = await retried(lambda attempt: apply_page(sync, page, attempt=attempt), delays=delays, within=within)
+    applied = await retried(
+        lambda attempt: apply_page(sync, page, attempt=attempt), delays=delays, is_part=is_part, within=within
+    )
     return asdict(applied)

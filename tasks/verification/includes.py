@@ -169,9 +169,10 @@ async def _brought_again(
         per_page=size,
         where=window.where(),
         order=window.order,
-        include=tuple(sync.companions),
+        include=(*sync.included, *sync.naming),
     )
-    fetched = await sync.client.fetch_page(request, expected_type=sync.entity.resource, lane=sync.lane)
+    async with sync.large_pages:
+        fetched = await sync.client.fetch_page(request, expected_type=sync.entity.resource, lane=sync.lane)
     sync.patient.requests += fetched.requests
     page, pairs = fetched.page, [(one.sideload, one.entity) for one in sync.companions.values()]
     kinds = divide_included(page.records, page.included, pairs, list_scope=list_scope)

@@ -148,6 +148,25 @@ def test_however_many_belonged_to_a_deleted_owner_they_go_with_it(giving: Church
     assert designations_of(giving, owner) == []
 
 
+def test_what_belonged_to_a_deleted_owner_goes_with_it_though_of_others_too_many_are_missing(giving: Church) -> None:
+    gone = owner_with(giving, 1)
+    other = next(one["id"] for one in giving.simulator.state(DONATIONS) if one["id"] != gone)
+    made = giving.simulator.churn(
+        [{"operation": "create", "entity": DESIGNATIONS, "count": 60, "relationships": {"donation": other}}]
+    )
+    giving.sync(DONATIONS)
+    its = designations_of(giving, gone)
+    giving.simulator.churn([{"operation": "delete", "entity": DESIGNATIONS, "id": str(one)} for one in made])
+    giving.simulator.churn([{"operation": "delete", "entity": DONATIONS, "id": gone}])
+
+    summary = giving.sync(DONATIONS)
+
+    assert summary.outcome == "incomplete"
+    assert (summary.brought[DESIGNATIONS].missing, summary.brought[DESIGNATIONS].deleted) == (60 + len(its), len(its))
+    assert designations_of(giving, gone) == []
+    assert len(designations_of(giving, other)) >= 60, "a person decides about them"
+
+
 def test_a_kind_of_which_an_owner_has_one_is_looked_for_by_its_id(giving: Church) -> None:
     giving.sync(DONATIONS)
     note = giving.rows("giving.Note")[0]

@@ -213,10 +213,27 @@ def test_pages_of_too_many_bytes_are_smaller_from_then_on(giving: Church, monkey
     assert differences(giving) == []
 
 
-@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("times", [1, 5, 9])
 def test_a_gateway_that_fails_for_a_moment_leaves_pages_as_large_as_they_were(giving: Church, times: int) -> None:
     giving.simulator.faults([{"kind": "504", "path": PATH, "times": times}])
     assert ended(giving).name == "Completed"
+    assert giving.sql("SELECT count(*) FROM sync.list_traits")[0][0] == 0
+    assert differences(giving) == []
+
+
+def test_a_page_that_is_answered_in_parts_and_then_fails_for_another_reason_stays_read(
+    giving: Church, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCO_SYNC_PAGES_IN_FLIGHT", "1")
+    giving.simulator.faults(
+        [{"kind": "504", "path": PATH, "times": 3}, {"kind": "500", "path": PATH, "after": 2, "times": 3}]
+    )
+    assert ended(giving).name == "Completed"
+    assert [one["status"] for one in giving.simulator.access_log() if one["path"] == PATH][:8] == [
+        *(504, 504, 504),
+        *(200, 200),
+        *(500, 500, 500),
+    ]
     assert giving.sql("SELECT count(*) FROM sync.list_traits")[0][0] == 0
     assert differences(giving) == []
 
@@ -239,6 +256,19 @@ async def deploy(flow: Any, name: str) -> None:
     """A deployment without a work pool: its runs wait."""
     async with get_client() as client:
         await client.create_deployment(flow_id=await client.create_flow(flow), name=name)
+
+
+def test_an_own_list_that_fails_for_a_moment_costs_nothing(giving: Church) -> None:
+    owner = owner_with(giving, 2)
+    giving.simulator.faults(
+        [
+            {"kind": "include-unshown", "include": "designations", "record_id": owner, **ALWAYS},
+            {"kind": "503", "path": f"{PATH}/{owner}/designations", "times": 5},
+        ]
+    )
+    assert giving.sync(DONATIONS).outcome == "completed"
+    assert giving.sql("SELECT count(*) FROM sync.list_traits")[0][0] == 0
+    assert differences(giving) == []
 
 
 @pytest.mark.parametrize("kind", ["403", "wrong-type", "500"])

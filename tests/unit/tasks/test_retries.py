@@ -20,7 +20,16 @@ from pco_store import errors as store
 from pco_walks.alike import EndlessListError
 from pco_walks.newest_first import WalkStuckError
 from pco_walks.window import ModeNotPossibleError
-from tasks.retries import POISONOUS, Decision, decide, is_worth_a_retry, part_delays, retried, retry_delays
+from tasks.retries import (
+    POISONOUS,
+    Decision,
+    decide,
+    is_worth_a_retry,
+    is_worth_a_retry_of_a_part,
+    part_delays,
+    retried,
+    retry_delays,
+)
 
 RETRY, STOP = Decision.RETRY, Decision.STOP
 
@@ -189,6 +198,11 @@ async def test_a_page_that_may_be_too_much_is_soon_asked_for_in_parts() -> None:
     assert attempts == [1, 2, 3]
     state: State[Any] = Failed(data=too_much)
     assert [await is_worth_a_retry(cast(Any, None), tried(one), state) for one in attempts] == [True, True, False]
+    assert not await is_worth_a_retry_of_a_part(cast(Any, None), tried(1), state), "a smaller one is asked for at once"
+    attempts.clear()
+    with pytest.raises(client.TooMuchIncluded):
+        await retried(fail, delays=[0.0] * 5, is_part=True)
+    assert attempts == [1]
 
 
 def test_the_parts_of_a_page_get_two_short_waits() -> None:

@@ -118,7 +118,9 @@ async def test_a_plan_made_for_an_empty_table_finds_its_rows_by_their_key_when_i
         for number in range(8):  # after five of them Postgres may keep one plan for all
             await upsert_rows(connection, table, members(number, 1))
         await upsert_rows(connection, table, members(100, 3000))
-    async with store.transaction() as connection:  # on the same connection
+        session = await connection.scalar(text("SELECT pg_backend_pid()"))
+    async with store.transaction() as connection:
+        assert await connection.scalar(text("SELECT pg_backend_pid()")) == session, "the statement is prepared there"
         before = await rows_looked_at(connection, membership)
         await upsert_rows(connection, table, members(1000, 5))
         assert await rows_looked_at(connection, membership) - before <= 20

@@ -133,7 +133,7 @@ async def test_hot_windows_that_need_more_than_the_budget_keep_no_group_that_cha
     spent = [await weeks.night(budget=2) for _ in range(PERIOD - 2)]
     assert max(sum(one.values()) for one in spent) == 2
     ((waiting,),) = await weeks.sql(f"SELECT count(*) FROM sync.lists WHERE due_at < now() AND entity = '{ATTENDANCE}'")
-    assert int(str(waiting)) > 10, "the budget was too small"
+    assert int(str(waiting)) > 0, "the budget was too small"
     assert {one for one in weeks.gone if one.startswith(MEMBERSHIPS)} <= await weeks.buried(), "before its turn"
 
     await weeks.night(days=PERIOD + 1)
