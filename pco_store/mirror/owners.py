@@ -125,21 +125,6 @@ async def count_owners(connection: AsyncConnection, org_id: str, parent: Entity,
     return int(counted or 0)
 
 
-async def shown_children_of(
-    connection: AsyncConnection, run_id: int, org_id: str, children: Table, column: str, owner: str
-) -> frozenset[str]:
-    """The ids of an owner's rows that a run or its children have shown."""
-    result = await connection.execute(
-        text(
-            f'SELECT id FROM {quoted_name(children)} WHERE org_id = :org_id AND "{column}" = :owner '  # noqa: S608
-            "AND id IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = ANY(ARRAY("
-            "SELECT CAST(:run_id AS bigint) UNION ALL SELECT run_id FROM sync.runs WHERE parent_run_id = :run_id)))"
-        ),
-        {"org_id": org_id, "owner": owner, "run_id": run_id},
-    )
-    return frozenset(result.scalars())
-
-
 def _has_scopes(parent: Entity, path: str) -> bool:
     """Whether the rows of the parents have the ids of their own parents; where they are shared by many, links do."""
     return set(ids_in(path)[:-1]) <= set(mirror_table(parent).columns.keys())

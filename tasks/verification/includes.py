@@ -10,6 +10,7 @@ alone: what is cut may depend on how much the page brings.
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
+from zlib import crc32
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,10 +18,10 @@ from pco_catalog.ancestors import ids_in, path_below
 from pco_client.documents import Json
 from pco_client.sansio import PageRequest
 from pco_store.churches.wall import refuse_removed
-from pco_store.ledger.deletions.missing import find_missing, read_owners, some_shown
+from pco_store.ledger.deletions.missing import find_missing, read_owners, shown_of
 from pco_store.ledger.members import drop_member, page_that_showed
 from pco_store.ledger.runs import check_fence
-from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most, shown_children_of
+from pco_store.mirror.owners import owners_by_chance, owners_that_do_not_add_up, owners_with_most
 from tasks.background import in_parallel
 from tasks.lifespan import Resources
 from tasks.logs import sync_logger
@@ -105,8 +106,8 @@ async def _owners_of_missing(connection: AsyncConnection, sync: SyncContext, com
         return []
     owners = set((await read_owners(connection, run.org_id, table, path, missing.ids)).values())
     by_id = {one.rpartition("/")[2]: one for one in owners}
-    shown = await some_shown(connection, sync.run, list(by_id), seed=sync.run.token, limit=OF_MISSING)
-    return [by_id[one] for one in shown]
+    shown = await shown_of(connection, sync.run, list(by_id))
+    return [by_id[one] for one in sorted(shown, key=lambda one: crc32(f"{sync.run.token} {one}".encode()))[:OF_MISSING]]
 
 
 async def _compared(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
@@ -130,21 +131,10 @@ async def _lacking(resources: Resources, sync: SyncContext, companion: Companion
 
 
 async def _lacking_of_shown(resources: Resources, sync: SyncContext, companion: Companion, owner: str) -> int:
-    org_id, column = sync.run.org_id, companion.sideload.owner_column
     own = await read_own_list(sync.client, companion.entity, companion.sideload.path, owner, lane=sync.lane)
     sync.patient.requests += own.requests
-    known = await patiently(
-        resources,
-        partial(
-            shown_children_of,
-            run_id=companion.run.run_id,
-            org_id=org_id,
-            children=companion.table,
-            column=column,
-            owner=owner.rpartition("/")[2],
-        ),
-    )
-    lacking = _ids(own.records) - known
+    ids = _ids(own.records)
+    lacking = ids - await patiently(resources, partial(shown_of, run=companion.run, ids=list(ids)))
     return len(lacking - await _brought_again(resources, sync, companion, owner, lacking)) if lacking else 0
 
 

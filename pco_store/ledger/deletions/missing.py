@@ -99,22 +99,19 @@ async def read_owners(
     return {row.id: row.owner for row in result}
 
 
-async def some_shown(
-    connection: AsyncConnection, run: RunHandle, ids: Sequence[str], *, seed: str, limit: int
-) -> Sequence[str]:
-    """A few of these records that the run or its children have shown; the same ones for the same seed."""
+async def shown_of(connection: AsyncConnection, run: RunHandle, ids: Sequence[str]) -> frozenset[str]:
+    """Of these records, those that the run or its children have shown."""
     result = await connection.execute(
         text(
             """
             SELECT one FROM unnest(CAST(:ids AS text[])) AS one
             WHERE one IN (SELECT unnest(ids) FROM sync.pages WHERE run_id = ANY(ARRAY(
                 SELECT CAST(:run_id AS bigint) UNION ALL SELECT run_id FROM sync.runs WHERE parent_run_id = :run_id)))
-            ORDER BY hashtextextended(one || :seed, 0) LIMIT :limit
             """
         ),
-        {"run_id": run.run_id, "ids": list(ids), "seed": seed, "limit": limit},
+        {"run_id": run.run_id, "ids": list(ids)},
     )
-    return result.scalars().all()
+    return frozenset(result.scalars())
 
 
 async def named_by_unread_owners(
