@@ -358,9 +358,10 @@ async def settle(
     )
     await note_unshown(connection, root.run_id)
     if root.mode == DUE:
-        scopes = {*kept_due, *await _scopes_of(connection, root, level, undecided)}
+        undecided_in = await _scopes_of(connection, root, level, undecided)
         # Where PCO never shows a record by its id nobody can decide; a list of it misses it again in its next turn.
-        await keep_due(connection, root.run_id, level, scopes, only_gone=verdict == "not_provable")
+        await keep_due(connection, root.run_id, level, undecided_in, only_gone=verdict == "not_provable")
+        await keep_due(connection, root.run_id, level, kept_due)
         if level.is_shared:
             await forget_read_links(connection, root.org_id, root.run_id, level, besides=undecided)
     elif level.is_shared and verdict in ("none", "confirmed"):

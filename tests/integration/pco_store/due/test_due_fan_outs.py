@@ -318,11 +318,13 @@ async def test_what_was_chosen_before_a_crash_is_not_chosen_again(
     assert len(lists_read(world)) == 1
 
 
-@pytest.mark.parametrize(("verdict", "due"), [("too_many", {"1", "2"}), ("not_provable", {"2"})])
+@pytest.mark.parametrize(("verdict", "due"), [("too_many", {"1", "2", "3"}), ("not_provable", {"2", "3"})])
 async def test_what_nobody_can_decide_keeps_the_lists_of_parents_due_that_are_gone_and_no_others(
     store: Database, verdict: str, due: set[str]
 ) -> None:
-    """The other list misses it again in its next turn; that of a parent that is gone has none."""
+    """The other list misses it again in its next turn; that of a parent that is gone has none. The third one is kept
+    due for what came with its records.
+    """
     root = await open_fan_out(store, epoch="night")
     await rows(store, "TRUNCATE groups.membership")
     await rows(
@@ -335,7 +337,8 @@ async def test_what_nobody_can_decide_keeps_the_lists_of_parents_due_that_are_go
     await rows(store, "UPDATE sync.runs SET mode = 'due' WHERE run_id = :id", id=root.run_id)
     level = chain_to(load_catalog(), load_catalog().entity(MEMBERSHIPS), None).levels[-1]
     async with store.transaction() as connection:
-        await settle(connection, replace(root, mode="due"), level, verdict=verdict, missing=2, undecided=["1", "2"])
+        night = replace(root, mode="due")
+        await settle(connection, night, level, verdict=verdict, missing=2, undecided=["1", "2"], kept_due={"3"})
     assert {row.scope for row in await rows(store, "SELECT scope FROM sync.lists")} == due
 
 
