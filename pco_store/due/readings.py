@@ -58,9 +58,9 @@ async def note_fan_out(connection: AsyncConnection, root_id: int) -> None:
 
 
 async def keep_due(
-    connection: AsyncConnection, root_id: int, level: Level, scopes: Collection[str], *, only_gone: bool = False
+    connection: AsyncConnection, root_id: int, level: Level, scopes: Collection[str] | None, *, only_gone: bool = False
 ) -> None:
-    """Of these lists, those that a fan-out has read are due again, as if their parents had just changed.
+    """Of these lists, or of all, those that a fan-out has read are due again, as if their parents had just changed.
 
     Also those of parents that are gone, which are forgotten once they are read; or `only_gone`, none but those.
     """
@@ -71,7 +71,7 @@ async def keep_due(
             SELECT org_id, entity, :path, scope, started_at, now(), :day, now() FROM sync.runs
             WHERE parent_run_id = :root_id AND entity = :entity
                 AND (state = 'absent' OR (state = 'completed' AND NOT :only_gone))
-                AND scope = ANY(CAST(:scopes AS text[]))
+                AND (CAST(:scopes AS text[]) IS NULL OR scope = ANY(CAST(:scopes AS text[])))
             ORDER BY scope
             ON CONFLICT (org_id, path, scope) DO UPDATE
             SET due_at = excluded.due_at, pace_seconds = excluded.pace_seconds, changed_at = excluded.changed_at
@@ -82,7 +82,7 @@ async def keep_due(
             "entity": level.entity.name,
             "path": level.path,
             "day": DAY_SECONDS,
-            "scopes": sorted(scopes),
+            "scopes": None if scopes is None else sorted(scopes),
             "only_gone": only_gone,
         },
     )
@@ -103,11 +103,13 @@ async def read_before(connection: AsyncConnection, org_id: str, entities: Sequen
 async def note_earlier(connection: AsyncConnection, org_id: str, chain: Chain, kind: DueKind) -> None:
     """Note what fan-outs that never completed have read; of a kind that was never kept, what all have.
 
-    Safe to repeat.
+    Not that a parent's list was absent: nobody has looked yet for what stood in it, and the next reading must. Safe to
+    repeat.
     """
     roots = """
         root.org_id = :org_id AND root.entity = :entity AND root.scope = '*'
         AND root.fan_out -> 'below' = to_jsonb(CAST(:below AS text[]))
+        AND (root.state = 'completed' OR child.state <> 'absent')
         AND (root.state <> 'completed' OR NOT EXISTS (
             SELECT FROM sync.lists AS kept WHERE kept.org_id = :org_id AND kept.path = :path))
     """

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pco_catalog.ancestors import is_shared, path_below
-from pco_catalog.chains import Level
+from pco_catalog.catalog import load_catalog
+from pco_catalog.chains import Level, level_of_list
 from pco_store.due.missing import forget_read_links, known_records, missing_from_read_lists
 from pco_store.due.readings import keep_due
 from pco_store.ledger.deletions.answers import Found
@@ -75,19 +76,27 @@ async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
 
 
 async def _give_up(connection: AsyncConnection) -> None:
-    """Prefect shows them as spreading, and they are so no longer."""
+    """Prefect shows them as spreading, and they are so no longer. What stood below parents that are gone is left to the
+    next fan-out that reads what is due: their lists would be in none.
+    """
+    catalog = load_catalog()
     result = await connection.execute(
         text(
             f"""
             UPDATE sync.runs AS root SET deletions = '{{"verdict": "requested", "given_up": true}}'
             {_UNSETTLED}
               AND root.deletions ->> 'given_up' IS NULL AND root.completed_at <= now() - interval '1 day'
-            RETURNING run_id
+            RETURNING *
             """  # noqa: S608 - own constant
         )
     )
-    for run_id in result.scalars().all():
-        await note_unshown(connection, run_id)
+    for root in map(handle_of, result.all()):
+        await note_unshown(connection, root.run_id)
+        entity = catalog.by_name.get(root.entity)
+        if root.mode != DUE or root.fan_out is None or entity is None:
+            continue
+        if (level := level_of_list(catalog, entity, below=root.fan_out.below)) is not None:
+            await keep_due(connection, root.run_id, level, None, only_gone=True)
 
 
 async def settled_deletions(connection: AsyncConnection, root_id: int) -> Mapping[str, Any] | None:

@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy import text
 
+from pco_store.due.lists import due_kind_of, refresh_lists
 from pco_store.ledger.deletions.missing_below import settled_deletions, unsettled_fan_outs
 from pco_store.ledger.fan_out.children import revive_children
 from pco_store.ledger.fan_out.fan_outs import complete_if_done
 from pco_store.ledger.run_facts import run_facts
 from tasks.deletions.from_a_list import Deletions
 from tasks.reports.outcomes import end_of
-from tests.integration.whole_fan_outs import FanOutChurch, fan_out_church
+from tests.integration.fan_outs import insert, open_fan_out, states
+from tests.integration.whole_fan_outs import ORG, FanOutChurch, fan_out_church
 from tests.simulators import SimulatorProcess
 
 MEMBERSHIPS = "groups.Membership"
@@ -228,6 +230,48 @@ async def test_after_a_day_nobody_looks_any_more_and_the_end_says_so_until_someb
     await church.find_deletions(root)
     async with church.resources.database.transaction() as connection:
         assert end_of(await run_facts(connection, root.run_id)).outcome == "completed"
+
+
+async def without_its_group(church: FanOutChurch, world: SimulatorProcess) -> tuple[str, set[str]]:
+    """A group that is gone, as its list at top level has told, and its memberships."""
+    gone, parent = set(memberships_of(world, 2)), str(world.state("groups.Group")[2]["id"])
+    delete(world, parent, entity="groups.Group")
+    await church.sql("UPDATE groups.group SET _deleted_at = now() WHERE id = :id", id=parent)
+    async with church.resources.database.transaction() as connection:
+        await refresh_lists(connection, ORG, due_kind_of(church.chain))
+    return parent, gone
+
+
+async def test_what_stood_below_a_parent_that_is_gone_is_found_by_the_night_after_one_that_was_cancelled(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    parent, gone = await without_its_group(church, world)
+    database = church.resources.database
+    cancelled = await open_fan_out(database, epoch="cancelled", below=tuple(church.chain.names))
+    await insert(database, cancelled, parent)
+    await church.sql("UPDATE sync.runs SET state = 'absent' WHERE parent_run_id = :id", id=cancelled.run_id)
+    await church.sql("UPDATE sync.runs SET state = 'cancelled', mode = 'due' WHERE run_id = :id", id=cancelled.run_id)
+
+    await church.find_deletions(await church.run_due("night"))
+
+    assert await church.buried() == gone
+
+
+async def test_what_stood_below_a_parent_that_is_gone_is_found_by_the_night_after_one_that_was_given_up(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    parent, gone = await without_its_group(church, world)
+    given_up = await church.run_due("given up")
+    assert await states(church.resources.database, given_up) == {parent: "absent"}
+    await church.sql(
+        "UPDATE sync.runs SET completed_at = now() - interval '25 hours' WHERE run_id = :id", id=given_up.run_id
+    )
+    async with church.resources.database.transaction() as connection:
+        assert await unsettled_fan_outs(connection) == []
+
+    await church.find_deletions(await church.run_due("night"))
+
+    assert await church.buried() == gone
 
 
 async def test_the_recovery_finds_a_fan_out_of_which_nobody_has_looked_and_asks_once(church: FanOutChurch) -> None:
