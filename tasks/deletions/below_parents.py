@@ -17,7 +17,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
 from pco_store.due.budget import read_night
-from pco_store.ledger.deletions.answers import Found, forget_answers
+from pco_store.ledger.deletions.answers import Found, forget_answers, note_asking
 from pco_store.ledger.deletions.missing import ReadLists, find_missing, read_owners
 from pco_store.ledger.deletions.missing_below import (
     find_missing_below,
@@ -65,6 +65,7 @@ async def find_deletions_below(
         return told_before(known)
     if not await patiently(resources, lambda connection: is_complete(connection, root.run_id)):
         return None
+    await patiently(resources, lambda connection: note_asking(connection, root.run_id))
     catalog = load_catalog()
     entity = catalog.entity(root.entity)
     assert root.fan_out is not None, "only a fan-out has children"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.runs import RunHandle, check_fence
 from pco_store.mirror.tombstones import mark_deleted
+
+ASKING_SECONDS: Final = 300.0
+"""After so long without a sign of life, who asks for what a fan-out misses is taken for dead. Longer than it takes
+between two checkpoints.
+"""
 
 Found = tuple[str, Sequence[str], datetime]
 """Records that are gone: by which reason, their ids, and when they were last looked for."""
@@ -33,6 +39,7 @@ async def record_answers(
         await check_fence(connection, run)
     else:
         await refuse_removed(connection, run.org_id)
+        await note_asking(connection, run.run_id)
     await connection.execute(
         text(
             """
@@ -42,6 +49,17 @@ async def record_answers(
             """
         ),
         {"run_id": run.run_id, "asked": list(asked), "absent": list(absent), "at": at},
+    )
+
+
+async def note_asking(connection: AsyncConnection, root_id: int) -> None:
+    """Somebody finds out what the lists of a complete fan-out miss; the recovery asks nobody else to meanwhile."""
+    await connection.execute(
+        text(
+            "UPDATE sync.runs SET not_before = greatest(not_before, now() + make_interval(secs => :wait)) "
+            "WHERE run_id = :root_id AND state = 'completed'"
+        ),
+        {"root_id": root_id, "wait": ASKING_SECONDS},
     )
 
 

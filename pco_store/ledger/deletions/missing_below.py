@@ -55,17 +55,18 @@ async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
     """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
 
     They are given again if nothing was found out, after waits that double, for as long as a day; after that they are
-    marked as given up, until somebody starts them again. One with dead or cancelled children is not complete.
+    marked as given up, until somebody starts them again. Not while somebody is at it. One
+    with dead or cancelled children is not complete.
     """
     await _give_up(connection)
     result = await connection.execute(
         text(
             f"""
             UPDATE sync.runs AS root
-            SET deletions = '{{"verdict": "requested"}}', restarts = root.restarts + 1,
+            SET deletions = coalesce(deletions, '{{}}') || '{{"verdict": "requested"}}', restarts = root.restarts + 1,
                 not_before = now() + make_interval(secs => :first * power(2, least(root.restarts, 12)))
             {_UNSETTLED}
-              AND (root.deletions IS NULL OR coalesce(root.not_before <= now(), true))
+              AND coalesce(root.not_before <= now(), true)
               AND root.completed_at > now() - interval '1 day'
             RETURNING *
             """  # noqa: S608 - own constant
@@ -83,7 +84,8 @@ async def _give_up(connection: AsyncConnection) -> None:
     result = await connection.execute(
         text(
             f"""
-            UPDATE sync.runs AS root SET deletions = '{{"verdict": "requested", "given_up": true}}'
+            UPDATE sync.runs AS root
+            SET deletions = coalesce(deletions, '{{}}') || '{{"verdict": "requested", "given_up": true}}'
             {_UNSETTLED}
               AND root.deletions ->> 'given_up' IS NULL AND root.completed_at <= now() - interval '1 day'
             RETURNING *

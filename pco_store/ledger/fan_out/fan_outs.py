@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +15,9 @@ from pco_store.ledger.quarantine.superseded import resolve_superseded, resolve_s
 from pco_store.ledger.results import note_unshown
 from pco_store.ledger.run_facts import ChildCounts
 from pco_store.ledger.runs import HAS_PAGES, OURS, RunHandle, ours
+
+MOMENT_SECONDS: Final = 15.0
+"""Whoever waits for a fan-out looks every second whether it is complete."""
 
 
 async def count_children(connection: AsyncConnection, root_id: int) -> ChildCounts:
@@ -154,19 +158,20 @@ async def complete_if_done(connection: AsyncConnection, root_id: int) -> bool:
 
     The row is locked before the children are looked at, so that whoever adds or revives one is seen, or sees us. What
     earlier fan-outs had quarantined in the lists that this one has read is resolved by that, and when they were read is
-    noted.
+    noted. Whoever waits for it has a moment to begin to look for what they miss, before the recovery asks somebody.
     """
     await connection.execute(text("SELECT FROM sync.runs WHERE run_id = :root_id FOR UPDATE"), {"root_id": root_id})
     result = await connection.execute(
         text(
             f"""
-            UPDATE sync.runs SET state = 'completed', completed_at = now()
+            UPDATE sync.runs
+            SET state = 'completed', completed_at = now(), not_before = now() + make_interval(secs => :moment)
             WHERE run_id = :root_id AND state = 'awaiting' AND {FIRST_PENDING} IS NULL
               AND (SELECT count(*) FROM sync.runs AS child
                    WHERE child.parent_run_id = :root_id AND child.state IN ('submitted', 'running')) = 0
             """  # noqa: S608 - own constants
         ),
-        {"root_id": root_id},
+        {"root_id": root_id, "moment": MOMENT_SECONDS},
     )
     if result.rowcount:
         await resolve_superseded_below(connection, root_id)

@@ -131,7 +131,7 @@ async def test_a_cancelled_fan_out_is_continued_by_whoever_comes_first(church: F
 async def test_a_fan_out_that_goes_on_again_is_not_cancelled_because_its_flow_run_was(church: FanOutChurch) -> None:
     root = await church.run("first")
     await church.sql(
-        "UPDATE sync.runs SET state = 'cancelled', flow_run_id = :flow_run_id WHERE run_id = :id",
+        "UPDATE sync.runs SET state = 'cancelled', flow_run_id = :flow_run_id, not_before = NULL WHERE run_id = :id",
         flow_run_id=str(uuid4()),
         id=root.run_id,
     )

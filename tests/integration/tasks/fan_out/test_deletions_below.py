@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy import text
 
+from pco_client.errors import Unauthorized
 from pco_store.due.lists import due_kind_of, refresh_lists
-from pco_store.ledger.deletions.missing_below import settled_deletions, unsettled_fan_outs
+from pco_store.ledger.deletions.answers import record_answers
+from pco_store.ledger.deletions.missing_below import reserve_requests, settled_deletions, unsettled_fan_outs
 from pco_store.ledger.fan_out.children import revive_children
 from pco_store.ledger.fan_out.fan_outs import complete_if_done
 from pco_store.ledger.run_facts import run_facts
@@ -277,14 +279,43 @@ async def test_what_stood_below_a_parent_that_is_gone_is_found_by_the_night_afte
 async def test_the_recovery_finds_a_fan_out_of_which_nobody_has_looked_and_asks_once(church: FanOutChurch) -> None:
     root = await church.run("second")
     async with church.resources.database.transaction() as connection:
+        assert await unsettled_fan_outs(connection) == [], "whoever waits for it has a moment to begin"
+    await let_recovery_wait_no_longer(church, root.run_id)
+    async with church.resources.database.transaction() as connection:
+        await reserve_requests(connection, root.run_id, 7)
         found = await unsettled_fan_outs(connection)
         assert [one.run_id for one in found] == [root.run_id], "the first of its kind has nothing to find"
         assert await unsettled_fan_outs(connection) == []
         assert await settled_deletions(connection, root.run_id) is None
+        facts = await run_facts(connection, root.run_id)
+        assert facts.deletions == {"verdict": "requested", "requests": 7}, "what is reserved stays so"
         assert not await complete_if_done(connection, root.run_id)
     assert await church.find_deletions(root) == Deletions()
     async with church.resources.database.transaction() as connection:
         assert await settled_deletions(connection, root.run_id) == {"verdict": "none", "missing": 0, "deleted": 0}
+
+
+async def let_recovery_wait_no_longer(church: FanOutChurch, root_id: int) -> None:
+    await church.sql("UPDATE sync.runs SET not_before = now() - interval '1 s' WHERE run_id = :id", id=root_id)
+
+
+async def test_the_recovery_leaves_a_fan_out_alone_while_somebody_asks_for_its_records(
+    church: FanOutChurch, world: SimulatorProcess
+) -> None:
+    delete(world, *memberships_of(world, 0)[:1])
+    root = await church.run("second")
+    await let_recovery_wait_no_longer(church, root.run_id)
+    world.faults([{"kind": "401", "path": "/groups/v2/groups/*/memberships/*", "permanent": True}])
+
+    with pytest.raises(Unauthorized):
+        await church.find_deletions(root)
+
+    async with church.resources.database.transaction() as connection:
+        assert await unsettled_fan_outs(connection) == [], "it was begun a moment ago"
+    await let_recovery_wait_no_longer(church, root.run_id)
+    async with church.resources.database.transaction() as connection:
+        await record_answers(connection, root, ["1"], absent=[], at=root.started_at)
+        assert await unsettled_fan_outs(connection) == [], "it came on a moment ago"
 
 
 async def test_what_moved_to_the_parent_that_its_own_was_merged_into_is_looked_for_there(
