@@ -55,8 +55,8 @@ async def unsettled_fan_outs(connection: AsyncConnection) -> list[RunHandle]:
     """Fan-outs that have completed lately, of whose missing records nobody has found out yet; claimed by the caller.
 
     They are given again if nothing was found out, after waits that double, for as long as a day; after that they are
-    marked as given up, until somebody starts them again. Not while somebody is at it. One
-    with dead or cancelled children is not complete.
+    marked as given up, until somebody starts them again. Not while somebody is at it. One with
+    dead or cancelled children is not complete.
     """
     await _give_up(connection)
     result = await connection.execute(
