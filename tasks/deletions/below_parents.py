@@ -35,7 +35,6 @@ from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table
 from tasks.deletions.absence import PER_CHECKPOINT, WITNESS_LOOKS, Absent, Asking, Checkpoints
 from tasks.deletions.from_a_list import (
-    DECIDED,
     FOR_A_PERSON,
     Deletions,
     ManyDeletions,
@@ -108,21 +107,19 @@ async def find_deletions_below(
         verdict = doubt
     elif paths:
         costs = {one: len(paths[one]) + len(then[one]) for one in paths}
-        asked = await patiently(resources, lambda connection: _affordable(connection, root, costs))
+        asked = await patiently(resources, lambda connection: _affordable(connection, root, costs, many=many))
+        verdict = "confirmed" if len(asked) == len(paths) else "over_budget"
         if asked:
             now = {one: paths[one] for one in asked}
             absent = await asking.find_absent(now, Checkpoints(resources=resources, run=root), then=then)
-            verdict = "not_provable" if absent is None else "confirmed"
-        if len(asked) < len(paths):
-            left = len(paths) - len(asked)
-            sync_logger().info("%s: %d missing records are asked for in the next nights", root.key, left)
+            verdict = "not_provable" if absent is None else verdict
         if absent is not None or not asked:
             undecided = [one for one in paths if one not in asked]
     found: list[Found] = [("absent", one.ids, one.at) for one in absent or ()]
     if with_parents:
         found.append(("with its owner", sorted(with_parents), root.started_at))
     gone_owners = {one: at for _, ids, at in found for one in ids}
-    missed = len(with_parents) + (len(paths) if verdict not in DECIDED else len(paths) - len(undecided))
+    missed = len(with_parents) + len(paths)
     within = None if root.mode == "full" else ReadLists(root_id=root.run_id, level=level)
     with_owners = {
         include: await find_deletions_with_owners(
@@ -172,9 +169,12 @@ async def find_deletions_below(
     return Deletions(verdict=verdict, missing=missed, deleted=deleted, unplaced=unplaced)
 
 
-async def _affordable(connection: AsyncConnection, root: RunHandle, costs: Mapping[str, int]) -> frozenset[str]:
+async def _affordable(
+    connection: AsyncConnection, root: RunHandle, costs: Mapping[str, int], *, many: ManyDeletions
+) -> frozenset[str]:
     """Of these records, by the requests that asking for each of them takes, those for which the budget of a night has
-    room; all, if it is none. What they take is reserved. Which they are is chance, so that none of them waits for ever.
+    room; all, if it is none, or a person has accepted `many`. What they take is reserved. Which they are is chance, so
+    that none of them waits for ever.
     """
     night = await read_night(connection, root.org_id, root.epoch)
     if night is None:
@@ -185,7 +185,7 @@ async def _affordable(connection: AsyncConnection, root: RunHandle, costs: Mappi
     reserved = 0
     for one in sorted(costs, key=lambda one: crc32(f"{root.run_id} {one}".encode())):
         cost = costs[one] + (0 if len(asked) % PER_CHECKPOINT else WITNESS_LOOKS)
-        if reserved + cost > left:
+        if many == "stop" and reserved + cost > left:
             break
         asked.append(one)
         reserved += cost

@@ -33,7 +33,7 @@ LIKELY_ROWS: Final = 50
 LIKELY_SHARE: Final = 0.05
 """So many missing records, or this share of the table if that is more, may be deletions without anybody being asked."""
 
-Verdict = Literal["none", "confirmed", "too_many", "list_is_empty", "not_provable", "parents_unread"]
+Verdict = Literal["none", "confirmed", "too_many", "list_is_empty", "not_provable", "parents_unread", "over_budget"]
 
 _DECIDE: Final = "look at them, then start a new turn with many_deletions 'accept'"
 UNSETTLED: Final[dict[Verdict, str]] = {
@@ -41,12 +41,11 @@ UNSETTLED: Final[dict[Verdict, str]] = {
     "list_is_empty": f"the list is empty, and may only be hidden; {_DECIDE}",
     "not_provable": "PCO does not show any record of this list when it is asked for by its id",
     "parents_unread": "some parents may not be read, and what is missing may be below them",
+    "over_budget": "the budget of the night had no room to request all of them, the next nights do it",
 }
-"""Verdicts by which nothing was marked as deleted, and why."""
+"""Verdicts by which some or all were not marked as deleted, and why."""
 FOR_A_PERSON: Final[tuple[Verdict, ...]] = ("too_many", "list_is_empty")
 """Those about which a person decides."""
-DECIDED: Final[tuple[Verdict, ...]] = ("none", "confirmed")
-"""Verdicts by which nothing is left to be looked for again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

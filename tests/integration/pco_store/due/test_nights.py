@@ -9,10 +9,12 @@ from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import ORGANIZATION, Opened, RunRequest
+from pco_store.ledger.run_facts import run_facts
 from pco_store.ledger.runs import RunHandle
 from pco_walks.ways import Way, ways_of
-from tasks.deletions.from_a_list import Deletions
+from tasks.deletions.from_a_list import Deletions, ManyDeletions
 from tasks.due.night import count_parents, plan_shares, share_now
+from tasks.reports.outcomes import end_of
 from tests.integration.fan_outs import NO_WINDOW, rows
 from tests.integration.ledger_rows import LedgerRows, ago
 from tests.integration.nights import ORG, Nights
@@ -158,8 +160,12 @@ async def test_missing_records_are_asked_for_as_far_as_the_budget_goes_and_the_o
             await church.sql("UPDATE sync.lists SET due_at = now(), last_read_at = NULL WHERE scope = ANY(:l)", l=lists)
             world.reset_log()
             assert await plan(store, await open_church(store), budget=40) == {KINDS[0]: 3}
-            found = await church.find_deletions(await church.run_due("night"))
-            assert found == Deletions(verdict="confirmed", missing=17, deleted=17)
+            root = await church.run_due("night")
+            assert await church.find_deletions(root) == Deletions(verdict="over_budget", missing=30, deleted=17)
+            async with store.transaction() as connection:
+                end = end_of(await run_facts(connection, root.run_id))
+            assert (end.outcome, end.name) == ("incomplete", "CompletedWithMissing")
+            assert end.reason.startswith("13 records are missing and not marked as deleted: the budget")
             assert len(world.access_log()) == 3 + 3 + 2 * 17 == 40
             assert len(await church.buried()) == 17
 
@@ -170,6 +176,26 @@ async def test_missing_records_are_asked_for_as_far_as_the_budget_goes_and_the_o
             assert found == Deletions(verdict="confirmed", missing=13, deleted=13)
             assert await church.buried() == set(gone)
             assert await plan(store, await open_church(store, "the third"), budget=40) == {}
+
+
+@pytest.mark.parametrize(
+    ("many", "found"),
+    [
+        ("stop", Deletions(verdict="over_budget", missing=10)),
+        ("accept", Deletions(verdict="confirmed", missing=10, deleted=10)),
+    ],
+)
+async def test_missing_records_for_which_no_night_has_room_are_requested_if_a_person_wants_it(
+    database_url: str, redis_url: str, many: ManyDeletions, found: Deletions
+) -> None:
+    with SimulatorProcess(people=60, groups=6) as world:
+        async with fan_out_church(world, KINDS[0], database_url=database_url, redis_url=redis_url) as church:
+            await church.run("first")
+            delete(world, *memberships_of(world, 0))
+            await plan(church.resources.database, await open_church(church.resources.database), budget=40, probes=40)
+            root = await church.run_due("night", world.state("groups.Group")[0]["id"])
+            assert await church.find_deletions(root, many=many) == found
+            assert len(await church.buried()) == found.deleted
 
 
 async def test_a_night_that_is_continued_keeps_its_shares(store: Database, nights: Nights) -> None:
