@@ -32,9 +32,7 @@ class Night:
         """What its epoch has not sent, and fan-outs that are under way will not send for their lists."""
         sent = self.probes + sum(one.sent for one in facts)
         coming = sum(
-            max(self.shares.get(one.entity, 0) - one.sent, 0)
-            for one in facts
-            if one.is_fan_out and one.state != "completed"
+            max(one.most_requests - one.sent, 0) for one in facts if one.is_fan_out and one.state != "completed"
         )
         return self.budget - sent - coming
 

@@ -82,15 +82,15 @@ async def share_night(
 async def choose_lists(
     connection: AsyncConnection, org_id: str, kind: DueKind, *, now: datetime, budget: int
 ) -> tuple[str, ...]:
-    """The scopes of the lists of one kind that are read for so many requests, in their order."""
+    """The scopes of the lists of one kind that are read for so many requests, in their order; the first in any case."""
     result = await connection.execute(
         text(
             f"""
             {_EXPECTED}
             SELECT scope FROM (
-                SELECT scope, sum(requests) OVER (ORDER BY {_FIRST} ROWS UNBOUNDED PRECEDING) AS spent
+                SELECT scope, requests, sum(requests) OVER (ORDER BY {_FIRST} ROWS UNBOUNDED PRECEDING) AS spent
                 FROM expected WHERE path = :path) AS due
-            WHERE spent <= :budget ORDER BY spent
+            WHERE spent <= :budget OR spent = requests ORDER BY spent
             """  # noqa: S608 - own constant
         ),
         {"org_id": org_id, "path": kind.path, "now": now, "budget": budget},

@@ -51,6 +51,7 @@ class RunFacts(ChildCounts):
     `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
     is read with a list or a fan-out is as far as that is, by its children; `members` are the facts of those, where one
     list or fan-out is asked about. `dropped` says why PCO did not bring all of it, or what a fan-out's records lack.
+    `most_requests` are those for which a fan-out of a night was begun.
     """
 
     run_id: int
@@ -75,6 +76,7 @@ class RunFacts(ChildCounts):
     unchanged: int
     requests: int
     dropped: str | None = None
+    most_requests: int = 0
     members: tuple["RunFacts", ...] = ()
 
     @property
@@ -122,6 +124,7 @@ _FACTS: Final = """
         GROUP BY head.run_id)
     SELECT head.run_id, head.org_id, head.entity, head.epoch, head.key, head.state, head.mode, head.error,
            head.flow_run_id, head.is_fan_out, head.deletions, head.result, head.dropped, child.why,
+           coalesce((head.fan_out ->> 'most_requests')::int, 0) AS most_requests,
            EXISTS (SELECT FROM sync.runs AS later
                    WHERE (later.org_id, later.entity, later.scope) = (head.org_id, head.entity, head.scope)
                      AND later.turn > head.turn AND later.state = 'completed' AND later.mode = 'full'

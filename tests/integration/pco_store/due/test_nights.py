@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
+from pco_store.due.choosing import choose_lists
 from pco_store.ledger.leases import open_run
 from pco_store.ledger.openings import ORGANIZATION, Opened, RunRequest
 from pco_store.ledger.run_facts import run_facts
@@ -145,6 +146,38 @@ async def test_a_list_that_is_larger_than_a_night_is_read_all_the_same(store: Da
     assert await plan(store, run, budget=33) == {"groups.Membership": 50}
     async with store.transaction() as connection:
         assert await share_now(connection, run, "groups.Membership", 50) == 50
+
+
+async def test_a_kind_of_which_a_part_is_taken_still_reads_the_list_that_waits_longest(
+    store: Database, nights: Nights
+) -> None:
+    """Else a list of several pages would be begun in no night in which one was beyond its plan."""
+    await nights.refresh()
+    await nights.sql(
+        "UPDATE sync.lists SET requests = 10, last_read_at = now() - interval '200 days' "
+        "WHERE scope IN ('7', '8') AND entity = 'groups.Membership'"
+    )
+    await nights.refresh()
+    async with store.transaction() as connection:
+        kind = nights.kinds[0]
+        assert len(await choose_lists(connection, ORG, kind, now=nights.now, budget=9)) == 1
+        assert len(await choose_lists(connection, ORG, kind, now=nights.now, budget=19)) == 1
+
+
+async def test_what_a_kind_was_begun_with_is_what_it_is_still_expected_to_send(store: Database, nights: Nights) -> None:
+    """It was planned with 20, and begun with less."""
+    await nights.refresh()
+    await nights.sql("UPDATE sync.lists SET due_at = now()")
+    run = await open_church(store)
+    assert await plan(store, run, budget=33) == {"groups.Membership": 20, "people.ConnectedPerson": 5}
+    root = await LedgerRows(store).fan_out(
+        "groups.Membership", ago(hours=1), ["groups.Group"], epoch="night", state="awaiting", verdict=None
+    )
+    await rows(store, "UPDATE sync.runs SET fan_out = fan_out || '{\"most_requests\": 8}' WHERE run_id = :id", id=root)
+    top = await LedgerRows(store).run("groups.Group", ago(hours=1), epoch="night")
+    await rows(store, "UPDATE sync.runs SET result = '{\"requests\": 16}' WHERE run_id = :id", id=top)
+    async with store.transaction() as connection:
+        assert await share_now(connection, run, "people.ConnectedPerson", 5) == 5
 
 
 async def test_missing_records_are_asked_for_as_far_as_the_budget_goes_and_the_others_the_next_night(
