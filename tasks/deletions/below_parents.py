@@ -7,8 +7,7 @@ name. The argument in full: docs/adr/0013-missing-from-every-list.md. What came 
 (`with_owners`), before the fan-out is settled: so whoever continues it finds what is left to do.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Set
 from zlib import crc32
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
-from pco_store.due.budget import read_night
-from pco_store.ledger.deletions.answers import Found, forget_answers, note_asking
+from pco_store.due.budget import kept_aside, read_night
+from pco_store.ledger.deletions.answers import Found, forget_answers, note_asking, read_answers
 from pco_store.ledger.deletions.missing import ReadLists, find_missing, read_owners
 from pco_store.ledger.deletions.missing_below import (
     find_missing_below,
@@ -100,14 +99,16 @@ async def find_deletions_below(
     )
     verdict: Verdict = "confirmed" if with_parents else "none"
     absent: list[Absent] | None = None
-    undecided = list(paths)
+    undecided, sent_before = list(paths), 0
     if paths and missing.unread:
         verdict = "parents_unread"
     elif paths and (doubt := doubt_about(undecided, live=missing.live, seen=bool(witnesses), many=many)) != "none":
         verdict = doubt
     elif paths:
         costs = {one: len(paths[one]) + len(then[one]) for one in paths}
-        asked = await patiently(resources, lambda connection: _affordable(connection, root, costs, many=many))
+        asked, sent_before = await patiently(
+            resources, lambda connection: affordable_records(connection, root, costs, many=many)
+        )
         verdict = "confirmed" if len(asked) == len(paths) else "over_budget"
         if asked:
             now = {one: paths[one] for one in asked}
@@ -142,7 +143,7 @@ async def find_deletions_below(
             verdict=verdict,
             missing=missed,
             unplaced=unplaced,
-            requests=brought.patient.requests,
+            requests=sent_before + brought.patient.requests,
             found=found,
             undecided=undecided,
             kept_due=kept_due,
@@ -169,28 +170,34 @@ async def find_deletions_below(
     return Deletions(verdict=verdict, missing=missed, deleted=deleted, unplaced=unplaced)
 
 
-async def _affordable(
+async def affordable_records(
     connection: AsyncConnection, root: RunHandle, costs: Mapping[str, int], *, many: ManyDeletions
-) -> frozenset[str]:
+) -> tuple[Set[str], int]:
     """Of these records, by the requests that asking for each of them takes, those for which the budget of a night has
-    room; all, if it is none, or a person has accepted `many`. What they take is reserved. Which they are is chance, so
-    that none of them waits for ever.
+    room; all, if it is none, or a person has accepted `many`. What they take is reserved.
+
+    Which they are is chance, so that none of them waits for ever; so the first is asked for alone if it takes more than
+    a night keeps aside. What was reserved for an earlier execution may have been sent, so that is returned, too; what
+    that one was told costs nothing.
     """
     night = await read_night(connection, root.org_id, root.epoch)
     if night is None:
-        return frozenset(costs)
+        return costs.keys(), 0
     facts = await epoch_facts(connection, org_id=root.org_id, epoch=root.epoch)
-    left = night.left([one if one.run_id != root.run_id else replace(one, deletions=None) for one in facts])
+    left = night.left(facts)
+    known = costs.keys() & await read_answers(connection, root.run_id)
     asked: list[str] = []
     reserved = 0
-    for one in sorted(costs, key=lambda one: crc32(f"{root.run_id} {one}".encode())):
+    waiting = sorted(costs.keys() - known, key=lambda one: crc32(f"{root.run_id} {one}".encode()))
+    for place, one in enumerate(waiting):
         cost = costs[one] + (0 if len(asked) % PER_CHECKPOINT else WITNESS_LOOKS)
-        if many == "stop" and reserved + cost > left:
-            break
-        asked.append(one)
-        reserved += cost
-    await reserve_requests(connection, root.run_id, reserved)
-    return frozenset(asked)
+        is_alone = not place and cost > kept_aside(night.budget) and left > 0
+        if many == "accept" or is_alone or reserved + cost <= left:
+            asked.append(one)
+            reserved += cost
+    before = sum(int((one.deletions or {}).get("requests", 0)) for one in facts if one.run_id == root.run_id)
+    await reserve_requests(connection, root.run_id, before + reserved)
+    return known.union(asked), before
 
 
 async def _brought(resources: Resources, client: PcoClient, root: RunHandle, level: Level) -> SyncContext:

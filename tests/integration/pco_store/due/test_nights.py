@@ -1,6 +1,7 @@
 """A church's night is planned once: whoever continues it reads the same, within what is left of the budget."""
 
 import json
+from collections.abc import Set
 
 import pytest
 from sqlalchemy import text
@@ -8,11 +9,13 @@ from sqlalchemy import text
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
 from pco_store.due.choosing import choose_lists
+from pco_store.ledger.deletions.missing_below import reserve_requests
 from pco_store.ledger.leases import open_run
-from pco_store.ledger.openings import ORGANIZATION, Opened, RunRequest
+from pco_store.ledger.openings import ORGANIZATION, Opened, RunRequest, handle_of
 from pco_store.ledger.run_facts import run_facts
 from pco_store.ledger.runs import RunHandle
 from pco_walks.ways import Way, ways_of
+from tasks.deletions.below_parents import affordable_records
 from tasks.deletions.from_a_list import Deletions, ManyDeletions
 from tasks.due.night import count_parents, plan_shares, share_now
 from tasks.reports.outcomes import end_of
@@ -229,6 +232,70 @@ async def test_missing_records_for_which_no_night_has_room_are_requested_if_a_pe
             root = await church.run_due("night", world.state("groups.Group")[0]["id"])
             assert await church.find_deletions(root, many=many) == found
             assert len(await church.buried()) == found.deleted
+
+
+async def test_what_an_execution_that_was_killed_may_have_sent_is_counted_in_the_end(
+    database_url: str, redis_url: str
+) -> None:
+    with SimulatorProcess(people=60, groups=6) as world:
+        async with fan_out_church(world, KINDS[0], database_url=database_url, redis_url=redis_url) as church:
+            store = church.resources.database
+            await church.run("first")
+            delete(world, *memberships_of(world, 0)[:2])
+            await plan(store, await open_church(store), budget=200)
+            root = await church.run_due("night", world.state("groups.Group")[0]["id"])
+            async with store.transaction() as connection:
+                await reserve_requests(connection, root.run_id, 7)
+            assert await church.find_deletions(root) == Deletions(verdict="confirmed", missing=2, deleted=2)
+            async with store.transaction() as connection:
+                assert (await run_facts(connection, root.run_id)).sent == 1 + 7 + (3 + 2 * 2)
+
+
+async def affordable(store: Database, root: int, costs: dict[str, int]) -> Set[str]:
+    """The records of a fan-out of a night for which its budget has room."""
+    async with store.transaction() as connection:
+        row = (await connection.execute(text("SELECT * FROM sync.runs WHERE run_id = :id"), {"id": root})).one()
+        return (await affordable_records(connection, handle_of(row), costs, many="stop"))[0]
+
+
+@pytest.fixture
+async def root(store: Database, nights: Nights) -> int:
+    """A fan-out of a night that has read its lists. 20 of its 140 requests are left; 35 were kept aside."""
+    run = await open_church(store)
+    await plan(store, run, budget=140, probes=120)
+    return await LedgerRows(store).fan_out(
+        "groups.Membership", ago(hours=1), ["groups.Group"], epoch="night", verdict=None
+    )
+
+
+async def test_a_record_for_which_there_is_no_room_does_not_keep_cheaper_ones_waiting(
+    store: Database, root: int
+) -> None:
+    costs = {str(one): 30 if one % 2 else 2 for one in range(16)}
+    assert await affordable(store, root, costs) == {one for one in costs if costs[one] == 2}
+
+
+async def test_a_record_that_costs_more_than_is_kept_aside_is_requested_alone_when_it_is_first(
+    store: Database, root: int
+) -> None:
+    """Else it would never be."""
+    assert await affordable(store, root, {"dear": 50}) == {"dear"}
+    assert await affordable(store, root, {"dear": 50}) == frozenset(), "the budget is spent"
+
+
+async def test_what_was_reserved_before_a_crash_counts_as_sent_and_what_was_answered_costs_nothing(
+    store: Database, root: int
+) -> None:
+    assert await affordable(store, root, {"1": 4, "2": 4}) == {"1", "2"}
+    await rows(
+        store,
+        "INSERT INTO sync.answers (run_id, record_id, is_absent, asked_at) VALUES (:id, '1', true, now())",
+        id=root,
+    )
+    assert await affordable(store, root, {"1": 4, "2": 4}) == {"1", "2"}
+    async with store.transaction() as connection:
+        assert (await run_facts(connection, root)).sent == (3 + 8) + (3 + 4)
+    assert await affordable(store, root, {"1": 4, "2": 4}) == {"1"}, "there is no room for it a third time"
 
 
 async def test_a_night_that_is_continued_keeps_its_shares(store: Database, nights: Nights) -> None:
