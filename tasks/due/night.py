@@ -52,15 +52,19 @@ async def plan_shares(
         return dict(kept)
     kinds = await _refreshed(connection, run.org_id, below)
     spent = probes + sum(one.sent for one in await epoch_facts(connection, org_id=run.org_id, epoch=run.epoch))
-    if spent > budget:
+    aside = kept_aside(budget)
+    room = budget - aside - spent
+    if room <= 0:
         sync_logger().warning(
-            "%s: what is listed at top level took %d requests of the night's %d, so no list below parents is read",
+            "%s: what is listed at top level took %d requests of the night's %d (%d are kept aside), so no list below "
+            "parents is read",
             run.key,
             spent,
             budget,
+            aside,
         )
     now = await database_time(connection)
-    shares = await share_night(connection, run.org_id, kinds, now=now, budget=budget - kept_aside(budget) - spent)
+    shares = await share_night(connection, run.org_id, kinds, now=now, budget=room)
     requests = {entity: share.requests for entity, share in shares.items()}
     spare = budget - spent - sum(requests.values())
     await save_parts(connection, run, {"due": requests, "probes": probes, "budget": budget, "spare": spare})
