@@ -57,10 +57,14 @@ def kept_aside(budget: int) -> int:
     return max(budget // ASIDE, min(LEAST_ASIDE, budget // 4))
 
 
-async def read_night(connection: AsyncConnection, org_id: str, epoch: str) -> Night | None:
-    """The night of this epoch, locked until the transaction ends; None if it is none, or was not planned yet."""
+async def read_night(connection: AsyncConnection, org_id: str, epoch: str, *, is_locked: bool = False) -> Night | None:
+    """The night of this epoch; None if it is none, or was not planned yet.
+
+    `is_locked` until the transaction ends: nobody else reserves requests meanwhile.
+    """
+    lock = "FOR NO KEY UPDATE" if is_locked else ""
     found = await connection.execute(
-        text("SELECT parts FROM sync.runs WHERE key = :key AND parts ? 'budget' FOR NO KEY UPDATE"),
+        text(f"SELECT parts FROM sync.runs WHERE key = :key AND parts ? 'budget' {lock}"),  # noqa: S608 - own constants
         {"key": sync_key(org_id, ORGANIZATION, epoch, "")},
     )
     parts = found.scalar_one_or_none()

@@ -180,7 +180,7 @@ async def affordable_records(
     a night keeps aside. What was reserved for an earlier execution may have been sent, so that is returned, too; what
     that one was told costs nothing.
     """
-    night = await read_night(connection, root.org_id, root.epoch)
+    night = await read_night(connection, root.org_id, root.epoch, is_locked=True)
     if night is None:
         return costs.keys(), 0
     facts = await epoch_facts(connection, org_id=root.org_id, epoch=root.epoch)

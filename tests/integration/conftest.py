@@ -23,7 +23,7 @@ _EMPTIED: Final = (
     *("people.person", "people.household_membership", "people.workflow_card_note", "people.workflow_card"),
     *("giving.payment_method", "giving.donation", "giving.designation", "groups.tag"),
     *("sync.runs", "sync.lists", "sync.churches", "sync.pages", "sync.quarantine", "sync.watermarks", "sync.links"),
-    *("sync.backfills", "sync.list_traits"),
+    *("sync.backfills", "sync.list_traits", "sync.answers"),
 )
 _EMPTY: Final = f"""
 DO $$

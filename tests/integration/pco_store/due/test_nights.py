@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from pco_catalog.catalog import load_catalog
 from pco_store.database import Database
+from pco_store.due.budget import read_night
 from pco_store.due.choosing import choose_lists
 from pco_store.ledger.deletions.missing_below import reserve_requests
 from pco_store.ledger.leases import open_run
@@ -139,6 +140,15 @@ async def test_what_one_kind_has_sent_beyond_its_share_is_taken_from_what_has_no
     async with store.transaction() as connection:
         now = {entity: await share_now(connection, run, entity, planned) for entity, planned in shares.items()}
     assert now == {"groups.Membership": 20, "people.ConnectedPerson": left}
+
+
+async def test_a_kind_begins_while_another_one_reserves_requests(store: Database, nights: Nights) -> None:
+    run = await open_church(store)
+    await plan(store, run, budget=33)
+    async with store.transaction() as reserving, store.transaction() as beginning:
+        assert await read_night(reserving, ORG, run.epoch, is_locked=True) is not None
+        await beginning.execute(text("SET LOCAL lock_timeout = '10ms'"))
+        assert await share_now(beginning, run, "groups.Membership", 20) == 20
 
 
 async def test_a_list_that_is_larger_than_a_night_is_read_all_the_same(store: Database, nights: Nights) -> None:
