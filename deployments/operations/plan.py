@@ -250,7 +250,7 @@ async def make_plan(
         read = {way.entity.name for way in ways}
         left = [way for way in nightly_below if way.entity.name not in read] if mode == "full" else []
         products = {way.entity.product for way in ways}
-        if mode == "delta":
+        if mode in ("delta", "rest"):
             products -= read_lately(watermarks, now=now)
         refused, _ = await unreadable_products(resources.patient_client(client, lane=PRODUCTS), catalog, products)
 
@@ -269,11 +269,13 @@ async def make_plan(
             planned = await plan.plan(readable(ways), readable(left))
         planned += [_probe(product, refused.get(product, "")) for product in sorted(products)]
         of_a_night = planned
+        deltas = readable(choose(mode="delta")[0])
         if mode == "full":
             night_plan = plan.of_a_night()
             async with _reported(night_plan, len(readable(nightly)), report):
                 of_a_night = await night_plan.plan(readable(nightly))
-            of_a_night += [_probe(product) for product in sorted({way.entity.product for way in nightly})]
+            products_at_night = {way.entity.product for way in nightly} - {way.entity.product for way in deltas}
+            of_a_night += [_probe(product) for product in sorted(products_at_night)]
     made = ChurchPlan(
         planned=planned,
         own_requests=plan.requests + len(products),
@@ -288,10 +290,10 @@ async def make_plan(
     if mode == "rest":
         return made
     by_entity = {one.entity: one for one in of_a_night}
-    deltas = {way.entity.name for way in readable(choose(mode="delta")[0])}
+    in_deltas = {way.entity.name for way in deltas}
     return replace(
         made,
-        planned=[one.with_days(by_entity.get(one.entity), has_delta=one.entity in deltas) for one in planned],
+        planned=[one.with_days(by_entity.get(one.entity), has_delta=one.entity in in_deltas) for one in planned],
         lists_of_a_delta=len(deltas),
     )
 

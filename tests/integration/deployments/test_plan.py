@@ -92,7 +92,7 @@ async def test_a_night_counts_the_days_of_hot_windows() -> None:
     assert planned.lists == pytest.approx(21_000 / 14 + 6 * 1_000 / 7, rel=0.05)
 
 
-async def test_a_steady_delta_costs_a_request_for_each_list_and_asks_no_product_whether_it_may_be_read(
+async def test_a_steady_delta_costs_a_request_for_each_list_and_neither_it_nor_a_night_asks_what_may_be_read(
     store: Database,
 ) -> None:
     lists = ["people.Email", "people.PhoneNumber", "giving.Batch"]
@@ -104,6 +104,8 @@ async def test_a_steady_delta_costs_a_request_for_each_list_and_asks_no_product_
             )
     steady = await make_plan(ORG, "delta", lists, [])
     assert {one.entity: one.requests for one in steady.planned} == dict.fromkeys(lists, 1)
+    night = await make_plan(ORG, "rest", ["giving.Fund"], [])
+    assert {one.entity: one.requests for one in night.planned} == {"giving.Fund": 1}
 
 
 async def test_what_is_excluded_is_not_said_to_be_read_where_the_church_does_not_keep_to_the_include(
@@ -126,9 +128,10 @@ async def test_what_is_excluded_is_not_said_to_be_read_where_the_church_does_not
 
 async def test_the_plan_of_a_full_sync_shows_a_night_and_a_quiet_day_of_each_kind_and_in_sum() -> None:
     full, night = await made("full"), await made("rest")
-    assert full.night == night.night
     assert full.night is not None
     nightly = {one.entity: one.requests for one in night.planned}
+    for product in ("calendar", "check-ins", "giving", "people", "registrations", "services"):
+        assert nightly.pop(product) == 1, "the deltas of a current church have read it lately"
     assert {one.entity: one.night for one in full.planned if one.night} == nightly
     assert (full.night.due, full.lists_of_a_delta) == (sum(nightly.values()), 48)
     assert full.day == 96 * 48 + 6_000, "the budget is less than what is due"
