@@ -47,10 +47,11 @@ class RunFacts(ChildCounts):
 
     The children of a fan-out are counted with those on the way to its entity; `lists` are those of the entity itself
     that were read. `requests` are all that brought pages. `deletions` is what was found out about missing records: it
-    `is_settled` if a later complete run could tell; it `is_unsettled` while nobody has looked, and there may be some.
-    `why` is the first error of a dead or forbidden child. `result` is what the run itself wrote down at its end. What
-    is read with a list or a fan-out is as far as that is, by its children; `members` are the facts of those, where one
-    list or fan-out is asked about. `dropped` says why PCO did not bring all of it, or what a fan-out's records lack.
+    `is_settled` if a later complete run could tell, or a later night what this one had no budget for; it `is_unsettled`
+    while nobody has looked, and there may be some. `why` is the first error of a dead or forbidden child. `result` is
+    what the run itself wrote down at its end. What is read with a list or a fan-out is as far as that is, by its
+    children; `members` are the facts of those, where one list or fan-out is asked about. `dropped` says why PCO did not
+    bring all of it, or what a fan-out's records lack.
     `most_requests` are those for which a fan-out of a night was begun.
     """
 
@@ -127,7 +128,9 @@ _FACTS: Final = """
            coalesce((head.fan_out ->> 'most_requests')::int, 0) AS most_requests,
            EXISTS (SELECT FROM sync.runs AS later
                    WHERE (later.org_id, later.entity, later.scope) = (head.org_id, head.entity, head.scope)
-                     AND later.turn > head.turn AND later.state = 'completed' AND later.mode = 'full'
+                     AND later.turn > head.turn AND later.state = 'completed'
+                     AND (later.mode = 'full'
+                          OR (later.mode = 'due' AND head.deletions ->> 'verdict' = 'over_budget'))
                      AND later.deletions ->> 'verdict' IN ('none', 'confirmed')
                      AND later.fan_out -> 'below' IS NOT DISTINCT FROM head.fan_out -> 'below') AS is_settled,
            head.is_fan_out AND head.state = 'completed'

@@ -7,6 +7,7 @@ name. The argument in full: docs/adr/0013-missing-from-every-list.md. What came 
 (`with_owners`), before the fan-out is settled: so whoever continues it finds what is left to do.
 """
 
+import asyncio
 from collections.abc import Mapping, Set
 from zlib import crc32
 
@@ -16,7 +17,7 @@ from pco_catalog.catalog import load_catalog
 from pco_catalog.chains import Level, chain_to
 from pco_client.client import PcoClient
 from pco_store.due.budget import kept_aside, read_night
-from pco_store.ledger.deletions.answers import Found, forget_answers, note_asking, read_answers
+from pco_store.ledger.deletions.answers import ASKING_SECONDS, Found, forget_answers, note_asking, read_answers
 from pco_store.ledger.deletions.missing import ReadLists, find_missing, read_owners
 from pco_store.ledger.deletions.missing_below import (
     find_missing_below,
@@ -32,6 +33,7 @@ from pco_store.ledger.results import keep_deletions
 from pco_store.ledger.run_facts import epoch_facts
 from pco_store.ledger.runs import RunHandle, finish_run
 from pco_store.mirror.tables import mirror_table
+from tasks.background import interrupt
 from tasks.deletions.absence import PER_CHECKPOINT, WITNESS_LOOKS, Absent, Asking, Checkpoints
 from tasks.deletions.from_a_list import (
     FOR_A_PERSON,
@@ -64,6 +66,22 @@ async def find_deletions_below(
     if not await patiently(resources, lambda connection: is_complete(connection, root.run_id)):
         return None
     await patiently(resources, lambda connection: note_asking(connection, root.run_id))
+    alive = asyncio.create_task(_stay_alive(resources, root.run_id))
+    try:
+        return await _find_deletions(resources, client, root, many=many)
+    finally:
+        await interrupt(alive)
+
+
+async def _stay_alive(resources: Resources, root_id: int) -> None:
+    while True:
+        await asyncio.sleep(ASKING_SECONDS / 4)
+        await patiently(resources, lambda connection: note_asking(connection, root_id))
+
+
+async def _find_deletions(
+    resources: Resources, client: PcoClient, root: RunHandle, *, many: ManyDeletions
+) -> Deletions | None:
     catalog = load_catalog()
     entity = catalog.entity(root.entity)
     assert root.fan_out is not None, "only a fan-out has children"
@@ -121,6 +139,8 @@ async def find_deletions_below(
         found.append(("with its owner", sorted(with_parents), root.started_at))
     gone_owners = {one: at for _, ids, at in found for one in ids}
     missed = len(with_parents) + len(paths)
+    if verdict == "over_budget":
+        missed = sum(len(ids) for _, ids, _ in found) + len(undecided)
     within = None if root.mode == "full" else ReadLists(root_id=root.run_id, level=level)
     with_owners = {
         include: await find_deletions_with_owners(

@@ -8,7 +8,6 @@ of a run; a list of which more fail fails as a whole, too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final
 
 from pco_client.documents import Page
@@ -87,15 +86,18 @@ async def _ask_for_less(sync: SyncContext, page: PageRef, size: int) -> None:
 
     Unless the whole page is answered after all, or fails for another reason: then it was not too much.
     """
-    async with sync.large_pages:
-        try:
-            fetched = await sync.patient.patiently(partial(sync.fetch, page), is_one_record=True)
-        except TooMuchIncluded:
-            fetched = None
-        except RetryError:
-            return
-    if fetched is not None:
-        sync.patient.requests += fetched.requests
+
+    async def ask() -> int:
+        async with sync.large_pages:
+            return (await sync.fetch(page)).requests
+
+    try:
+        sync.patient.requests += await sync.patient.patiently(ask, is_one_record=True)
+    except TooMuchIncluded:
+        pass
+    except RetryError:
+        return
+    else:
         return
     sync.evidence.most_at_a_time = size
     sync_logger().warning("%s: more than %d records with what comes with them are too many", sync.run.key, size)

@@ -12,10 +12,8 @@ from pco_store.churches.wall import refuse_removed
 from pco_store.ledger.runs import RunHandle, check_fence
 from pco_store.mirror.tombstones import mark_deleted
 
-ASKING_SECONDS: Final = 300.0
-"""After so long without a sign of life, who asks for what a fan-out misses is taken for dead. Longer than it takes
-between two checkpoints.
-"""
+ASKING_SECONDS: Final = 60.0
+"""After so long without a sign of life, who asks for what a fan-out misses is taken for dead."""
 
 Found = tuple[str, Sequence[str], datetime]
 """Records that are gone: by which reason, their ids, and when they were last looked for."""
@@ -39,7 +37,6 @@ async def record_answers(
         await check_fence(connection, run)
     else:
         await refuse_removed(connection, run.org_id)
-        await note_asking(connection, run.run_id)
     await connection.execute(
         text(
             """

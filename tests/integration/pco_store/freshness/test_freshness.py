@@ -338,11 +338,18 @@ async def test_a_list_that_pco_refuses_was_not_read(ledger: LedgerRows) -> None:
     assert (one.freshness, one.changes_seen_until) == ("incomplete", None)
 
 
-async def test_a_night_after_which_missing_records_are_undecided_is_not_complete(ledger: LedgerRows) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "later"), [("too_many", ("incomplete", "incomplete")), ("over_budget", ("current", "complete"))]
+)
+async def test_a_night_after_which_missing_records_are_undecided_is_not_complete(
+    ledger: LedgerRows, verdict: str, later: tuple[str, str]
+) -> None:
+    """What it had no budget to ask for is decided by the next one."""
     await below(ledger)
-    await ledger.fan_out(MEMBERSHIPS, ago(hours=3), [GROUPS], children="completed", mode="due", verdict="too_many")
-    await ledger.fan_out(MEMBERSHIPS, ago(hours=2), [GROUPS], children="completed", mode="due")
+    await ledger.fan_out(MEMBERSHIPS, ago(hours=3), [GROUPS], children="completed", mode="due", verdict=verdict)
     assert told(await of(ledger, MEMBERSHIPS)) == ("incomplete", "incomplete")
+    await ledger.fan_out(MEMBERSHIPS, ago(hours=2), [GROUPS], children="completed", mode="due")
+    assert told(await of(ledger, MEMBERSHIPS)) == later
 
 
 async def test_without_nights_nobody_knows_of_new_lists(ledger: LedgerRows) -> None:
