@@ -24,6 +24,7 @@ from benchmarks.wanted_first import last_of_the_first, recent_events
 from deployments.operations.plan import make_plan
 from flows.parameters import NIGHTLY_REQUESTS
 from pco_catalog.catalog import load_catalog
+from pco_catalog.due_lists import load_due_rules
 from pco_simulator.invented.gatherings import MEMBERS_OF_A_GROUP
 from pco_simulator.testing import SimulatorProcess
 from tasks.deployment_runs import start_organization
@@ -142,8 +143,11 @@ def _shown(counts: dict[str, int], events: Sequence[dict[str, Any]], now: dateti
 
 def _compared(planned: Sequence[Planned], *, is_everything: bool) -> set[str]:
     """The entities of which all records should be in the mirror: those of which nothing is left to the nights."""
-    left = {one.entity for one in planned if one.left and not is_everything}
-    return {entity.name for entity in load_catalog().entities()} - left
+    entities = load_catalog().entities()
+    if is_everything:
+        return {entity.name for entity in entities}
+    rules, left = load_due_rules(), {one.entity for one in planned if one.left}
+    return {entity.name for entity in entities if not rules.of(entity).is_rare} - left
 
 
 def _run(
