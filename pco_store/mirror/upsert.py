@@ -114,9 +114,10 @@ def upsert_ctes(
     `plain` ones do the same with a statement of a third of the cost, for pages of `is_plain` rows for which `plainly`
     holds: the row that wins is written as a whole. The gate must demand that.
 
-    A stored row is looked for as the church's next one by id, which is found by the primary key in every plan. Postgres
-    keeps the plan of a prepared statement, and one that is made for a table when it is empty looks through all rows of
-    the table, or of the church by another index that begins with org_id.
+    A stored row is looked for as the first from its key on: Postgres thinks that there are many, so it takes the index
+    that has them in this order, the primary key's, in every plan. It keeps the plan of a prepared statement, and if it
+    is asked for the row that has the key, one that is made while the table is empty looks through all rows of the
+    table, or of the church by another index that begins with org_id.
     """
     numbered = list(enumerate(tables))
     given = [_given_ctes(table, nth, f"${1 + nth * each}", plain=plain) for nth, table in numbered]
@@ -140,9 +141,9 @@ def _given_ctes(table: Table, nth: int, argument: str, *, plain: bool) -> str:
         before{nth} AS (
             SELECT stored.id, {_before_plain(table) if plain else _before(table)}
             FROM page{nth} AS page CROSS JOIN LATERAL (
-                SELECT * FROM {quoted_name(table)} AS one WHERE one.org_id = page.org_id AND one.id >= page.id
-                ORDER BY one.id LIMIT 1) AS stored
-            WHERE stored.id = page.id)
+                SELECT * FROM {quoted_name(table)} AS one
+                WHERE (one.org_id, one.id) >= (page.org_id, page.id) ORDER BY one.org_id, one.id LIMIT 1) AS stored
+            WHERE stored.org_id = page.org_id AND stored.id = page.id)
         """  # noqa: S608 - names from the catalogue
 
 

@@ -32,6 +32,8 @@ NAMED: Final = re.compile(r'"?(\w+)"?\s*\.\s*"?(\w+)"?')
 EQUAL: Final = re.compile(
     r"([\w.$:'\[\]\"]+)\)*(?:::[\w\[\]]+)? (?:=|IS NOT DISTINCT FROM) (?:ANY )?\(*([\w.$:'\[\]\"{}]+)"
 )
+NEXT_KEY: Final = re.compile(r"ROW\(([\w.]+), [^()]+\) >= ROW\(([\w.$]+), [^()]+\)")
+"""The one row from a key on; if that is the first of another church, the upsert throws it away."""
 CONDITIONS: Final = (
     "Index Cond",
     "Filter",
@@ -67,6 +69,7 @@ def unbound(plan: Mapping[str, Any]) -> set[str]:
             scans[alias] = name
         for condition in (str(node[one]).replace('"', "") for one in CONDITIONS if one in node):
             sides = EQUAL.findall(condition)
+            sides += NEXT_KEY.findall(condition)
             equal += [(_side(left, alias), _side(right, alias)) for left, right in sides]
     bound = {""}
     while True:
